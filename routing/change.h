@@ -1,0 +1,48 @@
+/* One change of the table, as the stream in Redis carries it, and its effect. Pure: text in, values out.
+ *
+ *   stream entry (field, value, field, value ...) ──change_parse──▶ change ──change_apply──▶ next table
+ *
+ * The fields of an entry are described at the head of functions.lua. */
+#ifndef ROUTING_CHANGE_H
+#define ROUTING_CHANGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "routing/names.h"
+#include "routing/table.h"
+
+/* One cell that a change sets or removes. */
+struct change_move {
+    char shortcode[SHORTCODE_LEN_MAX + 1];
+    char carrier[NAME_LEN_MAX + 1];
+    char from[NAME_LEN_MAX + 1]; /* platform before; "" for none */
+    char to[NAME_LEN_MAX + 1];   /* platform now; "" where the cell was removed */
+    char previous[NAME_LEN_MAX + 1]; /* the platform whose legs linger; "" for none */
+    enum route_state from_state, state;
+};
+
+struct change {
+    uint64_t version;
+    uint64_t at_ms; /* Redis' clock, milliseconds since 1970 */
+    char kind[16];  /* flip, set, import, rollback, restore */
+    char *who, *why;
+    char chain[41]; /* the history's fingerprint up to and including this change */
+    size_t moves_count;
+    struct change_move *moves;
+};
+
+/* Parses an entry: count strings, field and value in turn, with the version taken from the entry's id. NULL where
+ * it cannot be understood; reason then says why (static text). */
+struct change *change_parse(uint64_t version, const char *const *fields, const size_t *lens, size_t count,
+                            const char **reason);
+void change_free(struct change *change);
+
+/* The table after the change; NULL without memory or where a name cannot be interned. base is left as it is. */
+struct table *change_apply(const struct table *base, const struct change *change, struct names *names);
+
+/* A cell as the hash of a shortcode holds it: "platform state previous changed_ms version". */
+bool route_value_parse(const char *text, size_t len, struct names *names, struct route *route);
+
+#endif
