@@ -1,0 +1,61 @@
+/* Framing: where does the first PDU of a run of bytes end?
+ *
+ *   bytes ──▶ smpp_frame ──▶ PARTIAL  give it more bytes
+ *                       ├──▶ WHOLE    header read, the PDU is data[0 .. header.length)
+ *                       └──▶ BAD      the length cannot be a PDU's: framing is lost
+ *
+ * No state, no copy. SMPP 3.4 section 3.2. */
+#ifndef SMPP_FRAME_H
+#define SMPP_FRAME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SMPP_HEADER_LEN = 16 };
+
+/* The four fields that open every PDU, in host byte order (SMPP 3.4, 3.2). */
+struct smpp_header {
+    uint32_t length; /* command_length, of the whole PDU in octets */
+    uint32_t command_id;
+    uint32_t command_status;
+    uint32_t sequence_number;
+};
+
+enum smpp_frame_verdict { SMPP_FRAME_PARTIAL, SMPP_FRAME_WHOLE, SMPP_FRAME_BAD };
+
+static inline uint32_t smpp_get32(const uint8_t *p)
+{
+    return ((uint32_t)p[0] << 24) | ((uint32_t)p[1] << 16) | ((uint32_t)p[2] << 8) | p[3];
+}
+
+static inline uint16_t smpp_get16(const uint8_t *p)
+{
+    return (uint16_t)(((unsigned)p[0] << 8) | p[1]);
+}
+
+static inline void smpp_put32(uint8_t *p, uint32_t value)
+{
+    p[0] = (uint8_t)(value >> 24);
+    p[1] = (uint8_t)(value >> 16);
+    p[2] = (uint8_t)(value >> 8);
+    p[3] = (uint8_t)value;
+}
+
+static inline void smpp_put16(uint8_t *p, uint16_t value)
+{
+    p[0] = (uint8_t)(value >> 8);
+    p[1] = (uint8_t)value;
+}
+
+/* Looks for one PDU at the start of data[0 .. len).
+ *
+ * max is the longest command_length (octets) accepted now. The header is set as soon as 16 octets are there,
+ * whatever the verdict, so that a refusal can name the command and its sequence number; with fewer octets
+ * only what can be known is judged: four octets are enough for BAD. A BAD verdict on fewer than 16 octets
+ * sets the header's missing fields to 0. */
+enum smpp_frame_verdict smpp_frame(const uint8_t *data, size_t len, uint32_t max, struct smpp_header *header);
+
+/* Writes the 16 octets of a header. */
+void smpp_put_header(uint8_t out[SMPP_HEADER_LEN], const struct smpp_header *header);
+
+#endif
