@@ -1,0 +1,205 @@
+/* The configuration: one file, read whole, checked whole, then immutable.
+ *
+ *   file ──libconfuse──▶ values by the option table ──checks──▶ struct config ──▶ main and every worker
+ *
+ * The option table in options.c is the only place that knows an option's name, type, range, default and help;
+ * config_print_options writes the reference from it. A reload builds a second config beside the first and
+ * swaps it in at each worker, or is refused with file, line, what is wrong and what is allowed. */
+#ifndef PROXY_CONFIG_H
+#define PROXY_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "routing/carrier.h"
+#include "routing/names.h"
+
+/* Times are in nanoseconds unless the name says otherwise; sizes in octets. */
+
+enum { CONFIG_LINKS_MAX = 256 };
+enum { BIND_TRANSMITTER = 1, BIND_RECEIVER = 2, BIND_TRANSCEIVER = 4 }; /* bits of client.bind_types */
+
+struct config_network {
+    struct sockaddr_storage base;
+    unsigned bits;
+};
+
+struct config_listener {
+    char *name;
+    char *address;
+    uint16_t port; /* 0: any free one; printed in the log */
+    bool tls;
+    char *certificate; /* file names */
+    char *key;
+    unsigned backlog;
+};
+
+struct config_platform {
+    char *name;
+    uint8_t id; /* names_intern */
+};
+
+struct config_carrier {
+    char *name;
+    uint8_t id;
+    uint32_t mo_refusal; /* command_status of our refusals of MO */
+    char **prefixes;
+    size_t prefixes_count;
+};
+
+enum config_credentials { CREDENTIALS_OWN, CREDENTIALS_CLIENT, CREDENTIALS_PASS };
+
+struct config_link {
+    char *name;
+    unsigned index; /* dense, stable over reloads as long as the process lives: link_names */
+    uint8_t carrier, platform;
+    char *host;
+    uint16_t port;
+    bool tls;
+    char *ca;          /* file of trusted certificates; NULL: the system's */
+    char *certificate; /* client certificate and key, or NULL */
+    char *key;
+    char *tls_name; /* name the certificate must bear; NULL: host */
+    bool tls_verify;
+    enum config_credentials credentials;
+    char *system_id, *password, *system_type;
+    char *address_range; /* NULL: what the client sent */
+    uint8_t interface_version;
+    unsigned window;
+    uint64_t connect_timeout, bind_timeout, enquire_link, response_timeout;
+    uint64_t reconnect_min, reconnect_max;
+};
+
+struct config_upstream {
+    unsigned link; /* index */
+    char *system_id, *password, *system_type;
+};
+
+/* When the client's bind is answered. */
+enum config_bind_answer { BIND_ANSWER_FIRST, BIND_ANSWER_ONCE, BIND_ANSWER_ALL };
+
+struct config_client {
+    char *system_id;
+    unsigned index; /* dense, stable over reloads */
+    char *password_hash;
+    bool any_shortcode; /* shortcodes = { "*" } */
+    char **shortcodes;  /* sorted by strcmp */
+    size_t shortcodes_count;
+    struct config_network *networks; /* none: any address */
+    size_t networks_count;
+    unsigned bind_types;
+    unsigned max_binds;
+    unsigned window;    /* MT unanswered at a time; then reading stops */
+    unsigned mo_window; /* MO unanswered at a time */
+    enum config_bind_answer bind_answer;
+    uint64_t hold_budget;     /* how long a message may wait for its leg or route; 0: not at all */
+    unsigned wait_count;      /* messages that may wait for one carrier, before reading stops */
+    size_t wait_bytes;        /* of the session, over all carriers */
+    uint32_t hold_refusal;    /* command_status after the budget */
+    uint32_t closed_refusal;  /* of a closed route */
+    uint32_t unknown_outcome; /* of a message whose leg died before answering */
+    bool nul_in_refusal;      /* our negative answers carry an empty message id */
+    uint64_t enquire_link, response_timeout, inactivity;
+    struct config_upstream *upstreams;
+    size_t upstreams_count;
+};
+
+enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+
+struct config {
+    char *file;
+    char *instance;
+    char *state_directory; /* NULL: nothing is kept */
+    unsigned workers;
+    char *default_carrier;
+    uint64_t session_init;    /* from connect to bind */
+    uint64_t partial_timeout; /* a PDU begun but not completed */
+    uint64_t drain;           /* SIGTERM: how long in-flight messages may take */
+    uint64_t linger;          /* how long the legs of a platform left stay bound */
+    uint32_t max_pdu_open, max_pdu_bound;
+    unsigned max_sessions; /* client sessions in all */
+    unsigned max_unbound;  /* of them, connected but not bound */
+    unsigned auth_queue;   /* passwords waiting to be verified */
+    size_t out_limit;      /* octets waiting for a peer that does not read */
+    size_t message_ids;    /* entries of the message id index */
+    uint64_t message_id_ttl;
+
+    struct config_listener *listeners;
+    size_t listeners_count;
+    struct config_platform *platforms;
+    size_t platforms_count;
+    struct config_carrier *carriers;
+    size_t carriers_count;
+    struct config_link *links; /* in order of the file; see config_link_at for the index */
+    size_t links_count;
+    struct config_client *clients; /* sorted by system_id */
+    size_t clients_count;
+
+    struct {
+        char *host;
+        uint16_t port;
+        char *unix_path;
+        char *username, *password;
+        unsigned database;
+        char *prefix;
+        uint64_t beat, lease, timeout, reconnect_min, reconnect_max;
+    } redis;
+    struct {
+        bool enabled;
+        char *address;
+        uint16_t port;
+    } admin;
+    struct {
+        bool json;
+        enum log_level level;
+        char *file; /* NULL: standard error */
+    } log;
+
+    /* Made from the above for the path of a message. */
+    struct carrier_map *carrier_map;
+    struct config_link *link_of[NAMES_MAX][NAMES_MAX]; /* [carrier][platform], NULL: none */
+    struct config_carrier *carrier_of[NAMES_MAX];
+    struct config_link **link_at; /* by index; NULL where this config has no such link */
+    unsigned link_at_count;
+    struct config_client **client_at; /* by index */
+    unsigned client_at_count;
+};
+
+/* What keeps its number over reloads; belongs to the process, main thread only. */
+struct config_ids {
+    struct names names; /* carriers and platforms together */
+    char **links;
+    unsigned links_count;
+    char **clients;
+    unsigned clients_count;
+};
+
+/* Reads and checks a file. NULL on a fault: error (of cap octets) then says "FILE:LINE: what is wrong; what
+ * is allowed", one line a fault, as many as fit. */
+struct config *config_read(const char *file, struct config_ids *ids, char *error, size_t cap);
+void config_free(struct config *config);
+void config_ids_free(struct config_ids *ids);
+
+/* The client of a system_id (len octets, no NUL), or NULL. */
+const struct config_client *config_client(const struct config *config, const uint8_t *system_id, size_t len);
+
+/* May this client use this shortcode as its source? */
+bool config_client_owns(const struct config_client *client, const uint8_t *shortcode, size_t len);
+
+/* May this client bind from this address? IPv4-mapped IPv6 addresses count as IPv4. */
+bool config_client_allows(const struct config_client *client, const struct sockaddr *address);
+
+/* Credentials for a link on behalf of a client ("client" mode), or NULL. */
+const struct config_upstream *config_upstream(const struct config_client *client, unsigned link);
+
+/* What of a reload needs a restart to take effect (listeners, workers, redis, admin, state directory): the
+ * names, comma separated; empty where nothing does. */
+void config_needs_restart(const struct config *old, const struct config *now, char *out, size_t cap);
+
+/* The reference, made from the option table: text for a terminal, or Markdown. */
+void config_print_options(FILE *out, bool markdown);
+
+#endif
