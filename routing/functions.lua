@@ -40,7 +40,7 @@
 --   turnout_forget  args: id. Takes a dead instance out of the list. -> 1 | 0 (alive, or unknown)
 --   turnout_restore args: request (JSON: {"who","why","ticket","version","rows":{shortcode:{carrier:value}}}).
 --                   Replaces the whole table, with a version higher than its own, the given one and any that a
---                   living instance has applied. -> {"ok", version} | {"invalid", version, reason ...}
+--                   living instance serves or knows of. -> {"ok", version} | {"invalid", version, reason ...}
 --   turnout_info    -> {library version, version, chain, number of shortcodes}. Only reads.
 
 -- Raise it with every change of this file: instances load the library where Redis has a lower one.
@@ -519,13 +519,16 @@ local function bad_rows(rows)
     return reasons
 end
 
--- The highest version that a living instance says it serves: a restore must be above it to be taken there.
-local function highest_applied(prefix)
+-- The highest version that a living instance serves or knows of: a restore must be above it to be taken there.
+local function highest_known(prefix)
     local highest = 0
     for _, id in ipairs(redis.call('ZRANGE', prefix .. ':instances', 0, -1)) do
-        local applied = tonumber(redis.call('HGET', prefix .. ':instance:' .. id, 'applied') or '0')
-        if applied and applied < VERSION_MAX then
-            highest = math.max(highest, applied)
+        local known = redis.call('HMGET', prefix .. ':instance:' .. id, 'applied', 'desired')
+        for i = 1, 2 do
+            local number = tonumber(known[i] or '0')
+            if number and number < VERSION_MAX then
+                highest = math.max(highest, number)
+            end
         end
     end
     return highest
@@ -565,7 +568,7 @@ local function restore(keys, args)
     end
 
     redis.call('SCARD', prefix .. ':shortcodes')
-    local restored = math.max(version, at_least, highest_applied(prefix), stream_version(prefix)) + 1
+    local restored = math.max(version, at_least, highest_known(prefix), stream_version(prefix)) + 1
     local count = 0
     for _ in pairs(request.rows) do
         count = count + 1

@@ -1,6 +1,7 @@
-/* Carriers and platforms as small numbers. Names come from the config and from the table in Redis; each is given
- * a number when first seen, which it keeps for the life of the process, so that tables, links and counters built
- * at different times agree. Main thread only; workers meet the numbers, and copies of the names in their config. */
+/* Carriers and platforms as small numbers. Names come from the config and from the table in Redis; each is
+ * given a number when first seen, which it keeps for the life of the process, so that tables, links and
+ * counters built at different times agree. Main thread only; workers meet the numbers, and copies of the
+ * names in their config. */
 #ifndef ROUTING_NAMES_H
 #define ROUTING_NAMES_H
 
@@ -13,8 +14,9 @@ struct names {
     char name[NAMES_MAX][NAME_LEN_MAX + 1];
 };
 
-/* The number of a name, given now if it is new. NAME_NONE where the name is empty, too long, has characters other
- * than letters, digits, '-', '_' and '.', or NAMES_MAX are in use. */
+/* The number of a name, given now if it is new. NAME_NONE where the name is empty, too long, has characters
+ * other than letters, digits, '-', '_' and '.', is "-" alone (which means "none" in Redis), or NAMES_MAX are
+ * in use. */
 uint8_t names_intern(struct names *names, const char *name);
 
 /* The number of a known name, or NAME_NONE. */

@@ -4,9 +4,9 @@
  *   Redis hash   ◀──beat──  store ◀──store_applied(version)── every worker has passed it
  *   disk         ◀──snapshot after each change; read at the start, so that Redis is not needed to serve
  *
- * The table never goes back by itself: a Redis that is older than what was applied, empty, or of another history
- * (the chain fingerprint differs) is refused and reported until it is mended (turnoutctl route restore). Redis
- * away changes nothing but the state reported. Reconnects with jittered backoff, for ever. */
+ * The table never goes back by itself: a Redis that is older than what was applied, empty, or of another
+ * history (the chain fingerprint differs) is refused and reported until it is mended (turnoutctl route
+ * restore). Redis away changes nothing but the state reported. Reconnects with jittered backoff, for ever. */
 #ifndef ROUTING_STORE_H
 #define ROUTING_STORE_H
 
@@ -20,23 +20,23 @@
 struct store_options {
     const char *host;
     uint16_t port;
-    const char *unix_path;      /* used instead of host and port where set */
-    const char *username;       /* NULL: none */
-    const char *password;       /* NULL: none */
+    const char *unix_path; /* used instead of host and port where set */
+    const char *username;  /* NULL: none */
+    const char *password;  /* NULL: none */
     unsigned database;
-    const char *prefix;         /* of every key, with its hash tag: "{turnout}" */
-    const char *instance;       /* this instance's name */
-    const char *snapshot_path;  /* NULL: no snapshot on disk */
-    uint64_t beat_ms;           /* how often the instance's entry is refreshed */
-    uint64_t lease_ms;          /* its time to live */
-    uint64_t timeout_ms;        /* connect, and answers of commands other than the blocking read */
+    const char *prefix;        /* of every key, with its hash tag: "{turnout}" */
+    const char *instance;      /* this instance's name */
+    const char *snapshot_path; /* NULL: no snapshot on disk */
+    uint64_t beat_ms;          /* how often the instance's entry is refreshed */
+    uint64_t lease_ms;         /* its time to live */
+    uint64_t timeout_ms;       /* connect, and answers of commands other than the blocking read */
     uint64_t backoff_min_ms, backoff_max_ms;
 };
 
-#define STORE_STATES(X)                                                                                               \
-    X(STORE_CONNECTING, "connecting") /* or waiting to try again */                                                   \
-    X(STORE_LOADING, "loading")       /* reads the table */                                                           \
-    X(STORE_FOLLOWING, "following")   /* up to date, waits for changes */                                             \
+#define STORE_STATES(X)                                                   \
+    X(STORE_CONNECTING, "connecting") /* or waiting to try again */       \
+    X(STORE_LOADING, "loading")       /* reads the table */               \
+    X(STORE_FOLLOWING, "following")   /* up to date, waits for changes */ \
     X(STORE_REFUSED, "refused")       /* Redis holds an older or another history: its table is not taken */
 
 #define STORE_STATE_ENUM(id, name) id,
@@ -45,12 +45,13 @@ enum store_state { STORE_STATES(STORE_STATE_ENUM) STORE_STATE_COUNT };
 const char *store_state_name(enum store_state state);
 
 struct store_events {
-    /* The next table, to be published; it belongs to the callee now. The store goes on reading changes meanwhile;
-     * tables come in order of version. */
+    /* The next table, to be published; it belongs to the callee now. The store goes on reading changes
+     * meanwhile; tables come in order of version. */
     void (*table)(void *ctx, struct table *table);
     /* The state changed; reason is a sentence for the operator (never NULL). */
     void (*state)(void *ctx, enum store_state state, const char *reason);
-    /* Something to know that is not a state: snapshot could not be written, an entry could not be understood. */
+    /* Something to know that is not a state: snapshot could not be written, an entry could not be understood.
+     */
     void (*trouble)(void *ctx, const char *what);
     /* The fields to refresh in this instance's entry: call add(arg, field, value) for each. */
     void (*beat)(void *ctx, void (*add)(void *arg, const char *field, const char *value), void *arg);
@@ -58,8 +59,8 @@ struct store_events {
 
 struct store;
 
-/* Reads the disk snapshot (events.table is called before this returns, if there is one) and starts connecting.
- * options and its strings are copied. NULL without memory. */
+/* Reads the disk snapshot (events.table is called before this returns, if there is one) and starts
+ * connecting. options and its strings are copied. NULL without memory. */
 struct store *store_open(uv_loop_t *loop, struct names *names, const struct store_options *options,
                          const struct store_events *events, void *ctx);
 

@@ -1,12 +1,14 @@
-/* The routing table: (shortcode, carrier) -> platform and state. Immutable once built; workers read it, the main
- * thread builds the next one invisibly and publishes it.
+/* The routing table: (shortcode, carrier) -> platform and state. Immutable once built; workers read it, the
+ * main thread builds the next one invisibly and publishes it.
  *
  *   table ──table_edit──▶ builder ──builder_set*──▶ builder_done ──▶ next table (shares unchanged segments)
  *
  * The shortcode "*" is the default row: it answers for every (shortcode, carrier) that has no row of its own.
- * Neither sockets nor Redis are known here. Sized for a million shortcodes with four carriers in 64 MB, a look-up
- * of about 100 ns cold, a change to one row under 1 ms: a directory of small hash segments, reference-counted and
- * copied on write. Reference counts are touched by the main thread only. */
+ * Neither sockets nor Redis are known here. Sized for a million shortcodes with four carriers in 64 MB (44
+ * are taken), a change to one row far under 1 ms (10 us), a look-up of 40 ns at 1,000 shortcodes, 100 at
+ * 100,000, 300 at a million asked at random, which is all cache misses: a directory of small hash segments,
+ * reference-counted and copied on write. Reference counts are touched by the main thread only: it alone
+ * edits, clones and frees, while any thread may read a table that is not freed meanwhile. */
 #ifndef ROUTING_TABLE_H
 #define ROUTING_TABLE_H
 
@@ -18,9 +20,9 @@
 
 enum { SHORTCODE_LEN_MAX = 20 };
 
-#define ROUTE_STATES(X)                                                                                               \
-    X(ROUTE_OPEN, "open")     /* MT goes to the platform */                                                           \
-    X(ROUTE_HOLD, "hold")     /* MT is kept back for the client's hold budget, then refused */                        \
+#define ROUTE_STATES(X)                                                                        \
+    X(ROUTE_OPEN, "open")     /* MT goes to the platform */                                    \
+    X(ROUTE_HOLD, "hold")     /* MT is kept back for the client's hold budget, then refused */ \
     X(ROUTE_CLOSED, "closed") /* MT is refused at once */
 
 #define ROUTE_STATE_ENUM(id, name) id,
@@ -29,9 +31,9 @@ enum route_state { ROUTE_STATES(ROUTE_STATE_ENUM) ROUTE_STATE_COUNT };
 const char *route_state_name(enum route_state state);
 bool route_state_parse(const char *name, enum route_state *state);
 
-/* One cell of the table. previous is the platform that served before the last change of platform, NAME_NONE if
- * there was none: its legs linger for receipts and MO. changed is the time of that change in seconds since 1970
- * (by Redis' clock). */
+/* One cell of the table. previous is the platform that served before the last change of platform, NAME_NONE
+ * if there was none: its legs linger for receipts and MO. changed is the time of that change in seconds since
+ * 1970 (by Redis' clock). */
 struct route {
     uint8_t platform;
     uint8_t state; /* enum route_state */
@@ -51,12 +53,15 @@ uint64_t table_version(const struct table *table);
 /* Shortcodes with a row, "*" included. */
 size_t table_count(const struct table *table);
 
-/* The route of (shortcode, carrier), else that of ("*", carrier). False where neither has one. The hot look-up:
- * shortcode is len octets, not NUL-terminated. */
+/* The route of (shortcode, carrier), else that of ("*", carrier). False where neither has one. The hot
+ * look-up: shortcode is len octets, not NUL-terminated. */
 bool table_lookup(const struct table *table, const char *shortcode, size_t len, uint8_t carrier,
                   struct route *route);
 
-/* Calls back for every cell, in no order, until visit returns false. */
+/* The cell itself, without the default row. False where there is none. */
+bool table_cell(const struct table *table, const char *shortcode, uint8_t carrier, struct route *route);
+
+/* Calls back for every cell until visit returns false: rows in no order, the cells of a row together. */
 typedef bool table_visit(void *ctx, const char *shortcode, uint8_t carrier, const struct route *route);
 void table_each(const struct table *table, table_visit *visit, void *ctx);
 
@@ -67,12 +72,18 @@ void table_row(const struct table *table, const char *shortcode, table_visit *vi
 struct table_builder;
 struct table_builder *table_edit(const struct table *base);
 
-/* Sets or removes one cell. False without memory or for a shortcode that is empty or too long: the builder is
- * then as it was. */
-bool table_set(struct table_builder *builder, const char *shortcode, uint8_t carrier, const struct route *route);
+/* Sets or removes one cell. False without memory, for a shortcode that is empty or too long, or a carrier
+ * from NAMES_MAX on: the builder is then as it was. Removing what is not there succeeds. */
+bool table_set(struct table_builder *builder, const char *shortcode, uint8_t carrier,
+               const struct route *route);
 bool table_unset(struct table_builder *builder, const char *shortcode, uint8_t carrier);
 
-/* Ends the builder; the result belongs to the caller. NULL without memory (the builder is freed either way). */
+/* A second table of the same content that shares everything with the first; either may be freed first. NULL
+ * without memory. */
+struct table *table_clone(const struct table *table);
+
+/* Ends the builder; the result belongs to the caller. NULL without memory (the builder is freed either way).
+ */
 struct table *table_done(struct table_builder *builder, uint64_t version);
 void table_abandon(struct table_builder *builder);
 

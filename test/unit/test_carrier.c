@@ -1,0 +1,117 @@
+/* carrier.c: the longest prefix wins, else the default. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "routing/carrier.h"
+
+enum { SPARK, ONENZ, DEGREES, SKINNY, OTHER };
+
+static uint8_t find(const struct carrier_map *map, const char *digits)
+{
+    return carrier_map_find(map, (const uint8_t *)digits, strlen(digits));
+}
+
+static struct carrier_map *new_zealand(void)
+{
+    struct carrier_map *map = carrier_map_new(OTHER);
+    assert_non_null(map);
+    assert_int_equal(carrier_map_add(map, "6421", ONENZ), CARRIER_MAP_ADDED);
+    assert_int_equal(carrier_map_add(map, "6422", DEGREES), CARRIER_MAP_ADDED);
+    assert_int_equal(carrier_map_add(map, "6427", SPARK), CARRIER_MAP_ADDED);
+    assert_int_equal(carrier_map_add(map, "64204", SKINNY), CARRIER_MAP_ADDED);
+    assert_int_equal(carrier_map_add(map, "642", SPARK), CARRIER_MAP_ADDED);
+    return map;
+}
+
+static void the_longest_prefix_wins(void **state)
+{
+    (void)state;
+    struct carrier_map *map = new_zealand();
+    assert_int_equal(find(map, "64211234567"), ONENZ);
+    assert_int_equal(find(map, "64204123456"), SKINNY);
+    assert_int_equal(find(map, "64205123456"),
+                     SPARK); /* 642: what is left of a longer one that did not match */
+    assert_int_equal(find(map, "6420"), SPARK);
+    assert_int_equal(find(map, "6491234"), OTHER);
+    carrier_map_free(map);
+}
+
+static void odd_addresses_get_the_default(void **state)
+{
+    (void)state;
+    struct carrier_map *map = new_zealand();
+    assert_int_equal(find(map, "+64211234567"), ONENZ);
+    assert_int_equal(find(map, "++6421"), OTHER);
+    assert_int_equal(find(map, ""), OTHER);
+    assert_int_equal(find(map, "+"), OTHER);
+    assert_int_equal(find(map, "64a21"), OTHER);
+    assert_int_equal(find(map, "642\xff"), SPARK);
+    assert_int_equal(carrier_map_find(map, (const uint8_t *)"64211", 3), SPARK); /* len, not a NUL, ends it */
+    carrier_map_free(map);
+}
+
+static void prefixes_are_checked(void **state)
+{
+    (void)state;
+    struct carrier_map *map = carrier_map_new(NAME_NONE);
+    assert_int_equal(carrier_map_add(map, "", SPARK), CARRIER_MAP_NOT_DIGITS);
+    assert_int_equal(carrier_map_add(map, "+64", SPARK), CARRIER_MAP_NOT_DIGITS);
+    assert_int_equal(carrier_map_add(map, "64x", SPARK), CARRIER_MAP_NOT_DIGITS);
+    assert_int_equal(carrier_map_add(map, "1234567890123456", SPARK), CARRIER_MAP_NOT_DIGITS);
+    assert_int_equal(carrier_map_add(map, "123456789012345", SPARK), CARRIER_MAP_ADDED);
+    assert_int_equal(carrier_map_add(map, "64", SPARK), CARRIER_MAP_ADDED);
+    assert_int_equal(carrier_map_add(map, "64", SPARK), CARRIER_MAP_ADDED);
+    assert_int_equal(carrier_map_add(map, "64", ONENZ), CARRIER_MAP_TAKEN);
+    assert_int_equal(find(map, "64"), SPARK);
+    assert_int_equal(find(map, "6"), NAME_NONE);
+    carrier_map_free(map);
+}
+
+/* Against a search through the list of prefixes. */
+static void many_prefixes_agree_with_a_plain_search(void **state)
+{
+    (void)state;
+    enum { PREFIXES = 2000, LOOKUPS = 20000 };
+    static char prefixes[PREFIXES][8];
+    struct carrier_map *map = carrier_map_new(NAME_NONE);
+    srand(7);
+    for (int i = 0; i < PREFIXES; i++) {
+        snprintf(prefixes[i], sizeof(prefixes[i]), "%d", rand() % 1000000);
+        enum carrier_map_added added = carrier_map_add(map, prefixes[i], (uint8_t)(i % 60));
+        if (added == CARRIER_MAP_TAKEN)
+            prefixes[i][0] = '\0';
+    }
+    for (int i = 0; i < LOOKUPS; i++) {
+        char digits[16];
+        snprintf(digits, sizeof(digits), "%d%d", rand() % 1000000, rand() % 1000);
+        uint8_t expected = NAME_NONE;
+        size_t longest = 0;
+        for (int p = 0; p < PREFIXES; p++) {
+            size_t len = strlen(prefixes[p]);
+            if (len > longest && strncmp(prefixes[p], digits, len) == 0) {
+                longest = len;
+                expected = (uint8_t)(p % 60);
+            }
+        }
+        assert_int_equal(find(map, digits), expected);
+    }
+    carrier_map_free(map);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_longest_prefix_wins),
+        cmocka_unit_test(odd_addresses_get_the_default),
+        cmocka_unit_test(prefixes_are_checked),
+        cmocka_unit_test(many_prefixes_agree_with_a_plain_search),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
