@@ -21,15 +21,14 @@ enum smpp_role {
     SMPP_ROLE_ESME, /* the peer is an SMSC, we bind to it */
 };
 
-#define SMPP_STATES(X)                                                                                     \
-    X(SMPP_OPEN, "open")       /* connected, nobody has bound */                                           \
-    X(SMPP_BINDING, "binding") /* a bind is under way, unanswered */                                       \
-    X(SMPP_BOUND_TX, "bound_tx")                                                                           \
-    X(SMPP_BOUND_RX, "bound_rx")                                                                           \
-    X(SMPP_BOUND_TRX, "bound_trx")                                                                         \
-    X(SMPP_UNBINDING,                                                                                      \
-      "unbinding")           /* either side has sent unbind; no new requests go out, answers still pass */ \
-    X(SMPP_CLOSED, "closed") /* nothing more is read or sent */
+#define SMPP_STATES(X)                                                                              \
+    X(SMPP_OPEN, "open")       /* connected, nobody has bound */                                    \
+    X(SMPP_BINDING, "binding") /* a bind is under way, unanswered */                                \
+    X(SMPP_BOUND_TX, "bound_tx")                                                                    \
+    X(SMPP_BOUND_RX, "bound_rx")                                                                    \
+    X(SMPP_BOUND_TRX, "bound_trx")                                                                  \
+    X(SMPP_UNBINDING, "unbinding") /* one side has sent unbind: nothing new begins, answers pass */ \
+    X(SMPP_CLOSED, "closed")       /* nothing more is read or sent */
 
 #define SMPP_STATE_ENUM(id, name) id,
 enum smpp_state { SMPP_STATES(SMPP_STATE_ENUM) SMPP_STATE_COUNT };
@@ -45,14 +44,14 @@ static inline bool smpp_state_is_bound(enum smpp_state state)
 
 /* What a PDU of the peer means to us. */
 enum smpp_event_kind {
-    SMPP_EVENT_PARTIAL, /* no whole PDU: keep the bytes, come back with more */
-    SMPP_EVENT_BIND, /* SMSC role: a bind request; the state is BINDING now. Answer it, then _bound or _end */
+    SMPP_EVENT_PARTIAL,  /* no whole PDU: keep the bytes, come back with more */
+    SMPP_EVENT_BIND,     /* SMSC role: a bind; the state is BINDING now. Answer it, then _bound or _end */
     SMPP_EVENT_REQUEST,  /* a request for whoever is behind us; it is owed exactly one answer (but for
                             alert_notification, which has none: see needs_response) */
     SMPP_EVENT_RESPONSE, /* a response or generic_nack to a request of ours: match its sequence_number */
     SMPP_EVENT_ANSWERED, /* handled here: send reply (enquire_link) */
-    SMPP_EVENT_UNBIND,   /* the peer says good-bye: send reply when what is in flight is through, then close.
-                            The   state is UNBINDING now: its answers still pass, its new requests are refused */
+    SMPP_EVENT_UNBIND,   /* the peer says good-bye; the state is UNBINDING now. Send reply when what is in
+                            flight is through, then close */
     SMPP_EVENT_REFUSED,  /* handled here: send reply; refusal says why */
     SMPP_EVENT_IGNORED,  /* nothing to answer and nothing to pass on: refusal says why */
     SMPP_EVENT_BROKEN,   /* framing is lost: send reply (generic_nack ESME_RINVCMDLEN), then close */
