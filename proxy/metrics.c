@@ -16,7 +16,7 @@
 
 #include "routing/store.h"
 
-enum { CACHE_LINE = 64, SNAPSHOT_TRIES = 100 };
+enum { CACHE_LINE = 64, SNAPSHOT_TRIES = 1000 };
 
 enum kind { counter, gauge, gauge_lowest, histogram };
 
@@ -209,45 +209,39 @@ uint64_t histogram_bound(unsigned bucket)
     return bucket % 2 == 0 ? octave : octave + octave / 2;
 }
 
-static void metric_add_release(metric *m, uint64_t n)
-{
-    atomic_store_explicit(m, atomic_load_explicit(m, memory_order_relaxed) + n, memory_order_release);
-}
-
-/* Whoever reads (acquire) one of the later stores sees begun, too; on x86 all of them are plain stores. */
+/* Released in this order: whoever reads (acquire) a sum that is being made anew sees that count has moved on.
+ * On x86 all of them are plain loads and stores. */
 void histogram_add(struct histogram *h, uint64_t ns)
 {
-    metric_add(&h->begun, 1);
-    metric_add_release(&h->bucket[bucket_of(ns)], 1);
-    metric_add_release(&h->sum_ns, ns);
-    metric_add_release(&h->done, 1);
+    struct histogram_bucket *bucket = &h->bucket[bucket_of(ns)];
+    uint64_t count = metric_get(&bucket->count);
+    uint64_t sum_ns = metric_get(&bucket->sum_ns[count % 2]) + ns;
+    atomic_store_explicit(&bucket->sum_ns[(count + 1) % 2], sum_ns, memory_order_release);
+    atomic_store_explicit(&bucket->count, count + 1, memory_order_release);
 }
 
 struct histogram_copy {
-    uint64_t bucket[HISTOGRAM_BUCKETS];
+    uint64_t count[HISTOGRAM_BUCKETS];
     uint64_t sum_ns;
 };
 
-static bool histogram_try(struct histogram *h, struct histogram_copy *copy)
+static bool bucket_try(struct histogram_bucket *bucket, uint64_t *count, uint64_t *sum_ns)
 {
-    uint64_t done = atomic_load_explicit(&h->done, memory_order_acquire);
-    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
-        copy->bucket[i] = atomic_load_explicit(&h->bucket[i], memory_order_acquire);
-    copy->sum_ns = atomic_load_explicit(&h->sum_ns, memory_order_acquire);
-    return metric_get(&h->begun) == done;
+    *count = atomic_load_explicit(&bucket->count, memory_order_acquire);
+    *sum_ns = atomic_load_explicit(&bucket->sum_ns[*count % 2], memory_order_acquire);
+    return metric_get(&bucket->count) == *count;
 }
 
-/* Adds a histogram of which no observation is half read. A worker so busy that every try meets one leaves
- * sum_ns off by an observation or so; the buckets and their count agree in any case, since the count is made
- * of them. */
-static void histogram_collect(struct histogram *h, struct histogram_copy *sum)
+/* A try fails only if a worker completes an observation within its three loads; that many in a row do not. */
+static void histogram_collect(struct histogram *h, struct histogram_copy *copy)
 {
-    struct histogram_copy copy;
-    for (int i = 0; i < SNAPSHOT_TRIES && !histogram_try(h, &copy); i++)
-        ;
-    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
-        sum->bucket[i] += copy.bucket[i];
-    sum->sum_ns += copy.sum_ns;
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        uint64_t count, sum_ns;
+        for (int tries = 0; !bucket_try(&h->bucket[i], &count, &sum_ns) && tries < SNAPSHOT_TRIES; tries++)
+            ;
+        copy->count[i] += count;
+        copy->sum_ns += sum_ns;
+    }
 }
 
 /* --- sums over workers
@@ -591,7 +585,7 @@ static void put_histogram(const struct text *t, unsigned link)
     }
     uint64_t count = 0;
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
-        count += sum.bucket[i];
+        count += sum.count[i];
         put_bucket(t, link, i, count);
     }
     fprintf(t->out, "turnout_%s_sum{", families[FAMILY_RESPONSE_TIME].name);

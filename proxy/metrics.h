@@ -112,14 +112,16 @@ enum metrics_side { SIDE_CLIENT, SIDE_SMSC, SIDE_COUNT };
 enum metrics_direction { DIRECTION_IN, DIRECTION_OUT, DIRECTION_COUNT };
 
 /* Histogram of response times: log-linear, two buckets an octave from 2^10 ns (1 us) to 2^36 ns (over a
- * minute), and one for the rest. begun and done count the observations, so that a reader sees whether it met
- * one half written. */
+ * minute), and one for the rest. Each bucket sums its own observations: sum_ns[count % 2] is the sum of count
+ * of them, the other one is being made into that of the next. So whatever a reader reads, its sum is that of
+ * the observations it counts. */
 enum { HISTOGRAM_FIRST_BIT = 10, HISTOGRAM_LAST_BIT = 36 };
 enum { HISTOGRAM_BUCKETS = 2 * (HISTOGRAM_LAST_BIT - HISTOGRAM_FIRST_BIT) + 2 };
 struct histogram {
-    metric begun, done;
-    metric bucket[HISTOGRAM_BUCKETS];
-    metric sum_ns;
+    struct histogram_bucket {
+        _Alignas(32) metric count; /* one cache line an observation */
+        metric sum_ns[2];
+    } bucket[HISTOGRAM_BUCKETS];
 };
 void histogram_add(struct histogram *h, uint64_t ns); /* O(1): a shift and a look, no loop over buckets */
 uint64_t histogram_bound(unsigned bucket); /* upper bound in ns, inclusive; UINT64_MAX for the last */
@@ -199,9 +201,8 @@ struct metrics_process {
 char *metrics_text(struct metrics *metrics, const struct config *config, const struct names *names,
                    const struct metrics_process *process, size_t *len);
 
-/* The sessions of all workers as a JSON array of
- * {"side","link","carrier","platform","bind_type","state","count"} (malloc'd): the field that instances
- * report, and /sessions. */
+/* The sessions of all workers as a JSON array of {"side", "bind_type", "state", "count"}, for side smsc with
+ * "link", "carrier" and "platform", too (malloc'd): the field that instances report, and /sessions. */
 char *metrics_sessions_json(struct metrics *metrics, const struct config *config, const struct names *names);
 
 /* MT in flight over all links, for the instance's entry. */
