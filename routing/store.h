@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "routing/follow.h" /* enum store_state */
 #include "routing/names.h"
 #include "routing/table.h"
 
@@ -32,17 +33,6 @@ struct store_options {
     uint64_t timeout_ms;       /* connect, and answers of commands other than the blocking read */
     uint64_t backoff_min_ms, backoff_max_ms;
 };
-
-#define STORE_STATES(X)                                                   \
-    X(STORE_CONNECTING, "connecting") /* or waiting to try again */       \
-    X(STORE_LOADING, "loading")       /* reads the table */               \
-    X(STORE_FOLLOWING, "following")   /* up to date, waits for changes */ \
-    X(STORE_REFUSED, "refused")       /* Redis holds an older or another history: its table is not taken */
-
-#define STORE_STATE_ENUM(id, name) id,
-enum store_state { STORE_STATES(STORE_STATE_ENUM) STORE_STATE_COUNT };
-#undef STORE_STATE_ENUM
-const char *store_state_name(enum store_state state);
 
 struct store_events {
     /* The next table, to be published; it belongs to the callee now. The store goes on reading changes
