@@ -72,8 +72,8 @@ static void count_something(struct world *w)
     struct metrics_worker *first = metrics_of(w->metrics, 0), *second = metrics_of(w->metrics, 1);
     metric_add(&first->accepted, 3);
     metric_add(&second->accepted, 4);
-    metric_add(&first->table_version, 17);
-    metric_add(&second->table_version, 16);
+    metric_add(&first->table_version, 16);
+    metric_add(&second->table_version, 17);
     metric_add(&first->refused[REFUSED_HOLD_EXPIRED], 5);
     metric_add(&second->refused_by_session[SMPP_REFUSED_UNKNOWN], 6);
     metric_add(&first->ended[SIDE_SMSC][SMPP_DUE_END_SILENT], 7);

@@ -1,0 +1,584 @@
+/* The index against a naive model, over reopening and damage, and from several threads; SipHash against its
+ * authors' vectors and OpenSSL's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "proxy/message_index.h"
+
+enum { TTL_S = 1000, NOW_S = 1700000000 };
+
+static char directory[] = "/tmp/test_message_index_XXXXXX";
+static char path[64];
+
+static int make_directory(void **state)
+{
+    (void)state;
+    if (mkdtemp(directory) == NULL)
+        return -1;
+    snprintf(path, sizeof path, "%s/ids", directory);
+    return 0;
+}
+
+static int remove_directory(void **state)
+{
+    (void)state;
+    unlink(path);
+    return rmdir(directory); /* fails where a temporary file was left behind */
+}
+
+static int remove_file(void **state)
+{
+    (void)state;
+    unlink(path);
+    return 0;
+}
+
+static struct message_index *open_index(const char *file, size_t entries, const char *expected_reason)
+{
+    const char *reason = "unset";
+    struct message_index *index = message_index_open(file, entries, TTL_S, &reason);
+    assert_non_null(index);
+    if (expected_reason == NULL)
+        assert_null(reason);
+    else
+        assert_non_null(strstr(reason, expected_reason));
+    return index;
+}
+
+static void put(struct message_index *index, uint64_t client, const char *id, int link, uint64_t now_s)
+{
+    message_index_put(index, client, (const uint8_t *)id, strlen(id), link, now_s);
+}
+
+static int find(const struct message_index *index, uint64_t client, const char *id, uint64_t now_s)
+{
+    return message_index_find(index, client, (const uint8_t *)id, strlen(id), now_s);
+}
+
+/* --- SipHash
+ * -------------------------------------------------------------------------------------------------- */
+
+/* Key 00 01 .. 0f, input 00 01 .. of the length: the first, and the paper's example. */
+static void siphash_agrees_with_its_authors(void **state)
+{
+    (void)state;
+    static const uint64_t key[2] = {0x0706050403020100ULL, 0x0f0e0d0c0b0a0908ULL};
+    uint8_t data[15];
+    for (unsigned i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)i;
+    assert_int_equal(message_index_siphash(key, data, 0), 0x726fdb47dd0e0e31ULL);
+    assert_int_equal(message_index_siphash(key, data, 15), 0xa129ca6149be45e5ULL);
+}
+
+static uint64_t openssl_siphash(const uint64_t key[2], const uint8_t *data, size_t len)
+{
+    EVP_MAC *mac = EVP_MAC_fetch(NULL, "SIPHASH", NULL);
+    EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(mac);
+    size_t size = 8, written = 0;
+    uint8_t out[8];
+    uint64_t hash;
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &size),
+                           OSSL_PARAM_construct_end()};
+    assert_int_equal(EVP_MAC_init(ctx, (const uint8_t *)key, 16, params), 1);
+    assert_int_equal(EVP_MAC_update(ctx, data, len), 1);
+    assert_int_equal(EVP_MAC_final(ctx, out, &written, sizeof out), 1);
+    EVP_MAC_CTX_free(ctx);
+    EVP_MAC_free(mac);
+    memcpy(&hash, out, sizeof hash);
+    return hash;
+}
+
+static void siphash_agrees_with_openssl(void **state)
+{
+    (void)state;
+    uint8_t data[70];
+    for (unsigned i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(i * 37 + 200);
+    for (size_t len = 0; len <= sizeof data; len++) {
+        uint64_t key[2] = {len * 0x9e3779b97f4a7c15ULL, ~len};
+        assert_int_equal(message_index_siphash(key, data, len), openssl_siphash(key, data, len));
+    }
+}
+
+/* --- finding
+ * -------------------------------------------------------------------------------------------------- */
+
+static void what_was_put_is_found_by_its_client_alone(void **state)
+{
+    (void)state;
+    struct message_index *index = open_index(NULL, 1024, NULL);
+    uint64_t acme = message_index_client(index, "acme"), other = message_index_client(index, "other");
+    assert_int_not_equal(acme, other);
+    assert_int_equal(find(index, acme, "00a1", NOW_S), -1);
+    put(index, acme, "00a1", 7, NOW_S);
+    assert_int_equal(find(index, acme, "00a1", NOW_S), 7);
+    assert_int_equal(find(index, other, "00a1", NOW_S), -1);
+    assert_int_equal(find(index, acme, "00A1", NOW_S), -1);
+    assert_int_equal(find(index, acme, "0a1", NOW_S), -1);
+    assert_int_equal(find(index, acme, "", NOW_S), -1);
+    put(index, acme, "", 1023, NOW_S);
+    assert_int_equal(find(index, acme, "", NOW_S), 1023);
+    put(index, acme, "nowhere", -1, NOW_S);
+    put(index, acme, "nowhere", 1024, NOW_S);
+    assert_int_equal(find(index, acme, "nowhere", NOW_S), -1);
+    message_index_close(index);
+    message_index_close(NULL);
+}
+
+static void the_newest_link_of_an_id_counts(void **state)
+{
+    (void)state;
+    struct message_index *index = open_index(NULL, 1024, NULL);
+    put(index, 1, "5", 3, NOW_S);
+    put(index, 1, "5", 4, NOW_S);
+    assert_int_equal(find(index, 1, "5", NOW_S), 4);
+    put(index, 1, "5", 3, NOW_S + 1);
+    assert_int_equal(find(index, 1, "5", NOW_S + 1), 3);
+    message_index_close(index);
+}
+
+static void an_entry_lives_for_its_time(void **state)
+{
+    (void)state;
+    struct message_index *index = open_index(NULL, 1024, NULL);
+    put(index, 1, "a", 5, NOW_S);
+    assert_int_equal(find(index, 1, "a", NOW_S + TTL_S), 5);
+    assert_int_equal(find(index, 1, "a", NOW_S + TTL_S + 2), -1);
+    assert_int_equal(find(index, 1, "a", NOW_S + 50000000), -1);
+    put(index, 1, "a", 6, NOW_S + TTL_S);
+    assert_int_equal(find(index, 1, "a", NOW_S + 2 * TTL_S), 6);
+    assert_int_equal(find(index, 1, "a", NOW_S + TTL_S - 60), 6); /* the clock was set back */
+    message_index_close(index);
+}
+
+static void a_full_set_loses_its_oldest(void **state)
+{
+    (void)state;
+    struct message_index *index = open_index(NULL, 1, NULL); /* one set */
+    char id[16];
+    for (unsigned count = 1; count <= 30; count++) {
+        snprintf(id, sizeof id, "%u", count - 1);
+        put(index, 1, id, (int)count, NOW_S + count - 1);
+        for (unsigned i = 0; i < count; i++) {
+            snprintf(id, sizeof id, "%u", i);
+            assert_int_equal(find(index, 1, id, NOW_S + count), i + 8 >= count ? (int)i + 1 : -1);
+        }
+    }
+    message_index_close(index);
+}
+
+static void an_expired_word_goes_before_a_living_one(void **state)
+{
+    (void)state;
+    struct message_index *index = open_index(NULL, 8, NULL);
+    char id[16];
+    for (unsigned i = 0; i < 8; i++) {
+        snprintf(id, sizeof id, "%u", i);
+        put(index, 1, id, (int)i, i < 2 ? NOW_S : NOW_S + TTL_S);
+    }
+    put(index, 1, "new", 100, NOW_S + TTL_S + 10);
+    put(index, 1, "newer", 101, NOW_S + TTL_S + 10);
+    for (unsigned i = 0; i < 8; i++) {
+        snprintf(id, sizeof id, "%u", i);
+        assert_int_equal(find(index, 1, id, NOW_S + TTL_S + 10), i < 2 ? -1 : (int)i);
+    }
+    assert_int_equal(find(index, 1, "new", NOW_S + TTL_S + 10), 100);
+    assert_int_equal(find(index, 1, "newer", NOW_S + TTL_S + 10), 101);
+    message_index_close(index);
+}
+
+/* Naive: an array by id. Over a wide table nothing may be lost or invented (8 entries a set on average never
+ * fill more than a few sets here: 4096 sets, 2000 ids). */
+static void it_agrees_with_a_naive_model(void **state)
+{
+    (void)state;
+    enum { IDS = 2000, STEPS = 40000 };
+    struct message_index *index = open_index(NULL, 32768, NULL);
+    static struct {
+        int link;
+        uint64_t at;
+    } model[IDS];
+    unsigned random = 12345;
+    uint64_t now_s = NOW_S;
+    for (unsigned i = 0; i < STEPS; i++) {
+        random = random * 1103515245 + 12345;
+        unsigned which = random / 65536 % IDS;
+        char id[24];
+        snprintf(id, sizeof id, "%x-%u", which * 2654435761U, which);
+        bool alive = model[which].at != 0 && now_s - model[which].at <= TTL_S;
+        assert_int_equal(find(index, which % 7, id, now_s), alive ? model[which].link : -1);
+        if (random % 3 == 0) {
+            model[which].link = (int)(random / 256 % 1024);
+            model[which].at = now_s;
+            put(index, which % 7, id, model[which].link, now_s);
+        }
+        now_s += i % 16 == 0 ? 2 : 0; /* even seconds: the extra second of life never decides */
+    }
+    message_index_close(index);
+}
+
+/* Sequential ids, as a peer gives them, spread: a table filled to an eighth loses next to none. */
+static void sequential_ids_spread_over_the_sets(void **state)
+{
+    (void)state;
+    enum { ENTRIES = 65536, IDS = ENTRIES / 8 };
+    struct message_index *index = open_index(NULL, ENTRIES, NULL);
+    char id[16];
+    unsigned lost = 0;
+    for (unsigned i = 0; i < IDS; i++) {
+        snprintf(id, sizeof id, "%010u", i);
+        put(index, 1, id, (int)(i % 1000), NOW_S);
+    }
+    for (unsigned i = 0; i < IDS; i++) {
+        snprintf(id, sizeof id, "%010u", i);
+        lost += find(index, 1, id, NOW_S) != (int)(i % 1000);
+    }
+    assert_true(lost <= 2); /* 9 of a mean of 1 in one of 8192 sets: one expects 0.01 */
+    message_index_close(index);
+}
+
+/* --- links
+ * ---------------------------------------------------------------------------------------------------- */
+
+static void links_keep_their_numbers(void **state)
+{
+    (void)state;
+    struct message_index *index = open_index(path, 64, NULL);
+    assert_int_equal(message_index_link(index, "spark-redx"), 0);
+    assert_int_equal(message_index_link(index, "spark-omni"), 1);
+    assert_int_equal(message_index_link(index, "spark-redx"), 0);
+    message_index_close(index);
+    index = open_index(path, 64, NULL);
+    assert_int_equal(message_index_link(index, "onenz-omni"), 2);
+    assert_int_equal(message_index_link(index, "spark-omni"), 1);
+    message_index_close(index);
+}
+
+static void there_is_room_for_1024_links(void **state)
+{
+    (void)state;
+    struct message_index *index = open_index(NULL, 8, NULL);
+    char name[80];
+    for (int i = 0; i < 1024; i++) {
+        snprintf(name, sizeof name, "link-%d", i);
+        assert_int_equal(message_index_link(index, name), i);
+    }
+    assert_int_equal(message_index_link(index, "one more"), -1);
+    assert_int_equal(message_index_link(index, "link-1023"), 1023);
+    memset(name, 'x', sizeof name);
+    name[56] = '\0';
+    assert_int_equal(message_index_link(index, name), -1);
+    assert_int_equal(message_index_link(index, ""), -1);
+    message_index_close(index);
+}
+
+/* --- the file
+ * ------------------------------------------------------------------------------------------------- */
+
+static void the_index_survives_reopening(void **state)
+{
+    (void)state;
+    struct message_index *index = open_index(path, 100, NULL);
+    uint64_t client = message_index_client(index, "acme");
+    put(index, client, "abc", message_index_link(index, "l"), NOW_S);
+    message_index_close(index);
+    index = open_index(path, 128, NULL); /* 100 was rounded up to it */
+    assert_int_equal(message_index_client(index, "acme"), client);
+    assert_int_equal(find(index, client, "abc", NOW_S), 0);
+    message_index_close(index);
+}
+
+static void the_index_survives_a_killed_process(void **state)
+{
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        const char *reason;
+        struct message_index *index = message_index_open(path, 64, TTL_S, &reason);
+        put(index, message_index_client(index, "acme"), "abc", message_index_link(index, "l") + 9, NOW_S);
+        raise(SIGKILL);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+    struct message_index *index = open_index(path, 64, NULL);
+    assert_int_equal(find(index, message_index_client(index, "acme"), "abc", NOW_S), 9);
+    message_index_close(index);
+}
+
+static void keys_differ_from_file_to_file(void **state)
+{
+    (void)state;
+    struct message_index *one = open_index(path, 64, NULL), *other = open_index(NULL, 64, NULL);
+    assert_int_not_equal(message_index_client(one, "acme"), message_index_client(other, "acme"));
+    message_index_close(one);
+    message_index_close(other);
+}
+
+static void a_file_of_another_size_is_begun_anew(void **state)
+{
+    (void)state;
+    message_index_close(open_index(path, 64, NULL));
+    message_index_close(open_index(path, 256, "another size"));
+    message_index_close(open_index(path, 256, NULL));
+    message_index_close(open_index(path, 64, "another size"));
+}
+
+static void flip_octet(off_t at)
+{
+    uint8_t octet;
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &octet, 1, at), 1);
+    octet ^= 0x20;
+    assert_int_equal(pwrite(fd, &octet, 1, at), 1);
+    close(fd);
+}
+
+/* magic, layout, entries, key, checksum: 48 octets; then the first link's checksum and its name "link". */
+static void a_damaged_header_is_begun_anew(void **state)
+{
+    (void)state;
+    for (off_t at = 0; at < 48 + 8 + 4; at++) {
+        unlink(path);
+        struct message_index *index = open_index(path, 64, NULL);
+        message_index_link(index, "link");
+        put(index, 1, "abc", 0, NOW_S);
+        message_index_close(index);
+        flip_octet(at);
+        index = open_index(path, 64, "begun anew");
+        assert_int_equal(find(index, 1, "abc", NOW_S), -1);
+        message_index_close(index);
+        message_index_close(open_index(path, 64, NULL));
+    }
+}
+
+/* What kill -9 may leave of message_index_link: the name without its checksum. */
+static void a_half_written_link_does_not_count(void **state)
+{
+    (void)state;
+    struct message_index *index = open_index(path, 64, NULL);
+    message_index_link(index, "kept");
+    put(index, 1, "abc", 0, NOW_S);
+    message_index_close(index);
+    int fd = open(path, O_RDWR);
+    assert_int_equal(pwrite(fd, "half", 4, 48 + 64 + 8), 4);
+    close(fd);
+    index = open_index(path, 64, NULL);
+    assert_int_equal(find(index, 1, "abc", NOW_S), 0);
+    assert_int_equal(message_index_link(index, "new"), 1);
+    assert_int_equal(message_index_link(index, "kept"), 0);
+    message_index_close(index);
+    message_index_close(open_index(path, 64, NULL));
+}
+
+static void any_words_can_be_read(void **state)
+{
+    (void)state;
+    struct message_index *index = open_index(path, 64, NULL);
+    message_index_close(index);
+    struct stat st;
+    uint8_t noise[64 * 8];
+    memset(noise, 0xFF, sizeof noise);
+    int fd = open(path, O_RDWR);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(pwrite(fd, noise, sizeof noise, st.st_size - (off_t)sizeof noise), sizeof noise);
+    close(fd);
+    index = open_index(path, 64, NULL);
+    assert_int_equal(find(index, 1, "abc", NOW_S), -1);
+    put(index, 1, "abc", 5, NOW_S);
+    assert_int_equal(find(index, 1, "abc", NOW_S), 5);
+    message_index_close(index);
+}
+
+static void what_cannot_be_made_is_told(void **state)
+{
+    (void)state;
+    const char *reason = NULL;
+    assert_null(message_index_open("/nonexistent/ids", 64, TTL_S, &reason));
+    assert_non_null(strstr(reason, "no such directory"));
+    assert_null(message_index_open(directory, 64, TTL_S, &reason)); /* a directory stands at the path */
+    assert_non_null(reason);
+    char left[80];
+    snprintf(left, sizeof left, "%s.new", directory);
+    assert_int_not_equal(access(left, F_OK), 0);
+}
+
+/* --- threads
+ * -------------------------------------------------------------------------------------------------- */
+
+enum { THREADS = 4, IDS_A_THREAD = 5000 };
+
+struct worker {
+    struct message_index *index;
+    uint64_t client;
+};
+
+static void *put_and_find(void *arg)
+{
+    const struct worker *w = arg;
+    char id[16];
+    uintptr_t wrong = 0;
+    for (unsigned i = 0; i < IDS_A_THREAD; i++) {
+        snprintf(id, sizeof id, "%u", i);
+        put(w->index, w->client, id, (int)(i % 1000), NOW_S);
+        wrong += find(w->index, w->client, id, NOW_S) != (int)(i % 1000);
+        find(w->index, w->client ^ 1, id, NOW_S);
+    }
+    return (void *)wrong;
+}
+
+/* Room for all: 20,000 entries in 65,536 sets. None may be lost to another thread. */
+static void threads_lose_nothing_of_each_other(void **state)
+{
+    (void)state;
+    struct message_index *index = open_index(NULL, 65536 * 8, NULL);
+    struct worker workers[THREADS];
+    pthread_t threads[THREADS];
+    for (unsigned i = 0; i < THREADS; i++) {
+        workers[i] = (struct worker){index, i};
+        assert_int_equal(pthread_create(&threads[i], NULL, put_and_find, &workers[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        void *wrong;
+        pthread_join(threads[i], &wrong);
+        assert_null(wrong);
+    }
+    for (unsigned i = 0; i < THREADS * IDS_A_THREAD; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "%u", i / THREADS);
+        assert_int_equal(find(index, i % THREADS, id, NOW_S), (int)(i / THREADS % 1000));
+    }
+    message_index_close(index);
+}
+
+enum { RACES = 3000, IDS_A_RACE = 2 }; /* THREADS of them fill a set of 8 */
+
+struct racer {
+    pthread_barrier_t *barrier;
+    struct message_index **indexes;
+    unsigned number;
+};
+
+static const char *race_id(unsigned i)
+{
+    static const char *const ids[] = {"a", "b"};
+    return ids[i];
+}
+
+static void *race(void *arg)
+{
+    const struct racer *r = arg;
+    for (unsigned i = 0; i < RACES; i++) {
+        pthread_barrier_wait(r->barrier);
+        for (unsigned id = 0; id < IDS_A_RACE; id++)
+            put(r->indexes[i], r->number, race_id(id), (int)r->number, NOW_S);
+    }
+    return NULL;
+}
+
+/* All want free ways of one set at the same instant, and there are enough for all. */
+static void threads_do_not_take_the_same_way(void **state)
+{
+    (void)state;
+    static struct message_index *indexes[RACES];
+    struct racer racers[THREADS];
+    pthread_t threads[THREADS];
+    pthread_barrier_t barrier;
+    pthread_barrier_init(&barrier, NULL, THREADS);
+    for (unsigned i = 0; i < RACES; i++)
+        indexes[i] = open_index(NULL, 8, NULL);
+    for (unsigned i = 0; i < THREADS; i++) {
+        racers[i] = (struct racer){&barrier, indexes, i};
+        assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    for (unsigned i = 0; i < RACES * THREADS * IDS_A_RACE; i++) {
+        unsigned number = i % THREADS, id = i / THREADS % IDS_A_RACE;
+        const struct message_index *index = indexes[i / THREADS / IDS_A_RACE];
+        assert_int_equal(find(index, number, race_id(id), NOW_S), (int)number);
+    }
+    for (unsigned i = 0; i < RACES; i++)
+        message_index_close(indexes[i]);
+    pthread_barrier_destroy(&barrier);
+}
+
+static void *crowd_one_set(void *arg)
+{
+    const struct worker *w = arg;
+    uintptr_t wrong = 0;
+    for (unsigned i = 0; i < IDS_A_THREAD; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "%u", i % 20);
+        int link = (int)(w->client * 20 + i % 20);
+        put(w->index, w->client, id, link, NOW_S + i);
+        int found = find(w->index, w->client, id, NOW_S + i);
+        wrong += found != link && found != -1;
+    }
+    return (void *)wrong;
+}
+
+/* A set that all fight for: entries go, but no answer is another's. */
+static void a_crowded_set_never_lies(void **state)
+{
+    (void)state;
+    struct message_index *index = open_index(NULL, 8, NULL);
+    struct worker workers[THREADS];
+    pthread_t threads[THREADS];
+    for (unsigned i = 0; i < THREADS; i++) {
+        workers[i] = (struct worker){index, i};
+        assert_int_equal(pthread_create(&threads[i], NULL, crowd_one_set, &workers[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        void *wrong;
+        pthread_join(threads[i], &wrong);
+        assert_null(wrong);
+    }
+    message_index_close(index);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(siphash_agrees_with_its_authors),
+        cmocka_unit_test(siphash_agrees_with_openssl),
+        cmocka_unit_test(what_was_put_is_found_by_its_client_alone),
+        cmocka_unit_test(the_newest_link_of_an_id_counts),
+        cmocka_unit_test(an_entry_lives_for_its_time),
+        cmocka_unit_test(a_full_set_loses_its_oldest),
+        cmocka_unit_test(an_expired_word_goes_before_a_living_one),
+        cmocka_unit_test(it_agrees_with_a_naive_model),
+        cmocka_unit_test(sequential_ids_spread_over_the_sets),
+        cmocka_unit_test_setup(links_keep_their_numbers, remove_file),
+        cmocka_unit_test(there_is_room_for_1024_links),
+        cmocka_unit_test_setup(the_index_survives_reopening, remove_file),
+        cmocka_unit_test_setup(the_index_survives_a_killed_process, remove_file),
+        cmocka_unit_test_setup(keys_differ_from_file_to_file, remove_file),
+        cmocka_unit_test_setup(a_file_of_another_size_is_begun_anew, remove_file),
+        cmocka_unit_test_setup(a_damaged_header_is_begun_anew, remove_file),
+        cmocka_unit_test_setup(a_half_written_link_does_not_count, remove_file),
+        cmocka_unit_test_setup(any_words_can_be_read, remove_file),
+        cmocka_unit_test_setup(what_cannot_be_made_is_told, remove_file),
+        cmocka_unit_test(threads_lose_nothing_of_each_other),
+        cmocka_unit_test(threads_do_not_take_the_same_way),
+        cmocka_unit_test(a_crowded_set_never_lies),
+    };
+    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}
