@@ -55,6 +55,7 @@ enum config_credentials { CREDENTIALS_OWN, CREDENTIALS_CLIENT, CREDENTIALS_PASS 
 struct config_link {
     char *name;
     unsigned index; /* dense, stable over reloads as long as the process lives: link_names */
+    char *carrier_name, *platform_name;
     uint8_t carrier, platform;
     char *host;
     uint16_t port;
@@ -74,6 +75,7 @@ struct config_link {
 };
 
 struct config_upstream {
+    char *link_name;
     unsigned link; /* index */
     char *system_id, *password, *system_type;
 };
@@ -157,6 +159,8 @@ struct config {
         enum log_level level;
         char *file; /* NULL: standard error */
     } log;
+
+    char *warnings; /* what is allowed but doubtful, one line each as in config_read's error; NULL: nothing */
 
     /* Made from the above for the path of a message. */
     struct carrier_map *carrier_map;

@@ -1,0 +1,964 @@
+/* The option table, and the types that its rows are of:
+ *
+ *   text of the file ──parsers[row->type]──▶ the field at row->offset, or a few words that say what is wrong
+ *
+ * A number of a default has its reason beside it where it is not obvious. */
+#include "proxy/options.h"
+
+#include <arpa/inet.h>
+#include <crypt.h>
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "proxy/config.h"
+#include "smpp/constants.h"
+
+#define MS                  1000000ULL
+#define SECOND              (1000 * MS)
+#define MINUTE              (60 * SECOND)
+#define HOUR                (60 * MINUTE)
+#define KIB                 1024ULL
+#define MIB                 (1024 * KIB)
+#define FIELD(type, member) .offset = offsetof(type, member), .width = sizeof(((type *)0)->member)
+#define LIST(type, member)  .offset = offsetof(type, member), .count_offset = offsetof(type, member##_count)
+#define RANGE(low, high)    .min = (low), .max = (high)
+
+/* SMPP 3.4 allows 15, 8 and 12 octets in system_id, password and system_type; peers with more in the first
+ * two exist. */
+enum { SYSTEM_ID_MAX = 64, PASSWORD_MAX = 64, SYSTEM_TYPE_MAX = 12, ADDRESS_RANGE_MAX = 40 };
+enum { ADDRESS_MAX = 20 }; /* octets of an SMPP address, 5.2.8 */
+enum { FILE_NAME_MAX = 4095, HOST_MAX = 253, SECRET_MAX = 512 };
+
+#define ARRAY(type, member) .array = offsetof(type, member), .count = offsetof(type, member##_count)
+#define ITEM(type, member)  .item_size = sizeof(type), .title_field = offsetof(type, member)
+const struct section_row section_rows[SECTION_COUNT] = {
+    [SECTION_ROOT] = {.name = "", .help = "outside of all sections"},
+    [SECTION_LISTENER] = {.name = "listener",
+                          .title = "NAME",
+                          ARRAY(struct config, listeners),
+                          ITEM(struct config_listener, name),
+                          .title_max = NAME_LEN_MAX,
+                          .title_chars = "-_.",
+                          .help = "an address and port that clients connect to; at least one"},
+    [SECTION_PLATFORM] = {.name = "platform",
+                          .title = "NAME",
+                          ARRAY(struct config, platforms),
+                          ITEM(struct config_platform, name),
+                          .title_max = NAME_LEN_MAX,
+                          .title_chars = "-_.",
+                          .help = "a way to reach the carriers"},
+    [SECTION_CARRIER] = {.name = "carrier",
+                         .title = "NAME",
+                         ARRAY(struct config, carriers),
+                         ITEM(struct config_carrier, name),
+                         .title_max = NAME_LEN_MAX,
+                         .title_chars = "-_.",
+                         .help = "a mobile network"},
+    /* 55 is what the message id index on disk has room for. */
+    [SECTION_LINK] = {.name = "link",
+                      .title = "NAME",
+                      ARRAY(struct config, links),
+                      ITEM(struct config_link, name),
+                      .title_max = 55,
+                      .title_chars = "-_.",
+                      .help = "an SMSC endpoint: how one carrier is reached over one platform; at least one"},
+    [SECTION_CLIENT] = {.name = "client",
+                        .title = "SYSTEM_ID",
+                        ARRAY(struct config, clients),
+                        ITEM(struct config_client, system_id),
+                        .title_max = SYSTEM_ID_MAX,
+                        .help = "an account that may bind, by its system_id; at least one"},
+    [SECTION_UPSTREAM] = {.name = "upstream",
+                          .title = "LINK",
+                          .parent = SECTION_CLIENT,
+                          ARRAY(struct config_client, upstreams),
+                          ITEM(struct config_upstream, link_name),
+                          .title_max = 55,
+                          .title_chars = "-_.",
+                          .help = "within a client: its credentials at a link with credentials = client"},
+    [SECTION_REDIS] = {.name = "redis", .help = "where the routing table is kept"},
+    [SECTION_ADMIN] = {.name = "admin", .help = "metrics, health and sessions over HTTP"},
+    [SECTION_LOG] = {.name = "log", .help = "what is logged, and where"},
+};
+
+static const struct option_word credentials_words[] = {
+    {"own", CREDENTIALS_OWN}, {"client", CREDENTIALS_CLIENT}, {"pass", CREDENTIALS_PASS}, {0}};
+static const struct option_word bind_answer_words[] = {
+    {"first", BIND_ANSWER_FIRST}, {"once", BIND_ANSWER_ONCE}, {"all", BIND_ANSWER_ALL}, {0}};
+static const struct option_word bind_type_words[] = {
+    {"transmitter", BIND_TRANSMITTER}, {"receiver", BIND_RECEIVER}, {"transceiver", BIND_TRANSCEIVER}, {0}};
+static const struct option_word version_words[] = {{"3.3", 0x33}, {"3.4", 0x34}, {"5.0", 0x50}, {0}};
+static const struct option_word format_words[] = {{"text", false}, {"json", true}, {0}};
+static const struct option_word level_words[] = {
+    {"error", LOG_ERROR}, {"warning", LOG_WARNING}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}, {0}};
+
+/* clang-format off */
+const struct option_row option_rows[] = {
+    {SECTION_ROOT, "workers", OPTION_INTEGER, FIELD(struct config, workers), .standard = "1", RANGE(1, 64),
+     .restart = true, .help = "threads that serve clients; as many as processors are free for it"},
+    {SECTION_ROOT, "instance", OPTION_TEXT, FIELD(struct config, instance), RANGE(1, 64), .restart = true,
+     .help = "name of this instance among those that share a Redis; letters, digits, '-', '_' and '.'; without one: "
+             "the host's name, '-' and the process id"},
+    {SECTION_ROOT, "state-directory", OPTION_DIRECTORY, FIELD(struct config, state_directory),
+     RANGE(1, FILE_NAME_MAX), .restart = true,
+     .help = "where the last routing table and the message ids outlive a restart; without one they do not"},
+    {SECTION_ROOT, "default-carrier", OPTION_TEXT, FIELD(struct config, default_carrier), .standard = "",
+     RANGE(0, NAME_LEN_MAX), .help = "carrier of numbers that no prefix matches; empty: they are refused"},
+    {SECTION_ROOT, "session-init", OPTION_DURATION, FIELD(struct config, session_init), .standard = "5s",
+     RANGE(100 * MS, 10 * MINUTE), .help = "from a client's connect to its bind; then the connection is closed"},
+    /* Ten seconds carry 70 KiB over the slowest link that still deserves the name. */
+    {SECTION_ROOT, "partial-timeout", OPTION_DURATION, FIELD(struct config, partial_timeout), .standard = "10s",
+     RANGE(100 * MS, 10 * MINUTE), .help = "for a PDU that has begun to arrive; then the connection is closed"},
+    {SECTION_ROOT, "drain", OPTION_DURATION, FIELD(struct config, drain), .standard = "10s", RANGE(0, 10 * MINUTE),
+     .help = "how long messages in flight may take to be answered when the process is asked to end"},
+    /* Receipts come for as long as a message lives at the SMSC; most keep one for two or three days. */
+    {SECTION_ROOT, "linger", OPTION_DURATION, FIELD(struct config, linger), .standard = "72h", RANGE(0, 720 * HOUR),
+     .help = "how long the legs of a platform that a shortcode has left stay bound, for receipts and late MO"},
+    {SECTION_ROOT, "max-pdu-open", OPTION_SIZE, FIELD(struct config, max_pdu_open), .standard = "4k",
+     RANGE(64, 64 * KIB), .help = "longest PDU of a peer that has not bound yet"},
+    /* message_payload holds up to 65,535 octets; the rest is for addresses and other TLVs. */
+    {SECTION_ROOT, "max-pdu-bound", OPTION_SIZE, FIELD(struct config, max_pdu_bound), .standard = "70k",
+     RANGE(1 * KIB, 1 * MIB), .help = "longest PDU of a peer that has bound"},
+    {SECTION_ROOT, "max-sessions", OPTION_INTEGER, FIELD(struct config, max_sessions), .standard = "10000",
+     RANGE(1, 1000000), .help = "client sessions in all; more are not accepted"},
+    {SECTION_ROOT, "max-unbound", OPTION_INTEGER, FIELD(struct config, max_unbound), .standard = "1000",
+     RANGE(1, 1000000), .help = "of them, those that have connected but not bound"},
+    /* A verify takes about 15 ms, so that a full queue is through within session-init. */
+    {SECTION_ROOT, "auth-queue", OPTION_INTEGER, FIELD(struct config, auth_queue), .standard = "256",
+     RANGE(1, 65536), .restart = true,
+     .help = "passwords that may wait to be verified, in each worker; then binds get ESME_RBINDFAIL"},
+    {SECTION_ROOT, "out-limit", OPTION_SIZE, FIELD(struct config, out_limit), .standard = "1m",
+     RANGE(4 * KIB, 256 * MIB),
+     .help = "octets that may wait for a peer that does not read; then its connection is closed"},
+    {SECTION_ROOT, "message-ids", OPTION_INTEGER, FIELD(struct config, message_ids), .standard = "1048576",
+     RANGE(1024, 268435456), .restart = true,
+     .help = "message ids remembered to route query_sm, cancel_sm and replace_sm; 8 octets each"},
+    {SECTION_ROOT, "message-id-ttl", OPTION_DURATION, FIELD(struct config, message_id_ttl), .standard = "72h",
+     RANGE(1 * MINUTE, 720 * HOUR), .restart = true, .help = "how long a message id is remembered"},
+
+    {SECTION_LISTENER, "address", OPTION_ADDRESS, FIELD(struct config_listener, address), .standard = "0.0.0.0",
+     .restart = true, .help = "address to listen on; \"::\" is every address, of IPv4 too"},
+    {SECTION_LISTENER, "port", OPTION_INTEGER, FIELD(struct config_listener, port), RANGE(0, 65535),
+     .required = true, .restart = true, .help = "TCP port; 0: any free one, which the log tells"},
+    {SECTION_LISTENER, "tls", OPTION_BOOL, FIELD(struct config_listener, tls), .standard = "false", .restart = true,
+     .help = "TLS 1.2 or later; needs certificate and key"},
+    {SECTION_LISTENER, "certificate", OPTION_FILE, FIELD(struct config_listener, certificate),
+     RANGE(1, FILE_NAME_MAX), .help = "PEM file: the certificate, then those that vouch for it"},
+    {SECTION_LISTENER, "key", OPTION_FILE, FIELD(struct config_listener, key), RANGE(1, FILE_NAME_MAX),
+     .help = "PEM file: the certificate's private key"},
+    {SECTION_LISTENER, "backlog", OPTION_INTEGER, FIELD(struct config_listener, backlog), .standard = "1024",
+     RANGE(1, 65535), .restart = true,
+     .help = "connections that the kernel holds until they are accepted; it also has a limit of its own"},
+
+    {SECTION_CARRIER, "prefixes", OPTION_LIST, LIST(struct config_carrier, prefixes), RANGE(1, 15),
+     .help = "what numbers of this carrier begin with, without '+'; the longest match decides"},
+    {SECTION_CARRIER, "mo-refusal", OPTION_STATUS, FIELD(struct config_carrier, mo_refusal),
+     .standard = "ESME_RMSGQFUL",
+     .help = "command_status for MO that no client can take now; one that this carrier's SMSC retries (0x64 is "
+             "final at some)"},
+
+    {SECTION_LINK, "carrier", OPTION_TEXT, FIELD(struct config_link, carrier_name), RANGE(1, NAME_LEN_MAX),
+     .required = true, .help = "a carrier section's name"},
+    {SECTION_LINK, "platform", OPTION_TEXT, FIELD(struct config_link, platform_name), RANGE(1, NAME_LEN_MAX),
+     .required = true, .help = "a platform section's name; a carrier has one link on each platform"},
+    {SECTION_LINK, "host", OPTION_TEXT, FIELD(struct config_link, host), RANGE(1, HOST_MAX), .required = true,
+     .help = "name or address of the SMSC"},
+    {SECTION_LINK, "port", OPTION_INTEGER, FIELD(struct config_link, port), RANGE(1, 65535), .required = true,
+     .help = "TCP port of the SMSC"},
+    {SECTION_LINK, "tls", OPTION_BOOL, FIELD(struct config_link, tls), .standard = "false",
+     .help = "TLS 1.2 or later"},
+    {SECTION_LINK, "ca", OPTION_FILE, FIELD(struct config_link, ca), RANGE(1, FILE_NAME_MAX),
+     .help = "PEM file of certificates to trust; without one: those that the system trusts"},
+    {SECTION_LINK, "certificate", OPTION_FILE, FIELD(struct config_link, certificate), RANGE(1, FILE_NAME_MAX),
+     .help = "PEM file: the certificate to show to the SMSC"},
+    {SECTION_LINK, "key", OPTION_FILE, FIELD(struct config_link, key), RANGE(1, FILE_NAME_MAX),
+     .help = "PEM file: its private key"},
+    {SECTION_LINK, "tls-name", OPTION_TEXT, FIELD(struct config_link, tls_name), RANGE(1, HOST_MAX),
+     .help = "name that the SMSC's certificate must bear; without one: the host's"},
+    {SECTION_LINK, "tls-verify", OPTION_BOOL, FIELD(struct config_link, tls_verify), .standard = "true",
+     .help = "false takes any certificate: for tests only"},
+    {SECTION_LINK, "credentials", OPTION_WORD, FIELD(struct config_link, credentials), .standard = "own",
+     .words = credentials_words,
+     .help = "whose system_id and password to bind with: own, from this section; client, from the client's upstream "
+             "section for this link; pass, what the client itself sent"},
+    {SECTION_LINK, "system-id", OPTION_TEXT, FIELD(struct config_link, system_id), RANGE(1, SYSTEM_ID_MAX),
+     .help = "with credentials = own; longer than 15 octets breaks SMPP 3.4, but occurs"},
+    {SECTION_LINK, "password", OPTION_SECRET, FIELD(struct config_link, password), RANGE(0, PASSWORD_MAX),
+     .help = "with credentials = own; longer than 8 octets breaks SMPP 3.4, but occurs"},
+    {SECTION_LINK, "password-file", OPTION_SECRET_FILE, FIELD(struct config_link, password), RANGE(0, PASSWORD_MAX),
+     .help = "instead of password: a file whose first line it is"},
+    {SECTION_LINK, "system-type", OPTION_TEXT, FIELD(struct config_link, system_type), RANGE(0, SYSTEM_TYPE_MAX),
+     .help = "instead of what the client sent"},
+    {SECTION_LINK, "address-range", OPTION_TEXT, FIELD(struct config_link, address_range),
+     RANGE(0, ADDRESS_RANGE_MAX), .help = "instead of what the client sent"},
+    {SECTION_LINK, "interface-version", OPTION_WORD, FIELD(struct config_link, interface_version),
+     .standard = "3.4", .words = version_words, .help = "of SMPP, in the bind"},
+    {SECTION_LINK, "window", OPTION_INTEGER, FIELD(struct config_link, window), .standard = "100",
+     RANGE(1, 65533), .help = "requests unanswered at a time, on each leg"},
+    {SECTION_LINK, "connect-timeout", OPTION_DURATION, FIELD(struct config_link, connect_timeout),
+     .standard = "10s", RANGE(100 * MS, 5 * MINUTE), .help = "for name, TCP and TLS"},
+    {SECTION_LINK, "bind-timeout", OPTION_DURATION, FIELD(struct config_link, bind_timeout), .standard = "10s",
+     RANGE(100 * MS, 5 * MINUTE), .help = "for the answer to a bind"},
+    {SECTION_LINK, "enquire-link", OPTION_DURATION, FIELD(struct config_link, enquire_link), .standard = "30s",
+     RANGE(0, 1 * HOUR), .help = "silence of the SMSC after which it is asked for a sign of life; 0: never"},
+    /* Common clients give up after 60 s and send again; ours must be there well before. */
+    {SECTION_LINK, "response-timeout", OPTION_DURATION, FIELD(struct config_link, response_timeout),
+     .standard = "20s", RANGE(100 * MS, 10 * MINUTE),
+     .help = "for an answer of the SMSC; then the client gets its unknown-outcome"},
+    {SECTION_LINK, "reconnect-min", OPTION_DURATION, FIELD(struct config_link, reconnect_min), .standard = "500ms",
+     RANGE(10 * MS, 1 * HOUR), .help = "first pause before connecting again; it doubles, with jitter"},
+    {SECTION_LINK, "reconnect-max", OPTION_DURATION, FIELD(struct config_link, reconnect_max), .standard = "30s",
+     RANGE(10 * MS, 1 * HOUR), .help = "longest pause before connecting again"},
+
+    {SECTION_CLIENT, "password-hash", OPTION_HASH, FIELD(struct config_client, password_hash), .required = true,
+     .help = "the password as crypt(5) hashes it; made by turnoutctl hash-password"},
+    {SECTION_CLIENT, "shortcodes", OPTION_LIST, LIST(struct config_client, shortcodes), RANGE(1, ADDRESS_MAX),
+     .required = true, .help = "source addresses that it may use and whose MO it gets; \"*\" alone: any"},
+    {SECTION_CLIENT, "networks", OPTION_NETWORKS, LIST(struct config_client, networks),
+     .help = "addresses that it may bind from; without any: every address"},
+    {SECTION_CLIENT, "bind-types", OPTION_WORDS, FIELD(struct config_client, bind_types),
+     .standard = "transmitter, receiver, transceiver", .words = bind_type_words, .help = "how it may bind"},
+    {SECTION_CLIENT, "max-binds", OPTION_INTEGER, FIELD(struct config_client, max_binds), .standard = "4",
+     RANGE(1, 1000), .help = "sessions at a time"},
+    {SECTION_CLIENT, "window", OPTION_INTEGER, FIELD(struct config_client, window), .standard = "100",
+     RANGE(1, 65533), .help = "MT unanswered at a time, of one session; then reading from it stops"},
+    {SECTION_CLIENT, "mo-window", OPTION_INTEGER, FIELD(struct config_client, mo_window), .standard = "100",
+     RANGE(1, 65533), .help = "MO and receipts unanswered at a time, of one session"},
+    {SECTION_CLIENT, "bind-answer", OPTION_WORD, FIELD(struct config_client, bind_answer), .standard = "first",
+     .words = bind_answer_words,
+     .help = "its bind is answered: first, when the first of its legs is bound; once, at once; all, when all are"},
+    /* Must beat the client's own response timer; the shortest common default is 2 s. */
+    {SECTION_CLIENT, "hold-budget", OPTION_DURATION, FIELD(struct config_client, hold_budget), .standard = "1500ms",
+     RANGE(0, 60 * SECOND),
+     .help = "how long a message may wait for its leg or route, while a move is under way; 0: not at all. Less than "
+             "the client's own response timer"},
+    {SECTION_CLIENT, "wait-count", OPTION_INTEGER, FIELD(struct config_client, wait_count), .standard = "100",
+     RANGE(0, 65533), .help = "messages that may wait for one carrier, of one session; then reading from it stops"},
+    {SECTION_CLIENT, "wait-bytes", OPTION_SIZE, FIELD(struct config_client, wait_bytes), .standard = "1m",
+     RANGE(0, 256 * MIB), .help = "octets that may wait, of one session, over all carriers"},
+    /* ESME_RTHROTTLED would be retried as well, but pauses the whole bind in one common client. */
+    {SECTION_CLIENT, "hold-refusal", OPTION_STATUS, FIELD(struct config_client, hold_refusal),
+     .standard = "ESME_RMSGQFUL", .help = "command_status of a message that waited in vain"},
+    {SECTION_CLIENT, "closed-refusal", OPTION_STATUS, FIELD(struct config_client, closed_refusal),
+     .standard = "ESME_RMSGQFUL", .help = "command_status of a message whose route is closed"},
+    {SECTION_CLIENT, "unknown-outcome", OPTION_STATUS, FIELD(struct config_client, unknown_outcome),
+     .standard = "ESME_RSYSERR",
+     .help = "command_status of a message that was sent to an SMSC which then never answered it"},
+    {SECTION_CLIENT, "nul-in-refusal", OPTION_BOOL, FIELD(struct config_client, nul_in_refusal),
+     .standard = "false", .help = "the proxy's own refusals carry an empty message id, which some clients need"},
+    {SECTION_CLIENT, "enquire-link", OPTION_DURATION, FIELD(struct config_client, enquire_link), .standard = "30s",
+     RANGE(0, 1 * HOUR), .help = "silence of the client after which it is asked for a sign of life; 0: never"},
+    /* An SMSC may count an unanswered MO as failed after 30 s. */
+    {SECTION_CLIENT, "response-timeout", OPTION_DURATION, FIELD(struct config_client, response_timeout),
+     .standard = "20s", RANGE(100 * MS, 10 * MINUTE),
+     .help = "for its answer to MO, receipts and enquire_link; the SMSC then gets mo-refusal"},
+    {SECTION_CLIENT, "inactivity", OPTION_DURATION, FIELD(struct config_client, inactivity), .standard = "0s",
+     RANGE(0, 24 * HOUR), .help = "a session with no message for so long is closed; 0: never"},
+
+    {SECTION_UPSTREAM, "system-id", OPTION_TEXT, FIELD(struct config_upstream, system_id), RANGE(1, SYSTEM_ID_MAX),
+     .required = true, .help = "longer than 15 octets breaks SMPP 3.4, but occurs"},
+    {SECTION_UPSTREAM, "password", OPTION_SECRET, FIELD(struct config_upstream, password), RANGE(0, PASSWORD_MAX),
+     .help = "longer than 8 octets breaks SMPP 3.4, but occurs"},
+    {SECTION_UPSTREAM, "password-file", OPTION_SECRET_FILE, FIELD(struct config_upstream, password),
+     RANGE(0, PASSWORD_MAX), .help = "instead of password: a file whose first line it is"},
+    {SECTION_UPSTREAM, "system-type", OPTION_TEXT, FIELD(struct config_upstream, system_type),
+     RANGE(0, SYSTEM_TYPE_MAX), .help = "instead of the link's or what the client sent"},
+
+    {SECTION_REDIS, "host", OPTION_TEXT, FIELD(struct config, redis.host), .standard = "127.0.0.1",
+     RANGE(1, HOST_MAX), .restart = true, .help = "name or address"},
+    {SECTION_REDIS, "port", OPTION_INTEGER, FIELD(struct config, redis.port), .standard = "6379", RANGE(1, 65535),
+     .restart = true, .help = "TCP port"},
+    {SECTION_REDIS, "unix-path", OPTION_TEXT, FIELD(struct config, redis.unix_path), RANGE(1, 107), .restart = true,
+     .help = "a socket in the file system, instead of host and port"},
+    {SECTION_REDIS, "username", OPTION_TEXT, FIELD(struct config, redis.username), RANGE(1, SECRET_MAX),
+     .restart = true, .help = "of Redis' access control list"},
+    {SECTION_REDIS, "password", OPTION_SECRET, FIELD(struct config, redis.password), RANGE(1, SECRET_MAX),
+     .restart = true, .help = "for Redis"},
+    {SECTION_REDIS, "password-file", OPTION_SECRET_FILE, FIELD(struct config, redis.password), RANGE(1, SECRET_MAX),
+     .restart = true, .help = "instead of password: a file whose first line it is"},
+    {SECTION_REDIS, "database", OPTION_INTEGER, FIELD(struct config, redis.database), .standard = "0",
+     RANGE(0, 65535), .restart = true, .help = "number of the database; a Cluster has only 0"},
+    {SECTION_REDIS, "prefix", OPTION_TEXT, FIELD(struct config, redis.prefix), .standard = "{turnout}",
+     RANGE(3, 64), .restart = true,
+     .help = "what Turnout's keys begin with; the part in braces keeps them in one slot of a Cluster"},
+    {SECTION_REDIS, "beat", OPTION_DURATION, FIELD(struct config, redis.beat), .standard = "2s",
+     RANGE(100 * MS, 1 * MINUTE), .restart = true, .help = "how often this instance says that it lives"},
+    /* Five beats may be lost before a flip no longer waits for this instance. */
+    {SECTION_REDIS, "lease", OPTION_DURATION, FIELD(struct config, redis.lease), .standard = "10s",
+     RANGE(200 * MS, 10 * MINUTE), .restart = true, .help = "without a beat for so long it counts as dead"},
+    {SECTION_REDIS, "timeout", OPTION_DURATION, FIELD(struct config, redis.timeout), .standard = "2s",
+     RANGE(50 * MS, 1 * MINUTE), .restart = true, .help = "to connect, and for an answer"},
+    {SECTION_REDIS, "reconnect-min", OPTION_DURATION, FIELD(struct config, redis.reconnect_min),
+     .standard = "100ms", RANGE(10 * MS, 1 * MINUTE), .restart = true,
+     .help = "first pause before connecting again; it doubles, with jitter"},
+    {SECTION_REDIS, "reconnect-max", OPTION_DURATION, FIELD(struct config, redis.reconnect_max), .standard = "5s",
+     RANGE(10 * MS, 10 * MINUTE), .restart = true, .help = "longest pause before connecting again"},
+
+    {SECTION_ADMIN, "enabled", OPTION_BOOL, FIELD(struct config, admin.enabled), .standard = "true",
+     .restart = true, .help = "false: no admin listener"},
+    {SECTION_ADMIN, "address", OPTION_ADDRESS, FIELD(struct config, admin.address), .standard = "127.0.0.1",
+     .restart = true, .help = "address to listen on; who reaches it sees every session"},
+    {SECTION_ADMIN, "port", OPTION_INTEGER, FIELD(struct config, admin.port), .standard = "9775", RANGE(0, 65535),
+     .restart = true, .help = "TCP port; 0: any free one, which the log tells"},
+
+    {SECTION_LOG, "format", OPTION_WORD, FIELD(struct config, log.json), .standard = "json", .words = format_words,
+     .help = "a JSON object a line, or text for people"},
+    {SECTION_LOG, "level", OPTION_WORD, FIELD(struct config, log.level), .standard = "info", .words = level_words,
+     .help = "events of this level and the graver ones are logged"},
+    {SECTION_LOG, "file", OPTION_TEXT, FIELD(struct config, log.file), RANGE(1, FILE_NAME_MAX),
+     .help = "opened again on SIGHUP; without one: standard error"},
+};
+/* clang-format on */
+const size_t option_rows_count = sizeof option_rows / sizeof option_rows[0];
+
+/* --- values
+ * ---------------------------------------------------------------------------------------------------- */
+
+static const char no_memory[] = "no memory for it";
+
+static void *field_at(const struct option_row *row, void *fields)
+{
+    return (char *)fields + row->offset;
+}
+
+/* An unsigned number into a field of row->width octets; its range fits by the table's own test. */
+static void put_unsigned(const struct option_row *row, void *fields, uint64_t value)
+{
+    void *field = field_at(row, fields);
+    uint8_t u8 = (uint8_t)value;
+    uint16_t u16 = (uint16_t)value;
+    uint32_t u32 = (uint32_t)value;
+    switch (row->width) {
+    case sizeof u8: memcpy(field, &u8, sizeof u8); break;
+    case sizeof u16: memcpy(field, &u16, sizeof u16); break;
+    case sizeof u32: memcpy(field, &u32, sizeof u32); break;
+    default: memcpy(field, &value, sizeof value); break;
+    }
+}
+
+static const char *put_copy(const struct option_row *row, void *fields, const char *text)
+{
+    char *copy = strdup(text);
+    if (copy == NULL)
+        return no_memory;
+    char **field = field_at(row, fields);
+    free(*field);
+    *field = copy;
+    return NULL;
+}
+
+static const char *wrong_length(const struct option_row *row, size_t len)
+{
+    if (len < row->min)
+        return len == 0 ? "is empty" : "is too short";
+    return len > row->max ? "is too long" : NULL;
+}
+
+static const char *parse_text(const struct option_row *row, const char *text, void *fields)
+{
+    const char *wrong = wrong_length(row, strlen(text));
+    for (const char *c = text; *c != '\0' && wrong == NULL; c++) {
+        if (iscntrl((unsigned char)*c))
+            wrong = "has a control character";
+    }
+    return wrong != NULL ? wrong : put_copy(row, fields, text);
+}
+
+/* Lives until the next one: main thread only, as all of the config. */
+static const char *file_trouble(int error)
+{
+    static char text[128];
+    snprintf(text, sizeof text, "cannot be used: %s", strerrordesc_np(error));
+    return text;
+}
+
+/* The first line, without its end. */
+static const char *read_secret(const char *file, char *out, int cap)
+{
+    FILE *in = fopen(file, "re");
+    if (in == NULL)
+        return file_trouble(errno);
+    errno = 0;
+    const char *wrong = fgets(out, cap, in) == NULL && errno != 0 ? file_trouble(errno) : NULL;
+    fclose(in);
+    out[strcspn(out, "\r\n")] = '\0';
+    return wrong;
+}
+
+static const char *parse_secret_file(const struct option_row *row, const char *text, void *fields)
+{
+    char **field = field_at(row, fields);
+    if (*field != NULL)
+        return "is given beside password";
+    char secret[SECRET_MAX + 3] = "";
+    const char *wrong = read_secret(text, secret, sizeof secret);
+    if (wrong == NULL && wrong_length(row, strlen(secret)) != NULL)
+        wrong = secret[0] == '\0' ? "has no first line" : "has a first line that is too long";
+    if (wrong == NULL)
+        wrong = parse_text(row, secret, fields);
+    explicit_bzero(secret, sizeof secret);
+    return wrong;
+}
+
+/* libcrypt knows a hash by its beginning and takes anything that begins like a traditional DES hash (two
+ * letters), so also most passwords in clear: that method is refused, and the hash proper must be there. */
+static const char *parse_hash(const struct option_row *row, const char *text, void *fields)
+{
+    enum { HASH_MIN = 22, HASH_MAX = CRYPT_OUTPUT_SIZE - 1 };
+    const char *last = strrchr(text, '$');
+    if (strlen(text) > HASH_MAX || crypt_checksalt(text) != CRYPT_SALT_OK || last == NULL || text[0] != '$')
+        return "is no hash that libcrypt takes";
+    size_t len = strspn(last + 1, "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+    if (len < HASH_MIN || last[1 + len] != '\0')
+        return "is not a whole hash";
+    return put_copy(row, fields, text);
+}
+
+static const char *parse_file(const struct option_row *row, const char *text, void *fields)
+{
+    const char *wrong = wrong_length(row, strlen(text));
+    struct stat status;
+    if (wrong == NULL && (stat(text, &status) != 0 || access(text, R_OK) != 0))
+        wrong = file_trouble(errno);
+    else if (wrong == NULL && S_ISDIR(status.st_mode))
+        wrong = "is a directory";
+    return wrong != NULL ? wrong : put_copy(row, fields, text);
+}
+
+static const char *parse_directory(const struct option_row *row, const char *text, void *fields)
+{
+    const char *wrong = wrong_length(row, strlen(text));
+    struct stat status;
+    if (wrong == NULL && (stat(text, &status) != 0 || access(text, W_OK | X_OK) != 0))
+        wrong = file_trouble(errno);
+    else if (wrong == NULL && !S_ISDIR(status.st_mode))
+        wrong = "is no directory";
+    return wrong != NULL ? wrong : put_copy(row, fields, text);
+}
+
+static const char *parse_address(const struct option_row *row, const char *text, void *fields)
+{
+    struct in6_addr any;
+    if (inet_pton(AF_INET, text, &any) != 1 && inet_pton(AF_INET6, text, &any) != 1)
+        return "is no address";
+    return put_copy(row, fields, text);
+}
+
+/* Room for one more item of an array that grows by powers of two. */
+static void *grow(void *array, size_t count, size_t size)
+{
+    bool full = (count & (count - 1)) == 0;
+    return full ? reallocarray(array, count == 0 ? 1 : 2 * count, size) : array;
+}
+
+static const char *parse_list(const struct option_row *row, const char *text, void *fields)
+{
+    const char *wrong = wrong_length(row, strlen(text));
+    for (const char *c = text; *c != '\0' && wrong == NULL; c++) {
+        if (!isgraph((unsigned char)*c))
+            wrong = "has a character that is not printable ASCII";
+    }
+    if (wrong != NULL)
+        return wrong;
+    char ***field = field_at(row, fields);
+    size_t *count = (size_t *)((char *)fields + row->count_offset);
+    char *copy = strdup(text);
+    char **list = copy == NULL ? NULL : grow(*field, *count, sizeof *list);
+    if (list == NULL) {
+        free(copy);
+        return no_memory;
+    }
+    list[(*count)++] = copy;
+    *field = list;
+    return NULL;
+}
+
+static bool is_mapped(const uint8_t address[16])
+{
+    static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
+    return memcmp(address, mapped, sizeof mapped) == 0;
+}
+
+static bool has_host_bits(const uint8_t *address, unsigned bits, unsigned width)
+{
+    for (unsigned i = bits; i < width; i++) {
+        if (address[i / 8] & (0x80U >> (i % 8)))
+            return true;
+    }
+    return false;
+}
+
+/* Digits alone, so that no sign and no blank passes. */
+static const char *parse_digits(const char *text, uint64_t max, uint64_t *value, const char **end)
+{
+    uint64_t sum = 0;
+    const char *c = text;
+    for (; isdigit((unsigned char)*c); c++) {
+        uint64_t digit = (uint64_t)(*c - '0');
+        if (sum > (max - digit) / 10)
+            return "is out of range";
+        sum = sum * 10 + digit;
+    }
+    if (c == text)
+        return "is no number";
+    *value = sum;
+    *end = c;
+    return NULL;
+}
+
+/* The address as 4 or 16 octets; their number, or 0. */
+static unsigned parse_octets(const char *text, uint8_t octets[16])
+{
+    if (inet_pton(AF_INET, text, octets) == 1)
+        return 4;
+    return inet_pton(AF_INET6, text, octets) == 1 ? 16 : 0;
+}
+
+static void network_store(struct config_network *network, const uint8_t *octets, unsigned width,
+                          unsigned bits)
+{
+    memset(network, 0, sizeof *network);
+    network->bits = bits;
+    if (width == 4) {
+        struct sockaddr_in *v4 = (struct sockaddr_in *)&network->base;
+        v4->sin_family = AF_INET;
+        memcpy(&v4->sin_addr, octets, 4);
+    } else {
+        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&network->base;
+        v6->sin6_family = AF_INET6;
+        memcpy(&v6->sin6_addr, octets, 16);
+    }
+}
+
+/* "192.0.2.0/24"; a network of IPv4-mapped addresses is kept as one of IPv4, as their peers are compared. */
+static const char *parse_network(const char *text, struct config_network *network)
+{
+    char address[INET6_ADDRSTRLEN];
+    size_t len = strcspn(text, "/");
+    if (len >= sizeof address)
+        return "is no network";
+    memcpy(address, text, len);
+    address[len] = '\0';
+    uint8_t octets[16];
+    unsigned width = parse_octets(address, octets);
+    if (width == 0)
+        return "is no network";
+    uint64_t bits = width * 8ULL;
+    const char *end = text + len;
+    if (text[len] == '/' && parse_digits(text + len + 1, bits, &bits, &end) != NULL)
+        return "has a bad prefix length";
+    if (*end != '\0')
+        return "is no network";
+    if (has_host_bits(octets, (unsigned)bits, width * 8))
+        return "has bits set after its prefix";
+    bool mapped = width == 16 && bits >= 96 && is_mapped(octets);
+    network_store(network, mapped ? octets + 12 : octets, mapped ? 4 : width,
+                  (unsigned)(mapped ? bits - 96 : bits));
+    return NULL;
+}
+
+static const char *parse_networks(const struct option_row *row, const char *text, void *fields)
+{
+    struct config_network network;
+    const char *wrong = parse_network(text, &network);
+    if (wrong != NULL)
+        return wrong;
+    struct config_network **field = field_at(row, fields);
+    size_t *count = (size_t *)((char *)fields + row->count_offset);
+    struct config_network *list = grow(*field, *count, sizeof *list);
+    if (list == NULL)
+        return no_memory;
+    list[(*count)++] = network;
+    *field = list;
+    return NULL;
+}
+
+static const char *parse_bool(const struct option_row *row, const char *text, void *fields)
+{
+    static const char *const words[] = {"false", "true", "no", "yes", "off", "on"};
+    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(words[i], text) == 0) {
+            put_unsigned(row, fields, i % 2);
+            return NULL;
+        }
+    }
+    return "is neither true nor false";
+}
+
+struct unit {
+    const char *name;
+    uint64_t factor;
+};
+static const struct unit integer_units[] = {{"", 1}, {0}};
+static const struct unit size_units[] = {{"m", MIB}, {"k", KIB}, {"", 1}, {0}};
+static const struct unit duration_units[] = {{"h", HOUR}, {"m", MINUTE}, {"s", SECOND}, {"ms", MS}, {0}};
+
+static const struct unit *units_of(enum option_type type)
+{
+    if (type == OPTION_DURATION)
+        return duration_units;
+    return type == OPTION_SIZE ? size_units : integer_units;
+}
+
+static const char *parse_quantity(const struct option_row *row, const char *text, void *fields)
+{
+    uint64_t value = 0;
+    const char *end = text;
+    const char *wrong = parse_digits(text, UINT64_MAX / 2, &value, &end);
+    if (wrong != NULL)
+        return wrong;
+    const struct unit *unit = units_of(row->type);
+    while (unit->name != NULL && strcmp(unit->name, end) != 0)
+        unit++;
+    if (unit->name == NULL && *end == '\0' && value != 0)
+        return "has no unit";
+    if (unit->name == NULL && *end != '\0')
+        return row->type == OPTION_INTEGER ? "is no whole number" : "has an unknown unit";
+    uint64_t factor = unit->name == NULL ? 1 : unit->factor;
+    if (value > UINT64_MAX / factor || value * factor < row->min || value * factor > row->max)
+        return "is out of range";
+    put_unsigned(row, fields, value * factor);
+    return NULL;
+}
+
+static const struct option_word *find_word(const struct option_row *row, const char *text)
+{
+    for (const struct option_word *w = row->words; w->word != NULL; w++) {
+        if (strcmp(w->word, text) == 0)
+            return w;
+    }
+    return NULL;
+}
+
+static const char *parse_word(const struct option_row *row, const char *text, void *fields)
+{
+    const struct option_word *word = find_word(row, text);
+    if (word == NULL)
+        return "is unknown";
+    put_unsigned(row, fields, word->value);
+    return NULL;
+}
+
+static const char *parse_words(const struct option_row *row, const char *text, void *fields)
+{
+    const struct option_word *word = find_word(row, text);
+    if (word == NULL)
+        return "is unknown";
+    unsigned *field = field_at(row, fields);
+    *field |= word->value;
+    return NULL;
+}
+
+static const char *parse_status(const struct option_row *row, const char *text, void *fields)
+{
+    uint32_t status = 0;
+    if (!smpp_status_parse(text, &status))
+        return "is no command_status";
+    if (status == ESME_ROK)
+        return "would accept a message";
+    put_unsigned(row, fields, status);
+    return NULL;
+}
+
+struct option_kind {
+    const char *name; /* for the reference */
+    const char *(*parse)(const struct option_row *row, const char *text, void *fields);
+};
+static const struct option_kind kinds[OPTION_TYPE_COUNT] = {
+    [OPTION_TEXT] = {"text", parse_text},
+    [OPTION_SECRET] = {"secret text", parse_text},
+    [OPTION_SECRET_FILE] = {"file", parse_secret_file},
+    [OPTION_HASH] = {"hash", parse_hash},
+    [OPTION_FILE] = {"file", parse_file},
+    [OPTION_DIRECTORY] = {"directory", parse_directory},
+    [OPTION_ADDRESS] = {"address", parse_address},
+    [OPTION_LIST] = {"list", parse_list},
+    [OPTION_NETWORKS] = {"list", parse_networks},
+    [OPTION_BOOL] = {"yes or no", parse_bool},
+    [OPTION_INTEGER] = {"number", parse_quantity},
+    [OPTION_SIZE] = {"size", parse_quantity},
+    [OPTION_DURATION] = {"time", parse_quantity},
+    [OPTION_WORD] = {"word", parse_word},
+    [OPTION_WORDS] = {"list", parse_words},
+    [OPTION_STATUS] = {"status", parse_status},
+};
+
+bool option_is_list(const struct option_row *row)
+{
+    return row->type == OPTION_LIST || row->type == OPTION_NETWORKS || row->type == OPTION_WORDS;
+}
+
+const char *option_parse(const struct option_row *row, const char *text, void *fields)
+{
+    return kinds[row->type].parse(row, text, fields);
+}
+
+static const char *default_list(const struct option_row *row, void *fields)
+{
+    char *copy = strdup(row->standard);
+    char *rest = copy;
+    const char *wrong = copy == NULL ? no_memory : NULL;
+    for (char *item = strtok_r(copy, ", ", &rest); item != NULL && wrong == NULL;
+         item = strtok_r(NULL, ", ", &rest))
+        wrong = option_parse(row, item, fields);
+    free(copy);
+    return wrong;
+}
+
+const char *option_default(const struct option_row *row, void *fields)
+{
+    if (row->standard == NULL)
+        return NULL;
+    return option_is_list(row) ? default_list(row, fields) : option_parse(row, row->standard, fields);
+}
+
+/* --- what is allowed
+ * ------------------------------------------------------------------------------------------- */
+
+/* In the largest unit that leaves a whole number. */
+static void print_quantity(char *out, size_t cap, enum option_type type, uint64_t value)
+{
+    const struct unit *unit = units_of(type);
+    while (unit[1].name != NULL && (value == 0 || value % unit->factor != 0))
+        unit++;
+    snprintf(out, cap, "%" PRIu64 "%s", value / unit->factor, unit->name);
+}
+
+static void allowed_quantity(const struct option_row *row, char *out, size_t cap)
+{
+    static const char *const notes[OPTION_TYPE_COUNT] = {
+        [OPTION_SIZE] = " (k: 1024, m: 1024k)",
+        [OPTION_DURATION] = " (units: ms, s, m, h)",
+        [OPTION_INTEGER] = "",
+    };
+    char low[32];
+    char high[32];
+    print_quantity(low, sizeof low, row->type, row->min);
+    print_quantity(high, sizeof high, row->type, row->max);
+    snprintf(out, cap, "%s to %s%s", low, high, notes[row->type]);
+}
+
+static void allowed_words(const struct option_row *row, char *out, size_t cap)
+{
+    size_t at = 0;
+    out[0] = '\0';
+    for (const struct option_word *w = row->words; w->word != NULL && at < cap; w++)
+        at += (size_t)snprintf(out + at, cap - at, "%s%s", at == 0 ? "" : ", ", w->word);
+}
+
+void option_allowed(const struct option_row *row, char *out, size_t cap)
+{
+    static const char *const fixed[OPTION_TYPE_COUNT] = {
+        [OPTION_SECRET_FILE] =
+            "the name of a file with the password in its first line, and no password beside it",
+        [OPTION_HASH] = "a yescrypt, scrypt, bcrypt or SHA hash of crypt(5)",
+        [OPTION_FILE] = "the name of a file that can be read",
+        [OPTION_DIRECTORY] = "the name of a directory that can be written to",
+        [OPTION_ADDRESS] = "an IPv4 or IPv6 address",
+        [OPTION_NETWORKS] = "networks such as 192.0.2.0/24 or 2001:db8::/32",
+        [OPTION_BOOL] = "true, false",
+        [OPTION_STATUS] = "a name such as ESME_RMSGQFUL or a number such as 0x14, not ESME_ROK",
+    };
+    if (fixed[row->type] != NULL)
+        snprintf(out, cap, "%s", fixed[row->type]);
+    else if (row->words != NULL)
+        allowed_words(row, out, cap);
+    else if (row->type == OPTION_TEXT || row->type == OPTION_SECRET || row->type == OPTION_LIST)
+        snprintf(out, cap, "%" PRIu64 " to %" PRIu64 " characters%s", row->min, row->max,
+                 row->type == OPTION_LIST ? " each" : "");
+    else
+        allowed_quantity(row, out, cap);
+}
+
+/* --- the rows as a whole
+ * --------------------------------------------------------------------------------------- */
+
+const struct option_row *options_next(enum option_section section, const struct option_row *after)
+{
+    const struct option_row *row = after == NULL ? option_rows : after + 1;
+    for (; row < option_rows + option_rows_count; row++) {
+        if (row->section == section)
+            return row;
+    }
+    return NULL;
+}
+
+static bool has_text(const struct option_row *row)
+{
+    return row->type <= OPTION_ADDRESS;
+}
+
+static bool text_equal(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* Lists are not compared: no row that needs a restart has one. */
+bool option_equal(const struct option_row *row, const void *a, const void *b)
+{
+    const void *field_a = (const char *)a + row->offset;
+    const void *field_b = (const char *)b + row->offset;
+    if (has_text(row))
+        return text_equal(*(char *const *)field_a, *(char *const *)field_b);
+    return memcmp(field_a, field_b, row->width) == 0;
+}
+
+static void free_field(const struct option_row *row, void *fields)
+{
+    if (row->type == OPTION_LIST) {
+        char **list = *(char ***)field_at(row, fields);
+        size_t count = *(size_t *)((char *)fields + row->count_offset);
+        for (size_t i = 0; i < count; i++)
+            free(list[i]);
+    }
+    if (has_text(row) || row->type == OPTION_LIST || row->type == OPTION_NETWORKS) {
+        void **field = field_at(row, fields);
+        free(*field);
+        *field = NULL;
+    }
+}
+
+void options_free(enum option_section section, void *fields)
+{
+    for (const struct option_row *row = options_next(section, NULL); row; row = options_next(section, row))
+        free_field(row, fields);
+}
+
+/* --- the nearest name
+ * ------------------------------------------------------------------------------------------ */
+
+enum { WORD_MAX = 40 };
+
+static unsigned least(unsigned a, unsigned b, unsigned c)
+{
+    unsigned ab = a < b ? a : b;
+    return ab < c ? ab : c;
+}
+
+/* Levenshtein's distance: letters to add, drop or change. */
+static unsigned distance(const char *a, const char *b)
+{
+    unsigned row[WORD_MAX + 1];
+    size_t len = strnlen(b, WORD_MAX);
+    for (unsigned j = 0; j <= len; j++)
+        row[j] = j;
+    for (unsigned i = 1; i <= strnlen(a, WORD_MAX); i++) {
+        unsigned diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= len; j++) {
+            unsigned above = row[j];
+            row[j] = least(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1));
+            diagonal = above;
+        }
+    }
+    return row[len];
+}
+
+/* Near enough to have been meant: a third of the letters wrong, or the one the beginning of the other. */
+static unsigned limit_of(const char *name)
+{
+    return 1 + (unsigned)strnlen(name, WORD_MAX) / 3;
+}
+
+struct nearest {
+    const char *name;
+    const char *best;
+    unsigned least;
+};
+
+static void nearest_try(struct nearest *nearest, const char *word)
+{
+    unsigned d = distance(nearest->name, word);
+    if (d < nearest->least) {
+        nearest->least = d;
+        nearest->best = word;
+    }
+}
+
+const char *options_nearest(enum option_section section, const char *name)
+{
+    struct nearest nearest = {.name = name, .least = limit_of(name) + 1};
+    for (const struct option_row *row = options_next(section, NULL); row; row = options_next(section, row))
+        nearest_try(&nearest, row->name);
+    for (unsigned i = SECTION_ROOT + 1; i < SECTION_COUNT; i++) {
+        if (section_rows[i].parent == section)
+            nearest_try(&nearest, section_rows[i].name);
+    }
+    return nearest.best;
+}
+
+/* --- the reference
+ * --------------------------------------------------------------------------------------------- */
+
+static const char *default_shown(const struct option_row *row)
+{
+    if (row->required)
+        return "required";
+    if (row->standard == NULL)
+        return "none";
+    return row->standard[0] == '\0' ? "\"\"" : row->standard;
+}
+
+static void print_section_head(FILE *out, const struct section_row *section, bool markdown)
+{
+    const char *mark = markdown ? "`" : "";
+    fputs(markdown ? "\n## " : "\n", out);
+    if (section->name[0] == '\0')
+        fprintf(out, "%s", markdown ? "General" : "general");
+    else if (section->title == NULL)
+        fprintf(out, "%s%s { }%s", mark, section->name, mark);
+    else
+        fprintf(out, "%s%s \"%s\" { }%s", mark, section->name, section->title, mark);
+    fprintf(out, markdown ? "\n\n%c%s.\n\n" : ": %c%s\n",
+            markdown ? toupper(section->help[0]) : section->help[0], section->help + 1);
+}
+
+static void print_option_text(FILE *out, const struct option_row *row)
+{
+    char allowed[256];
+    option_allowed(row, allowed, sizeof allowed);
+    fprintf(out, "  %-18s %s: %s; default: %s%s\n%21s%s\n", row->name, kinds[row->type].name, allowed,
+            default_shown(row), row->restart ? "; needs a restart" : "", "", row->help);
+}
+
+static void print_option_markdown(FILE *out, const struct option_row *row)
+{
+    char allowed[256];
+    option_allowed(row, allowed, sizeof allowed);
+    bool literal = !row->required && row->standard != NULL;
+    const char *mark = literal ? "`" : "";
+    fprintf(out, "| `%s` | %s: %s | %s%s%s | %s | %s |\n", row->name, kinds[row->type].name, allowed, mark,
+            default_shown(row), mark, row->restart ? "restart" : "reload", row->help);
+}
+
+static void print_section(FILE *out, enum option_section section, bool markdown)
+{
+    print_section_head(out, &section_rows[section], markdown);
+    const struct option_row *row = options_next(section, NULL);
+    if (markdown && row != NULL)
+        fputs("| option | what | default | changes by | meaning |\n|---|---|---|---|---|\n", out);
+    else if (row == NULL)
+        fputs(markdown ? "It has no options.\n" : "  no options\n", out);
+    for (; row != NULL; row = options_next(section, row)) {
+        if (markdown)
+            print_option_markdown(out, row);
+        else
+            print_option_text(out, row);
+    }
+}
+
+void options_print(FILE *out, bool markdown)
+{
+    if (markdown)
+        fputs("# Options of turnoutd\n\nMade by `turnoutd --print-options`. Times take a unit (ms, s, m, h), "
+              "sizes k "
+              "or m or none.\n`${NAME}` in a value stands for a variable of the environment.\n",
+              out);
+    for (unsigned section = 0; section < SECTION_COUNT; section++)
+        print_section(out, section, markdown);
+}
