@@ -63,12 +63,12 @@ static const uint8_t verdicts[2][SMPP_COMMAND_COUNT][SMPP_CLOSED] = {
         ROW(SMPP_OUTBIND,                 DROP, DROP,  DROP, DROP, DROP, DROP),
         ROW(SMPP_UNBIND,                  WRNG, WRNG,  LEAV, LEAV, LEAV, LEAV),
         ROW(SMPP_ENQUIRE_LINK,            ASKS, ASKS,  ASKS, ASKS, ASKS, ASKS),
-        ROW(SMPP_SUBMIT_SM,               WRNG, WRNG,  PASS, WRNG, PASS, WRNG),
-        ROW(SMPP_SUBMIT_MULTI,            WRNG, WRNG,  PASS, WRNG, PASS, WRNG),
-        ROW(SMPP_QUERY_SM,                WRNG, WRNG,  PASS, WRNG, PASS, WRNG),
-        ROW(SMPP_CANCEL_SM,               WRNG, WRNG,  PASS, WRNG, PASS, WRNG),
-        ROW(SMPP_REPLACE_SM,              WRNG, WRNG,  PASS, WRNG, PASS, WRNG),
-        ROW(SMPP_DATA_SM,                 WRNG, WRNG,  PASS, WRNG, PASS, WRNG),
+        ROW(SMPP_SUBMIT_SM,               WRNG, WRNG,  PASS, WRNG, PASS, PASS),
+        ROW(SMPP_SUBMIT_MULTI,            WRNG, WRNG,  PASS, WRNG, PASS, PASS),
+        ROW(SMPP_QUERY_SM,                WRNG, WRNG,  PASS, WRNG, PASS, PASS),
+        ROW(SMPP_CANCEL_SM,               WRNG, WRNG,  PASS, WRNG, PASS, PASS),
+        ROW(SMPP_REPLACE_SM,              WRNG, WRNG,  PASS, WRNG, PASS, PASS),
+        ROW(SMPP_DATA_SM,                 WRNG, WRNG,  PASS, WRNG, PASS, PASS),
         ROW(SMPP_DELIVER_SM,              WRNG, WRNG,  WRNG, WRNG, WRNG, WRNG),
         ROW(SMPP_ALERT_NOTIFICATION,      DROP, DROP,  DROP, DROP, DROP, DROP),
 
@@ -100,9 +100,9 @@ static const uint8_t verdicts[2][SMPP_COMMAND_COUNT][SMPP_CLOSED] = {
         ROW(SMPP_QUERY_SM,                WRNG, WRNG,  WRNG, WRNG, WRNG, WRNG),
         ROW(SMPP_CANCEL_SM,               WRNG, WRNG,  WRNG, WRNG, WRNG, WRNG),
         ROW(SMPP_REPLACE_SM,              WRNG, WRNG,  WRNG, WRNG, WRNG, WRNG),
-        ROW(SMPP_DATA_SM,                 WRNG, WRNG,  WRNG, PASS, PASS, WRNG),
-        ROW(SMPP_DELIVER_SM,              WRNG, WRNG,  WRNG, PASS, PASS, WRNG),
-        ROW(SMPP_ALERT_NOTIFICATION,      DROP, DROP,  DROP, NOTE, NOTE, DROP),
+        ROW(SMPP_DATA_SM,                 WRNG, WRNG,  WRNG, PASS, PASS, PASS),
+        ROW(SMPP_DELIVER_SM,              WRNG, WRNG,  WRNG, PASS, PASS, PASS),
+        ROW(SMPP_ALERT_NOTIFICATION,      DROP, DROP,  DROP, NOTE, NOTE, NOTE),
 
         ROW(SMPP_BIND_RECEIVER_RESP,      STRY, RESP,  STRY, STRY, STRY, STRY),
         ROW(SMPP_BIND_TRANSMITTER_RESP,   STRY, RESP,  STRY, STRY, STRY, STRY),
@@ -294,6 +294,13 @@ void smpp_session_sent_enquire_link(struct smpp_session *s, uint64_t now)
     if (!s->enquiring)
         s->asked = now;
     s->enquiring = true;
+}
+
+void smpp_session_deaf(struct smpp_session *s, uint64_t now)
+{
+    s->heard = now;
+    s->active = now;
+    s->enquiring = false;
 }
 
 void smpp_session_end(struct smpp_session *s, uint64_t now)

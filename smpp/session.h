@@ -47,7 +47,8 @@ enum smpp_event_kind {
     SMPP_EVENT_PARTIAL,  /* no whole PDU: keep the bytes, come back with more */
     SMPP_EVENT_BIND,     /* SMSC role: a bind; the state is BINDING now. Answer it, then _bound or _end */
     SMPP_EVENT_REQUEST,  /* a request for whoever is behind us; it is owed exactly one answer (but for
-                            alert_notification, which has none: see needs_response) */
+                            alert_notification, which has none: see needs_response). Comes in UNBINDING too: a
+                            refusal that the peer retries is the owner's to choose */
     SMPP_EVENT_RESPONSE, /* a response or generic_nack to a request of ours: match its sequence_number */
     SMPP_EVENT_ANSWERED, /* handled here: send reply (enquire_link) */
     SMPP_EVENT_UNBIND,   /* the peer says good-bye; the state is UNBINDING now. Send reply when what is in
@@ -148,6 +149,9 @@ void smpp_session_bound(struct smpp_session *s, uint8_t peer_version, uint64_t n
 void smpp_session_unbinding(struct smpp_session *s, uint64_t now);
 void smpp_session_sent_enquire_link(struct smpp_session *s, uint64_t now);
 void smpp_session_end(struct smpp_session *s, uint64_t now);
+
+/* We have not been reading from the peer up to now, for a reason of our own: its silence until now says nothing. */
+void smpp_session_deaf(struct smpp_session *s, uint64_t now);
 
 /* What is due at now; *next is set to the time at which to ask again (UINT64_MAX: never by itself). Where
  * something is due, that is after it has been done. PDUs move the deadlines only away, so a timer set to
