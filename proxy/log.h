@@ -16,33 +16,40 @@
 #include "proxy/config.h"
 
 /* X(identifier, name, level, what it tells). Everybody adds rows where they need them. */
-#define LOG_EVENTS(X)                                                                                   \
-    X(EVENT_STARTED, "started", LOG_INFO, "turnoutd is up")                                             \
-    X(EVENT_STOPPING, "stopping", LOG_INFO, "a signal asked for the end; draining begins")              \
-    X(EVENT_STOPPED, "stopped", LOG_INFO, "all is drained or given up; the process ends")               \
-    X(EVENT_CONFIG_LOADED, "config_loaded", LOG_INFO, "a configuration was taken into use")             \
-    X(EVENT_CONFIG_REFUSED, "config_refused", LOG_ERROR, "a configuration is wrong; the old one stays") \
-    X(EVENT_LISTENING, "listening", LOG_INFO, "a listener accepts connections")                         \
-    X(EVENT_LISTEN_FAILED, "listen_failed", LOG_ERROR, "a listener could not be opened")                \
-    X(EVENT_ACCEPT_PAUSED, "accept_paused", LOG_WARNING,                                                \
-      "no descriptors or too many sessions; accepting waits")                                           \
-    X(EVENT_CLIENT_CONNECTED, "client_connected", LOG_DEBUG, "a client's connection was accepted")      \
-    X(EVENT_CLIENT_BOUND, "client_bound", LOG_INFO, "a client has bound")                               \
-    X(EVENT_CLIENT_REFUSED, "client_refused", LOG_WARNING, "a client's bind was refused, and why")      \
-    X(EVENT_CLIENT_CLOSED, "client_closed", LOG_INFO, "a client's session ended, and why")              \
-    X(EVENT_LEG_BOUND, "leg_bound", LOG_INFO, "an upstream bind succeeded")                             \
-    X(EVENT_LEG_REFUSED, "leg_refused", LOG_WARNING, "an SMSC refused an upstream bind")                \
-    X(EVENT_LEG_CLOSED, "leg_closed", LOG_WARNING,                                                      \
-      "an upstream session ended, and why; unknown outcomes are counted")                               \
-    X(EVENT_TABLE_PUBLISHED, "table_published", LOG_INFO, "a routing table was handed to the workers")  \
-    X(EVENT_TABLE_APPLIED, "table_applied", LOG_INFO, "every worker has passed a routing table")        \
-    X(EVENT_STORE_STATE, "store_state", LOG_WARNING, "the connection to Redis changed its state")       \
-    X(EVENT_STORE_TROUBLE, "store_trouble", LOG_WARNING, "the table's store met something unexpected")  \
-    X(EVENT_TLS_RELOADED, "tls_reloaded", LOG_INFO, "certificates were read again")                     \
-    X(EVENT_ADMIN_FAILED, "admin_failed", LOG_ERROR, "the admin listener could not be opened")          \
-    X(EVENT_PDU_REFUSED, "pdu_refused", LOG_DEBUG, "the proxy refused a PDU, and why")                  \
-    X(EVENT_CONFIG_WARNING, "config_warning", LOG_WARNING,                                              \
-      "a configuration in use has something doubtful in it")                                            \
+#define LOG_EVENTS(X)                                                                                      \
+    X(EVENT_STARTED, "started", LOG_INFO, "turnoutd is up")                                                \
+    X(EVENT_STOPPING, "stopping", LOG_INFO, "a signal asked for the end; draining begins")                 \
+    X(EVENT_STOPPED, "stopped", LOG_INFO, "all is drained or given up; the process ends")                  \
+    X(EVENT_CONFIG_LOADED, "config_loaded", LOG_INFO, "a configuration was taken into use")                \
+    X(EVENT_CONFIG_REFUSED, "config_refused", LOG_ERROR, "a configuration is wrong; the old one stays")    \
+    X(EVENT_LISTENING, "listening", LOG_INFO, "a listener accepts connections")                            \
+    X(EVENT_LISTEN_FAILED, "listen_failed", LOG_ERROR, "a listener could not be opened")                   \
+    X(EVENT_ACCEPT_PAUSED, "accept_paused", LOG_WARNING,                                                   \
+      "no descriptors or too many sessions; accepting waits")                                              \
+    X(EVENT_CLIENT_CONNECTED, "client_connected", LOG_DEBUG, "a client's connection was accepted")         \
+    X(EVENT_CLIENT_BOUND, "client_bound", LOG_INFO, "a client has bound")                                  \
+    X(EVENT_CLIENT_REFUSED, "client_refused", LOG_WARNING, "a client's bind was refused, and why")         \
+    X(EVENT_CLIENT_CLOSED, "client_closed", LOG_INFO, "a client's session ended, and why")                 \
+    X(EVENT_LEG_BOUND, "leg_bound", LOG_INFO, "an upstream bind succeeded")                                \
+    X(EVENT_LEG_REFUSED, "leg_refused", LOG_WARNING, "an SMSC refused an upstream bind")                   \
+    X(EVENT_LEG_CLOSED, "leg_closed", LOG_WARNING,                                                         \
+      "an upstream session ended, and why; unknown outcomes are counted")                                  \
+    X(EVENT_LEG_ENDED, "leg_ended", LOG_INFO, "an upstream session was ended by us")                       \
+    X(EVENT_TABLE_BLOCKED, "table_blocked", LOG_WARNING, "a routing table cannot be applied yet, and why") \
+    X(EVENT_STORE_FOLLOWING, "store_following", LOG_INFO, "Redis is followed: the table is up to date")    \
+    X(EVENT_ADMIN_LISTENING, "admin_listening", LOG_INFO, "the admin listener serves")                     \
+    X(EVENT_STATE_BEGUN_ANEW, "state_begun_anew", LOG_WARNING,                                             \
+      "a file of the state directory was not usable")                                                      \
+    X(EVENT_START_FAILED, "start_failed", LOG_ERROR, "turnoutd could not start, and why")                  \
+    X(EVENT_TABLE_PUBLISHED, "table_published", LOG_INFO, "a routing table was handed to the workers")     \
+    X(EVENT_TABLE_APPLIED, "table_applied", LOG_INFO, "every worker has passed a routing table")           \
+    X(EVENT_STORE_STATE, "store_state", LOG_WARNING, "the connection to Redis changed its state")          \
+    X(EVENT_STORE_TROUBLE, "store_trouble", LOG_WARNING, "the table's store met something unexpected")     \
+    X(EVENT_TLS_RELOADED, "tls_reloaded", LOG_INFO, "certificates were read again")                        \
+    X(EVENT_ADMIN_FAILED, "admin_failed", LOG_ERROR, "the admin listener could not be opened")             \
+    X(EVENT_PDU_REFUSED, "pdu_refused", LOG_DEBUG, "the proxy refused a PDU, and why")                     \
+    X(EVENT_CONFIG_WARNING, "config_warning", LOG_WARNING,                                                 \
+      "a configuration in use has something doubtful in it")                                               \
     X(EVENT_LOG_LOST, "log_lost", LOG_WARNING, "lines that could not be written at this place, and how many")
 
 #define LOG_EVENT_ENUM(id, name, level, help) id,

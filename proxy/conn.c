@@ -1,0 +1,548 @@
+#include "proxy/conn.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/log.h"
+#include "smpp/control.h"
+
+/* --- state and its gauge
+ * --------------------------------------------------------------------------------------- */
+
+static void follow_state(struct conn *c, enum smpp_state before)
+{
+    if (c->smpp.state != before) {
+        c->owner->gauge(c, before, -1);
+        c->owner->gauge(c, c->smpp.state, +1);
+    }
+}
+
+void conn_sent_bind(struct conn *c, uint32_t bind_id, uint32_t sequence_number)
+{
+    enum smpp_state before = c->smpp.state;
+    c->owner->gauge(c, before, -1); /* the gauge's bind type changes with the bind */
+    smpp_session_sent_bind(&c->smpp, bind_id, sequence_number, c->worker->now);
+    c->owner->gauge(c, c->smpp.state, +1);
+}
+
+void conn_bound(struct conn *c, uint8_t peer_version)
+{
+    enum smpp_state before = c->smpp.state;
+    smpp_session_bound(&c->smpp, peer_version, c->worker->now);
+    follow_state(c, before);
+}
+
+static void end_session(struct conn *c)
+{
+    enum smpp_state before = c->smpp.state;
+    if (before != SMPP_CLOSED) {
+        smpp_session_end(&c->smpp, c->worker->now);
+        follow_state(c, before);
+    }
+}
+
+/* --- deadlines
+ * -------------------------------------------------------------------------------------------------- */
+
+static void arm(struct conn *c)
+{
+    uint64_t next = UINT64_MAX;
+    (void)smpp_session_due(&c->smpp, c->worker->now, &next);
+    uint64_t sent = 0;
+    if (window_oldest(&c->window, &sent) && sent + c->response_timeout < next) {
+        next = sent + c->response_timeout;
+    }
+    if (next != UINT64_MAX) {
+        timer_set(&c->worker->timers, &c->timer, next);
+    }
+}
+
+void conn_watch(struct conn *c)
+{
+    timer_set_earlier(&c->worker->timers, &c->timer, c->worker->now + c->response_timeout);
+}
+
+static void send_enquire_link(struct conn *c)
+{
+    uint8_t pdu[SMPP_HEADER_LEN];
+    uint32_t sequence = 0;
+    struct window_slot *slot = window_open(&c->window, true, c->worker->now, &sequence);
+    smpp_session_sent_enquire_link(&c->smpp, c->worker->now);
+    if (slot == NULL) {
+        return; /* no slot: the unanswered ones will end the session */
+    }
+    slot->command_id = SMPP_ENQUIRE_LINK;
+    conn_send(c, pdu, smpp_control_enquire_link(pdu, sizeof pdu, sequence));
+}
+
+static void do_due(struct conn *c, enum smpp_due due)
+{
+    if (due == SMPP_DUE_ENQUIRE_LINK) {
+        send_enquire_link(c);
+    } else if (due != SMPP_DUE_NOTHING) {
+        metric_add(&c->worker->metrics->ended[c->owner->side][due], 1);
+        conn_close(c, smpp_due_name(due), false);
+    }
+}
+
+static void expire_requests(struct conn *c, uint64_t now)
+{
+    struct window_slot slot;
+    if (now < c->response_timeout) {
+        return;
+    }
+    while (window_expire(&c->window, now - c->response_timeout, &slot)) {
+        if (!slot.control) {
+            c->owner->expired(c, &slot);
+        }
+    }
+}
+
+static void on_timer(struct timer *timer, uint64_t now)
+{
+    struct conn *c = (struct conn *)((char *)timer - offsetof(struct conn, timer));
+    if (c->stream == NULL || c->closing) {
+        return;
+    }
+    if (c->paused) { /* we are not listening: its silence says nothing */
+        smpp_session_deaf(&c->smpp, now);
+    }
+    uint64_t next = UINT64_MAX;
+    do_due(c, smpp_session_due(&c->smpp, now, &next));
+    expire_requests(c, now);
+    if (c->stream != NULL && !c->closing) {
+        arm(c);
+    }
+}
+
+/* --- out
+ * -------------------------------------------------------------------------------------------------------- */
+
+static void mark_dirty(struct conn *c)
+{
+    if (!c->is_dirty) {
+        c->is_dirty = true;
+        c->next_dirty = c->worker->dirty;
+        c->worker->dirty = c;
+    }
+}
+
+static bool add_chunk(struct conn *c)
+{
+    struct chunk *chunk = chunk_get(&c->worker->chunks);
+    if (chunk == NULL) {
+        return false;
+    }
+    if (c->out_last == NULL) {
+        c->out = chunk;
+        if (!stream_busy(c->stream)) { /* else older octets are still on their way */
+            c->out_version = c->worker->version;
+        }
+    } else {
+        c->out_last->next = chunk;
+    }
+    c->out_last = chunk;
+    return true;
+}
+
+static void append_slowly(struct conn *c, const uint8_t *data, size_t len)
+{
+    while (len > 0) {
+        if ((c->out_last == NULL || c->out_last->end == CHUNK_SIZE) && !add_chunk(c)) {
+            conn_close(c, "no_memory", false);
+            return;
+        }
+        size_t room = CHUNK_SIZE - c->out_last->end;
+        size_t part = len < room ? len : room;
+        memcpy(c->out_last->data + c->out_last->end, data, part);
+        c->out_last->end += (uint32_t)part;
+        data += part;
+        len -= part;
+    }
+}
+
+/* Before octets are added: false where they must not be. */
+static bool may_add(struct conn *c, size_t len)
+{
+    if (c->stream == NULL || c->closing) {
+        return false;
+    }
+    c->out_len += len;
+    if (c->out_len > c->worker->config->out_limit) {
+        metric_add(&c->worker->metrics->slow_readers, 1);
+        conn_close(c, "slow_reader", false);
+        return false;
+    }
+    mark_dirty(c);
+    return true;
+}
+
+static void count_out(struct conn *c, const uint8_t *pdu)
+{
+    struct smpp_header header = {.command_id = smpp_get32(pdu + 4), .command_status = smpp_get32(pdu + 8)};
+    metrics_pdu(c->worker->metrics, c->owner->side, DIRECTION_OUT, &header);
+}
+
+void conn_send(struct conn *c, const void *data, size_t len)
+{
+    if (len > 0 && may_add(c, len)) {
+        count_out(c, data);
+        append_slowly(c, data, len);
+    }
+}
+
+void conn_forward(struct conn *c, const uint8_t *pdu, uint32_t len, uint32_t sequence_number)
+{
+    if (!may_add(c, len)) {
+        return;
+    }
+    count_out(c, pdu);
+    if (c->out_last != NULL && CHUNK_SIZE - c->out_last->end >= len) {
+        uint8_t *to = c->out_last->data + c->out_last->end;
+        memcpy(to, pdu, len);
+        smpp_put32(to + 12, sequence_number);
+        c->out_last->end += len;
+        return;
+    }
+    uint8_t header[SMPP_HEADER_LEN];
+    memcpy(header, pdu, sizeof header);
+    smpp_put32(header + 12, sequence_number);
+    append_slowly(c, header, sizeof header);
+    append_slowly(c, pdu + SMPP_HEADER_LEN, len - SMPP_HEADER_LEN);
+}
+
+void conn_refuse(struct conn *c, uint32_t request_id, uint32_t sequence_number, uint32_t command_status)
+{
+    uint8_t pdu[SMPP_REFUSAL_MAX];
+    size_t len = smpp_encode_refusal(pdu, request_id, sequence_number, command_status, c->smpp.with_nul);
+    conn_send(c, pdu, len);
+}
+
+bool conn_unbind(struct conn *c)
+{
+    if (!conn_is_bound(c)) {
+        return false;
+    }
+    uint8_t pdu[SMPP_HEADER_LEN];
+    uint32_t sequence = 0;
+    struct window_slot *slot = window_open(&c->window, true, c->worker->now, &sequence);
+    if (slot == NULL) {
+        return false;
+    }
+    slot->command_id = SMPP_UNBIND;
+    conn_send(c, pdu, smpp_control_unbind(pdu, sizeof pdu, sequence));
+    enum smpp_state before = c->smpp.state;
+    smpp_session_unbinding(&c->smpp, c->worker->now);
+    follow_state(c, before);
+    conn_watch(c);
+    return true;
+}
+
+static void flush(struct conn *c)
+{
+    if (c->out == NULL || c->stream == NULL || stream_busy(c->stream)) {
+        return;
+    }
+    struct chunk *first = c->out;
+    c->out = c->out_last = NULL;
+    c->out_len = 0;
+    stream_write(c->stream, first);
+}
+
+void conn_flush_all(struct worker *w)
+{
+    while (w->dirty != NULL) {
+        struct conn *c = w->dirty;
+        w->dirty = c->next_dirty;
+        c->is_dirty = false;
+        flush(c);
+    }
+}
+
+bool conn_holds_older(const struct conn *c, uint64_t version)
+{
+    return c->stream != NULL && !c->closing && (c->out != NULL || stream_busy(c->stream)) &&
+           c->out_version < version;
+}
+
+/* --- in
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+static void count_session_answer(struct conn *c, const struct smpp_event *event)
+{
+    if (event->refusal != SMPP_REFUSED_NOT) {
+        metric_add(&c->worker->metrics->refused_by_session[event->refusal], 1);
+        log_event(EVENT_PDU_REFUSED, LOG_TEXT("peer", stream_peer(c->stream)),
+                  LOG_TEXT("why", smpp_refusal_name(event->refusal)),
+                  LOG_TEXT("command", smpp_command_name(event->header.command_id)));
+    }
+}
+
+static bool answers(uint32_t response_id, uint32_t request_id)
+{
+    return response_id == SMPP_GENERIC_NACK || response_id == (request_id | SMPP_RESPONSE_BIT);
+}
+
+/* A response finds its request, or is dropped. An answer of another command's kind is not taken for the
+ * answer: the request stays in the window. */
+static void on_response(struct conn *c, const struct smpp_event *event)
+{
+    struct window_slot slot = {.sent = 0};
+    const struct window_slot *request = window_peek(&c->window, event->header.sequence_number);
+    if (request != NULL && !answers(event->header.command_id, request->command_id)) {
+        metric_add(&c->worker->metrics->stray_responses, 1);
+        return;
+    }
+    enum window_match match = window_take(&c->window, event->header.sequence_number, &slot);
+    if (match == WINDOW_STRAY) {
+        metric_add(&c->worker->metrics->stray_responses, 1);
+    } else if (match == WINDOW_LATE) {
+        c->owner->event(c, event, NULL);
+    } else if (slot.command_id != SMPP_ENQUIRE_LINK) { /* of that the session has taken note */
+        c->owner->event(c, event, &slot);
+    }
+}
+
+static void on_event(struct conn *c, const struct smpp_event *event)
+{
+    count_session_answer(c, event);
+    switch (event->kind) {
+    case SMPP_EVENT_RESPONSE: on_response(c, event); break;
+    case SMPP_EVENT_BIND:
+    case SMPP_EVENT_REQUEST:
+    case SMPP_EVENT_UNBIND: c->owner->event(c, event, NULL); break;
+    case SMPP_EVENT_ANSWERED:
+    case SMPP_EVENT_REFUSED: conn_send(c, event->reply, event->reply_len); break;
+    case SMPP_EVENT_BROKEN:
+        conn_send(c, event->reply, event->reply_len);
+        conn_close(c, "framing_lost", true);
+        break;
+    case SMPP_EVENT_IGNORED:
+    case SMPP_EVENT_PARTIAL: break;
+    }
+}
+
+/* Takes PDUs off data until one is not whole, or the owner has paused or closed. Returns the octets taken. */
+static size_t consume(struct conn *c, const uint8_t *data, size_t len)
+{
+    size_t taken = 0;
+    struct smpp_event event;
+    while (!c->paused && !c->closing && c->stream != NULL) {
+        enum smpp_state before = c->smpp.state;
+        size_t n = smpp_session_next(&c->smpp, data + taken, len - taken, c->worker->now, &event);
+        if (event.kind == SMPP_EVENT_PARTIAL) {
+            break;
+        }
+        if (c->smpp.state != before) {
+            enum smpp_state after = c->smpp.state;
+            c->owner->gauge(c, before, -1);
+            c->owner->gauge(c, after, +1);
+        }
+        metrics_pdu(c->worker->metrics, c->owner->side, DIRECTION_IN, &event.header);
+        on_event(c, &event);
+        taken += n;
+        if (n == 0) {
+            break;
+        }
+    }
+    return taken;
+}
+
+static bool keep(struct conn *c, const uint8_t *data, size_t len)
+{
+    if (len > c->kept_size) {
+        size_t size = 256;
+        while (size < len) {
+            size *= 2;
+        }
+        uint8_t *kept = malloc(size);
+        if (kept == NULL) {
+            return false;
+        }
+        free(c->kept);
+        c->kept = kept;
+        c->kept_size = (uint32_t)size;
+    }
+    if (len > 0) {
+        memmove(c->kept, data, len);
+    }
+    c->kept_len = (uint32_t)len;
+    return true;
+}
+
+/* data[0 .. len) is all that has arrived and was not consumed yet. */
+static void take_in(struct conn *c, uint8_t *data, size_t len)
+{
+    size_t taken = consume(c, data, len);
+    if (c->closing || c->stream == NULL) {
+        return;
+    }
+    if (!keep(c, data + taken, len - taken)) {
+        conn_close(c, "no_memory", false);
+        return;
+    }
+    if (c->kept_len > 0 && !c->paused && c->smpp.limits.partial != 0) {
+        timer_set_earlier(&c->worker->timers, &c->timer, c->worker->now + c->smpp.limits.partial);
+    }
+}
+
+static uint8_t *on_room(void *owner, size_t *len)
+{
+    struct conn *c = owner;
+    *len = c->worker->receive_size - c->kept_len;
+    return c->worker->receive + c->kept_len;
+}
+
+static void on_bytes(void *owner, size_t len)
+{
+    struct conn *c = owner;
+    worker_wake(c->worker);
+    if (c->kept_len > 0) {
+        memcpy(c->worker->receive, c->kept, c->kept_len);
+    }
+    take_in(c, c->worker->receive, c->kept_len + len);
+}
+
+void conn_pause(struct conn *c)
+{
+    if (!c->paused && c->stream != NULL && !c->closing) {
+        c->paused = true;
+        metric_add(&c->worker->metrics->paused_reads, 1);
+        stream_read_stop(c->stream);
+    }
+}
+
+void conn_resume(struct conn *c)
+{
+    if (!c->paused) {
+        return;
+    }
+    c->paused = false;
+    if (!c->is_resumed) {
+        c->is_resumed = true;
+        c->next_resumed = c->worker->resumed;
+        c->worker->resumed = c;
+    }
+}
+
+void conn_resume_all(struct worker *w)
+{
+    struct conn *list = w->resumed;
+    w->resumed = NULL;
+    while (list != NULL) {
+        struct conn *c = list;
+        list = c->next_resumed;
+        c->is_resumed = false;
+        if (c->stream == NULL || c->closing || c->paused) {
+            continue;
+        }
+        if (c->kept_len > 0) {
+            memcpy(w->receive, c->kept, c->kept_len);
+            take_in(c, w->receive, c->kept_len);
+        }
+        if (c->stream != NULL && !c->closing && !c->paused) {
+            stream_read_start(c->stream);
+        }
+    }
+}
+
+/* --- begin and end
+ * ---------------------------------------------------------------------------------------------- */
+
+static void on_opened(void *owner)
+{
+    struct conn *c = owner;
+    worker_wake(c->worker);
+    c->owner->opened(c);
+}
+
+static void on_writable(void *owner)
+{
+    struct conn *c = owner;
+    worker_wake(c->worker);
+    flush(c);
+    if (c->stream != NULL && !c->closing && !stream_busy(c->stream)) {
+        c->owner->writable(c);
+    }
+}
+
+static void on_closed(void *owner, enum stream_end end, const char *detail)
+{
+    struct conn *c = owner;
+    worker_wake(c->worker);
+    c->stream = NULL;
+    end_session(c);
+    c->owner->closed(c, c->why != NULL ? c->why : stream_end_name(end), detail);
+}
+
+const struct stream_events conn_stream_events = {
+    .opened = on_opened, .room = on_room, .bytes = on_bytes, .writable = on_writable, .closed = on_closed};
+
+void conn_init(struct conn *c, struct worker *w, const struct conn_owner *owner, enum smpp_role role,
+               const struct smpp_session_limits *limits, unsigned window, uint64_t response_timeout)
+{
+    *c = (struct conn){.worker = w, .owner = owner, .response_timeout = response_timeout};
+    c->timer.fire = on_timer;
+    smpp_session_init(&c->smpp, role, limits, w->now);
+    window_init(&c->window, window);
+}
+
+void conn_attach(struct conn *c, struct stream *stream)
+{
+    c->stream = stream;
+    c->counted = true;
+    c->owner->gauge(c, c->smpp.state, +1);
+    arm(c);
+}
+
+static void unlist(struct conn **list, const struct conn *c, bool resumed)
+{
+    while (*list != NULL && *list != c) {
+        list = resumed ? &(*list)->next_resumed : &(*list)->next_dirty;
+    }
+    if (*list != NULL) {
+        *list = resumed ? c->next_resumed : c->next_dirty;
+    }
+}
+
+void conn_forget(struct conn *c)
+{
+    assert(c->stream == NULL);
+    if (c->is_dirty) {
+        unlist(&c->worker->dirty, c, false);
+    }
+    if (c->is_resumed) {
+        unlist(&c->worker->resumed, c, true);
+    }
+    c->is_dirty = c->is_resumed = false;
+    timer_cancel(&c->timer);
+    if (c->out != NULL) {
+        chunk_put_all(&c->worker->chunks, c->out);
+    }
+    c->out = c->out_last = NULL;
+    c->out_len = 0;
+    free(c->kept);
+    c->kept = NULL;
+    c->kept_len = c->kept_size = 0;
+    window_clear(&c->window);
+    if (c->counted) { /* a closed session is no session any more */
+        c->counted = false;
+        c->owner->gauge(c, c->smpp.state, -1);
+    }
+}
+
+void conn_close(struct conn *c, const char *why, bool flush_first)
+{
+    if (c->stream == NULL || c->closing) {
+        return;
+    }
+    if (flush_first) {
+        flush(c);
+    }
+    c->closing = true;
+    c->why = why;
+    end_session(c);
+    stream_close(c->stream, flush_first);
+}

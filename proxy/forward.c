@@ -1,0 +1,920 @@
+#include "proxy/forward.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/leg.h"
+#include "smpp/receipt.h"
+
+static const struct leg_events forward_leg_events;
+
+static struct window_owner owner_of(const struct client *client)
+{
+    return (struct window_owner){.index = client->index, .generation = client->generation};
+}
+
+static struct client *find_client(const struct worker *w, struct window_owner owner)
+{
+    return registry_get(&w->clients, owner.index, owner.generation);
+}
+
+static struct leg *find_leg(const struct worker *w, struct window_owner owner)
+{
+    return registry_get(&w->legs, owner.index, owner.generation);
+}
+
+/* --- which legs a client needs
+ * ---------------------------------------------------------------------------------- */
+
+struct link_set {
+    uint64_t bits[CONFIG_LINKS_MAX / 64];
+};
+
+static void set_add(struct link_set *set, const struct config_link *link)
+{
+    if (link != NULL) {
+        set->bits[link->index / 64] |= 1ULL << (link->index % 64);
+    }
+}
+
+static bool set_has(const struct link_set *set, unsigned link)
+{
+    return (set->bits[link / 64] >> (link % 64) & 1) != 0;
+}
+
+/* The links of one (shortcode, carrier): today's platform, and the one before it while its legs linger. */
+static void add_links_of(const struct worker *w, const char *shortcode, uint8_t carrier, struct link_set *set)
+{
+    struct route route;
+    if (!table_lookup(w->table, shortcode, strlen(shortcode), carrier, &route)) {
+        return;
+    }
+    struct config_link *const *of_carrier = w->config->link_of[carrier];
+    if (route.platform < NAMES_MAX) {
+        set_add(set, of_carrier[route.platform]);
+    }
+    uint64_t linger_s = w->config->linger / 1000000000;
+    if (route.previous < NAMES_MAX && w->now_s < route.changed + linger_s) {
+        set_add(set, of_carrier[route.previous]);
+    }
+}
+
+static struct link_set links_needed(const struct worker *w, const struct config_client *account)
+{
+    struct link_set set = {.bits = {0}};
+    const struct config *config = w->config;
+    if (account->any_shortcode) { /* any row of the table may be its: all links */
+        for (size_t i = 0; i < config->links_count; i++) {
+            set_add(&set, &config->links[i]);
+        }
+        return set;
+    }
+    for (size_t s = 0; s < account->shortcodes_count && w->table != NULL; s++) {
+        for (size_t i = 0; i < config->carriers_count; i++) {
+            add_links_of(w, account->shortcodes[s], config->carriers[i].id, &set);
+        }
+    }
+    return set;
+}
+
+static struct leg *leg_at(const struct client *client, unsigned link)
+{
+    return link < client->legs_count ? client->legs[link] : NULL;
+}
+
+static bool make_room_for_legs(struct client *client, unsigned count)
+{
+    if (count <= client->legs_count) {
+        return true;
+    }
+    struct leg **legs = realloc(client->legs, count * sizeof *legs);
+    if (legs == NULL) {
+        return false;
+    }
+    memset(legs + client->legs_count, 0, (count - client->legs_count) * sizeof *legs);
+    client->legs = legs;
+    client->legs_count = count;
+    return true;
+}
+
+/* The client's leg over a link, begun now if it has none. NULL without memory. */
+static struct leg *need_leg(struct client *client, const struct config_link *link)
+{
+    struct worker *w = client->conn.worker;
+    struct leg *leg = leg_at(client, link->index);
+    if (leg != NULL && leg->state != LEG_ENDING) {
+        return leg;
+    }
+    if (!make_room_for_legs(client, w->config->link_at_count)) {
+        return NULL;
+    }
+    if (leg != NULL) { /* it is ending: it does so by itself */
+        leg->client = (struct window_owner){0, 0};
+    }
+    leg = leg_new(w, link, client->conn.smpp.bind_id, owner_of(client), &forward_leg_events);
+    client->legs[link->index] = leg;
+    return leg;
+}
+
+static void end_leg_of(struct client *client, unsigned link)
+{
+    struct leg *leg = client->legs[link];
+    if (leg != NULL && leg->state != LEG_ENDING) {
+        leg_end(leg);
+    }
+}
+
+/* Begins the legs that the client's routes need and ends those that nothing needs any more. Returns how many
+ * it needs. */
+static unsigned review_legs(struct client *client)
+{
+    struct worker *w = client->conn.worker;
+    struct link_set needed = links_needed(w, client->account);
+    unsigned count = 0;
+    for (unsigned i = 0; i < w->config->link_at_count; i++) {
+        const struct config_link *link = w->config->link_at[i];
+        if (link != NULL && set_has(&needed, i)) {
+            count++;
+            (void)need_leg(client, link);
+        }
+    }
+    for (unsigned i = 0; i < client->legs_count; i++) {
+        if (!set_has(&needed, i) || i >= w->config->link_at_count || w->config->link_at[i] == NULL) {
+            end_leg_of(client, i);
+        }
+    }
+    return count;
+}
+
+/* --- bind
+ * ------------------------------------------------------------------------------------------------------- */
+
+struct leg_count {
+    unsigned all, bound, tried;
+};
+
+static struct leg_count count_legs(const struct client *client)
+{
+    struct leg_count count = {0, 0, 0};
+    for (unsigned i = 0; i < client->legs_count; i++) {
+        const struct leg *leg = client->legs[i];
+        if (leg != NULL && leg->state != LEG_ENDING) {
+            count.all++;
+            count.bound += leg_is_bound(leg);
+            count.tried += leg->attempts > 0;
+        }
+    }
+    return count;
+}
+
+/* Answers a bind that waits, if what its legs have come to allows it. */
+static void answer_bind(struct client *client)
+{
+    if (client->conn.smpp.state != SMPP_BINDING || client->account == NULL || !client->has_account) {
+        return;
+    }
+    struct leg_count legs = count_legs(client);
+    bool settled = legs.bound + legs.tried >= legs.all;
+    bool all = client->account->bind_answer == BIND_ANSWER_ALL;
+    if (legs.bound > 0 && (!all || settled)) {
+        client_accept_bind(client);
+    } else if (settled) {
+        client_refuse_bind(client, ESME_RBINDFAIL, "no_leg_could_be_bound");
+    }
+}
+
+static void on_client_bind(struct client *client)
+{
+    struct worker *w = client->conn.worker;
+    if (w->table == NULL) {
+        client_refuse_bind(client, ESME_RBINDFAIL, "no_routing_table_yet");
+        return;
+    }
+    unsigned needed = review_legs(client);
+    if (needed == 0 || client->account->bind_answer == BIND_ANSWER_ONCE) {
+        client_accept_bind(client);
+    }
+}
+
+/* --- which way a request goes
+ * ------------------------------------------------------------------------------------ */
+
+enum way_kind { WAY_SEND, WAY_WAIT, WAY_REFUSE };
+
+struct way {
+    enum way_kind kind;
+    struct leg *leg; /* SEND: ready. WAIT: the leg waited for, NULL where the route itself is on hold */
+    uint32_t status; /* REFUSE */
+    enum refused cause;
+};
+
+static struct way refuse_way(uint32_t status, enum refused cause)
+{
+    return (struct way){.kind = WAY_REFUSE, .status = status, .cause = cause};
+}
+
+static struct way way_by_link(struct client *client, const struct config_link *link)
+{
+    if (link == NULL) {
+        return refuse_way(ESME_RSYSERR, REFUSED_NO_LINK);
+    }
+    struct leg *leg = leg_at(client, link->index);
+    if (leg == NULL || leg->state == LEG_ENDING) {
+        leg = need_leg(client, link);
+    }
+    if (leg == NULL) {
+        return refuse_way(ESME_RSYSERR, REFUSED_MEMORY);
+    }
+    return (struct way){.kind = leg_is_ready(leg) ? WAY_SEND : WAY_WAIT, .leg = leg};
+}
+
+static struct way way_by_route(struct client *client, const char *shortcode, size_t len, uint8_t carrier)
+{
+    const struct worker *w = client->conn.worker;
+    struct route route;
+    if (w->table == NULL) {
+        return refuse_way(ESME_RSYSERR, REFUSED_NO_TABLE);
+    }
+    if (!table_lookup(w->table, shortcode, len, carrier, &route)) {
+        return refuse_way(ESME_RINVSRCADR, REFUSED_NO_ROUTE);
+    }
+    if (route.state == ROUTE_CLOSED) {
+        return refuse_way(client->account->closed_refusal, REFUSED_CLOSED);
+    }
+    if (route.state == ROUTE_HOLD) {
+        return (struct way){.kind = WAY_WAIT};
+    }
+    return way_by_link(client,
+                       route.platform < NAMES_MAX ? w->config->link_of[carrier][route.platform] : NULL);
+}
+
+/* What routing needs of a request. */
+struct subject {
+    const uint8_t *pdu;
+    uint32_t len;
+    uint32_t command_id, sequence_number;
+    const char *shortcode;
+    uint32_t shortcode_len;
+    uint8_t carrier;
+    int32_t link; /* index of the link that it must take, -1: the route decides */
+};
+
+static struct way find_way(struct client *client, const struct subject *s)
+{
+    if (s->link >= 0) {
+        const struct config *config = client->conn.worker->config;
+        return way_by_link(client,
+                           (unsigned)s->link < config->link_at_count ? config->link_at[s->link] : NULL);
+    }
+    return way_by_route(client, s->shortcode, s->shortcode_len, s->carrier);
+}
+
+static void refuse(struct client *client, const struct subject *s, uint32_t status, enum refused cause)
+{
+    client_refuse(client, s->command_id, s->sequence_number, status, cause);
+}
+
+static void send_on(struct client *client, const struct subject *s, struct leg *leg)
+{
+    if (leg_forward(leg, s->pdu, s->len, owner_of(client), s->sequence_number)) {
+        metric_add(&leg->metrics->mt, 1);
+    } else {
+        refuse(client, s, ESME_RSYSERR, REFUSED_MEMORY);
+    }
+}
+
+/* --- what waits
+ * --------------------------------------------------------------------------------------------------- */
+
+static struct subject subject_of(const struct held *held)
+{
+    return (struct subject){.pdu = held->pdu,
+                            .len = held->len,
+                            .command_id = smpp_get32(held->pdu + 4),
+                            .sequence_number = smpp_get32(held->pdu + 12),
+                            .shortcode = (const char *)held->pdu + held->source_at,
+                            .shortcode_len = held->source_len,
+                            .carrier = held->carrier,
+                            .link = held->link};
+}
+
+static struct hold_queue *queue_of(struct client *client, uint8_t carrier)
+{
+    if (client->held == NULL) {
+        client->held = calloc(NAMES_MAX, sizeof *client->held);
+    }
+    return client->held == NULL ? NULL : &client->held[carrier];
+}
+
+/* How long a request may wait: for room in a bound leg's window as long as an answer may take, else for the
+ * hold budget. */
+static uint64_t budget_of(const struct client *client, const struct way *way)
+{
+    return way->leg != NULL && leg_is_bound(way->leg) ? way->leg->conn.response_timeout
+                                                      : client->account->hold_budget;
+}
+
+static void arm_hold_timer(struct client *client, uint64_t due)
+{
+    timer_set_earlier(&client->conn.worker->timers, &client->hold_timer, due);
+}
+
+static void uncount_held(struct client *client, const struct held *held)
+{
+    struct worker *w = client->conn.worker;
+    client->held_count--;
+    client->held_bytes -= held->len;
+    metric_sub(&w->metrics->waiting_messages, 1);
+    metric_sub(&w->metrics->waiting_bytes, held->len);
+}
+
+/* Keeps a request back, or says why not. */
+static void hold(struct client *client, const struct subject *s, const struct way *way)
+{
+    struct worker *w = client->conn.worker;
+    const struct config_client *account = client->account;
+    struct hold_queue *queue = queue_of(client, s->carrier);
+    bool full_window = way->leg != NULL && leg_is_bound(way->leg);
+    if (!full_window && account->hold_budget == 0) {
+        refuse(client, s, account->hold_refusal, REFUSED_HOLD_EXPIRED);
+        return;
+    }
+    if (queue == NULL || queue->count >= account->wait_count ||
+        client->held_bytes + s->len > account->wait_bytes) {
+        refuse(client, s, account->hold_refusal, REFUSED_WAIT_FULL);
+        return;
+    }
+    struct held *held = hold_add(&w->held, queue, s->pdu, s->len);
+    if (held == NULL) {
+        refuse(client, s, ESME_RSYSERR, REFUSED_MEMORY);
+        return;
+    }
+    held->since = w->now;
+    held->carrier = s->carrier;
+    held->link = s->link;
+    held->source_at = (uint32_t)((const uint8_t *)s->shortcode - s->pdu);
+    held->source_len = s->shortcode_len;
+    client->held_count++;
+    client->held_bytes += s->len;
+    metric_add(&w->metrics->waiting_messages, 1);
+    metric_add(&w->metrics->waiting_bytes, s->len);
+    arm_hold_timer(client, w->now + budget_of(client, way));
+    if (full_window) {
+        metric_add(&way->leg->metrics->window_full, 1);
+        if (queue->count >= account->wait_count) {
+            client_block(client, true); /* a slow carrier: what comes next waits in the client */
+        }
+    }
+}
+
+static bool same_route(const struct held *held, const struct subject *s)
+{
+    return held->source_len == s->shortcode_len && held->link == s->link &&
+           memcmp(held->pdu + held->source_at, s->shortcode, s->shortcode_len) == 0;
+}
+
+/* A request of the same route waits already: this one must not overtake it. */
+static bool others_wait(const struct client *client, const struct subject *s)
+{
+    if (client->held_count == 0 || client->held == NULL) {
+        return false;
+    }
+    for (const struct held *held = client->held[s->carrier].first; held != NULL; held = held->next) {
+        if (same_route(held, s)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Takes one request out of its queue and does with it what its way says. */
+static void release_one(struct client *client, struct hold_queue *queue, struct held *before,
+                        struct held *held, const struct way *way)
+{
+    struct worker *w = client->conn.worker;
+    struct subject s = subject_of(held);
+    hold_unlink(queue, before, held);
+    uncount_held(client, held);
+    if (way->kind == WAY_SEND) {
+        metric_add(&w->metrics->waited_released, 1);
+        send_on(client, &s, way->leg);
+    } else {
+        refuse(client, &s, way->status, way->cause);
+    }
+    hold_release(&w->held, held);
+}
+
+/* Its time is over: the way becomes a refusal. */
+static void expire_way(struct client *client, const struct held *held, struct way *way)
+{
+    uint64_t due = held->since + budget_of(client, way);
+    if (way->kind == WAY_WAIT && client->conn.worker->now >= due) {
+        *way = refuse_way(client->account->hold_refusal, REFUSED_HOLD_EXPIRED);
+    } else if (way->kind == WAY_WAIT) {
+        arm_hold_timer(client, due);
+    }
+}
+
+static void unblock(struct client *client, const struct hold_queue *queue)
+{
+    if (client->blocked && queue->count < client->account->wait_count) {
+        client_block(client, false);
+    }
+}
+
+/* Looks at what waits for a carrier, in order: sends what may go, refuses what has waited too long. `ready`,
+ * where given, is the only leg that has changed: behind the first request that it has no room for, nothing
+ * can go. */
+static void release_queue(struct client *client, struct hold_queue *queue, const struct leg *ready)
+{
+    struct held *before = NULL;
+    struct held *held = queue->first;
+    while (held != NULL) {
+        struct held *next = held->next;
+        struct subject s = subject_of(held);
+        struct way way = find_way(client, &s);
+        expire_way(client, held, &way);
+        if (way.kind != WAY_WAIT) {
+            release_one(client, queue, before, held, &way);
+        } else if (ready != NULL && way.leg == ready) {
+            break;
+        } else {
+            before = held;
+        }
+        held = next;
+    }
+    unblock(client, queue);
+}
+
+static void release_all(struct client *client)
+{
+    for (unsigned i = 0; client->held != NULL && client->held_count > 0 && i < NAMES_MAX; i++) {
+        if (client->held[i].first != NULL) {
+            release_queue(client, &client->held[i], NULL);
+        }
+    }
+}
+
+static void drop_held(struct client *client)
+{
+    struct worker *w = client->conn.worker;
+    for (unsigned i = 0; client->held != NULL && i < NAMES_MAX; i++) {
+        while (client->held[i].first != NULL) {
+            struct held *held = client->held[i].first;
+            hold_unlink(&client->held[i], NULL, held);
+            uncount_held(client, held);
+            hold_release(&w->held, held);
+        }
+    }
+}
+
+/* Refuses everything that waits: the client is to be ended. */
+static void refuse_held(struct client *client)
+{
+    struct way way = refuse_way(ESME_RMSGQFUL, REFUSED_SHUTDOWN);
+    for (unsigned i = 0; client->held != NULL && i < NAMES_MAX; i++) {
+        while (client->held[i].first != NULL) {
+            release_one(client, &client->held[i], NULL, client->held[i].first, &way);
+        }
+    }
+}
+
+/* --- MT: from a client to a leg
+ * ----------------------------------------------------------------------------------- */
+
+static void go(struct client *client, const struct subject *s)
+{
+    struct way way = find_way(client, s);
+    if (way.kind == WAY_REFUSE) {
+        refuse(client, s, way.status, way.cause);
+    } else if (way.kind == WAY_SEND && !others_wait(client, s)) {
+        send_on(client, s, way.leg);
+    } else {
+        hold(client, s, &way);
+    }
+}
+
+/* Sets shortcode and carrier, or refuses. */
+static bool choose(struct client *client, struct subject *s, const struct smpp_address *source,
+                   const struct smpp_address *dest)
+{
+    s->shortcode = (const char *)source->digits.p;
+    s->shortcode_len = source->digits.len;
+    if (!config_client_owns(client->account, source->digits.p, source->digits.len)) {
+        refuse(client, s, ESME_RINVSRCADR, REFUSED_NOT_OWNER);
+        return false;
+    }
+    s->carrier = carrier_map_find(client->conn.worker->config->carrier_map, dest->digits.p, dest->digits.len);
+    if (s->carrier == NAME_NONE) {
+        refuse(client, s, ESME_RINVDSTADR, REFUSED_NO_CARRIER);
+        return false;
+    }
+    return true;
+}
+
+static void submit(struct client *client, struct subject *s)
+{
+    struct smpp_address source;
+    struct smpp_address dest;
+    if (!smpp_view_addresses(s->pdu, s->len, &source, &dest)) {
+        refuse(client, s, ESME_RINVCMDLEN, REFUSED_MALFORMED);
+    } else if (choose(client, s, &source, &dest)) {
+        go(client, s);
+    }
+}
+
+/* The carrier of all destinations; NAME_NONE where they differ or one has none. *end says how the walk ended.
+ */
+static uint8_t carrier_of_all(const struct carrier_map *map, const struct subject *s,
+                              struct smpp_multi_view *view, enum smpp_multi_verdict *end, bool *mixed)
+{
+    struct smpp_multi_dest dest;
+    uint8_t carrier = NAME_NONE;
+    *mixed = false;
+    while ((*end = smpp_multi_next(s->pdu, s->len, view, &dest)) == SMPP_MULTI_DEST) {
+        uint8_t its =
+            dest.is_list ? NAME_NONE : carrier_map_find(map, dest.address.digits.p, dest.address.digits.len);
+        if (dest.is_list || (view->seen > 1 && its != carrier)) {
+            *mixed = true;
+        }
+        carrier = its;
+    }
+    return carrier;
+}
+
+static void submit_multi(struct client *client, struct subject *s)
+{
+    struct smpp_multi_view view;
+    enum smpp_multi_verdict end = SMPP_MULTI_BAD;
+    bool mixed = false;
+    if (smpp_view_multi(s->pdu, s->len, &view)) {
+        s->carrier = carrier_of_all(client->conn.worker->config->carrier_map, s, &view, &end, &mixed);
+    }
+    if (end == SMPP_MULTI_BAD) {
+        refuse(client, s, ESME_RINVCMDLEN, REFUSED_MALFORMED);
+        return;
+    }
+    s->shortcode = (const char *)view.source.digits.p;
+    s->shortcode_len = view.source.digits.len;
+    if (!config_client_owns(client->account, view.source.digits.p, view.source.digits.len)) {
+        refuse(client, s, ESME_RINVSRCADR, REFUSED_NOT_OWNER);
+    } else if (mixed) {
+        refuse(client, s, ESME_RSUBMITFAIL, REFUSED_MIXED_MULTI);
+    } else if (s->carrier == NAME_NONE) {
+        refuse(client, s, ESME_RINVDSTADR, REFUSED_NO_CARRIER);
+    } else {
+        go(client, s);
+    }
+}
+
+static uint32_t unknown_id_status(uint32_t command_id)
+{
+    return command_id == SMPP_QUERY_SM    ? ESME_RQUERYFAIL
+           : command_id == SMPP_CANCEL_SM ? ESME_RCANCELFAIL
+                                          : ESME_RREPLACEFAIL;
+}
+
+/* query_sm, cancel_sm, replace_sm: to the link that accepted the message. */
+static void ask_about(struct client *client, struct subject *s)
+{
+    struct worker *w = client->conn.worker;
+    struct smpp_about_view view;
+    if (!smpp_view_about(s->pdu, s->len, &view)) {
+        refuse(client, s, ESME_RINVCMDLEN, REFUSED_MALFORMED);
+        return;
+    }
+    int number = message_index_find(w->ids, client->id_key, view.message_id.p, view.message_id.len, w->now_s);
+    s->link = bundle_link_of_number(w->bundle, number);
+    if (s->link < 0) {
+        metric_add(&w->metrics->query_unknown, 1);
+        refuse(client, s, unknown_id_status(s->command_id), REFUSED_UNKNOWN_ID);
+        return;
+    }
+    s->shortcode = (const char *)view.source.digits.p;
+    s->shortcode_len = view.source.digits.len;
+    s->carrier = w->config->link_at[s->link]->carrier;
+    go(client, s);
+}
+
+static void on_client_request(struct client *client, const struct smpp_event *event)
+{
+    struct subject s = {.pdu = event->pdu,
+                        .len = event->header.length,
+                        .command_id = event->header.command_id,
+                        .sequence_number = event->header.sequence_number,
+                        .link = -1};
+    switch (s.command_id) {
+    case SMPP_SUBMIT_SM:
+    case SMPP_DATA_SM: submit(client, &s); break;
+    case SMPP_SUBMIT_MULTI: submit_multi(client, &s); break;
+    case SMPP_QUERY_SM:
+    case SMPP_CANCEL_SM:
+    case SMPP_REPLACE_SM: ask_about(client, &s); break;
+    default: refuse(client, &s, ESME_RINVCMDID, REFUSED_COMMAND); break;
+    }
+}
+
+static bool carries_id(uint32_t command_id)
+{
+    return command_id == SMPP_SUBMIT_SM || command_id == SMPP_DATA_SM || command_id == SMPP_SUBMIT_MULTI;
+}
+
+static void remember_id(const struct leg *leg, const struct client *client, const struct smpp_event *event)
+{
+    struct worker *w = leg->conn.worker;
+    struct smpp_span id;
+    if (smpp_view_response_id(event->pdu, event->header.length, &id) && id.len > 0) {
+        message_index_put(w->ids, client->id_key, id.p, id.len, w->bundle->link_number[leg->link], w->now_s);
+    }
+}
+
+static void on_leg_response(struct leg *leg, const struct smpp_event *event, const struct window_slot *slot)
+{
+    struct worker *w = leg->conn.worker;
+    struct client *client = slot == NULL ? NULL : find_client(w, slot->owner);
+    if (client == NULL || client->conn.stream == NULL) {
+        metric_add(&w->metrics->responses_orphaned, 1);
+        return;
+    }
+    if (event->header.command_status == ESME_ROK && carries_id(slot->command_id)) {
+        remember_id(leg, client, event);
+    }
+    conn_forward(&client->conn, event->pdu, event->header.length, slot->owner_sequence);
+    client_answered(client);
+}
+
+/* The outcome of a request is unknown: said so to the client, never sent again. */
+static void on_leg_unsettled(struct leg *leg, const struct window_slot *slot, bool timed_out)
+{
+    struct client *client = find_client(leg->conn.worker, slot->owner);
+    if (client != NULL && client->conn.stream != NULL) {
+        uint32_t status = client->account == NULL ? (uint32_t)ESME_RSYSERR : client->account->unknown_outcome;
+        client_refuse(client, slot->command_id, slot->owner_sequence, status,
+                      timed_out ? REFUSED_TIMEOUT : REFUSED_LEG_LOST);
+    }
+}
+
+static void on_leg_ready(struct leg *leg)
+{
+    struct client *client = find_client(leg->conn.worker, leg->client);
+    if (client == NULL || client->held_count == 0 || client->account == NULL) {
+        return;
+    }
+    release_queue(client, &client->held[leg->carrier], leg);
+}
+
+/* --- MO: from a leg to its client
+ * --------------------------------------------------------------------------------- */
+
+static void refuse_mo(struct leg *leg, uint32_t command_id, uint32_t sequence_number, enum refused cause)
+{
+    struct worker *w = leg->conn.worker;
+    const struct config_carrier *carrier = w->config->carrier_of[leg->carrier];
+    metric_add(&w->metrics->refused[cause], 1);
+    metric_add(&leg->metrics->mo_refused, 1);
+    if (smpp_has_response(command_id)) {
+        conn_refuse(&leg->conn, command_id, sequence_number,
+                    carrier == NULL ? (uint32_t)ESME_RMSGQFUL : carrier->mo_refusal);
+    }
+}
+
+static void count_mo(struct leg *leg, const struct smpp_event *event)
+{
+    struct smpp_message_view view;
+    bool receipt =
+        smpp_view_message(event->pdu, event->header.length, &view) && smpp_is_receipt(view.esm_class);
+    metric_add(receipt ? &leg->metrics->receipts : &leg->metrics->mo, 1);
+}
+
+static void forward_mo(struct leg *leg, struct client *client, const struct smpp_event *event)
+{
+    struct conn *c = &client->conn;
+    uint32_t sequence = 0;
+    struct window_slot *slot = window_open(&c->window, false, c->worker->now, &sequence);
+    if (slot == NULL) {
+        refuse_mo(leg, event->header.command_id, event->header.sequence_number, REFUSED_MO_FULL);
+        return;
+    }
+    slot->owner = (struct window_owner){.index = leg->index, .generation = leg->generation};
+    slot->owner_sequence = event->header.sequence_number;
+    slot->command_id = event->header.command_id;
+    slot->version = c->worker->version;
+    conn_forward(c, event->pdu, event->header.length, sequence);
+    if (c->window.used == 1) {
+        conn_watch(c);
+    }
+    count_mo(leg, event);
+}
+
+static void on_leg_request(struct leg *leg, const struct smpp_event *event)
+{
+    struct worker *w = leg->conn.worker;
+    struct client *client = find_client(w, leg->client);
+    if (w->draining || leg->state != LEG_BOUND || leg->peer_unbinds) {
+        refuse_mo(leg, event->header.command_id, event->header.sequence_number, REFUSED_SHUTDOWN);
+    } else if (client == NULL || client->ending || !client_may_receive(client)) {
+        refuse_mo(leg, event->header.command_id, event->header.sequence_number, REFUSED_NO_RECEIVER);
+    } else if (!smpp_has_response(event->header.command_id)) {
+        conn_forward(&client->conn, event->pdu, event->header.length, event->header.sequence_number);
+    } else {
+        forward_mo(leg, client, event);
+    }
+}
+
+static void on_client_response(struct client *client, const struct smpp_event *event,
+                               const struct window_slot *slot)
+{
+    struct worker *w = client->conn.worker;
+    struct leg *leg = find_leg(w, slot->owner);
+    if (leg == NULL || leg->conn.stream == NULL) {
+        metric_add(&w->metrics->responses_orphaned, 1);
+        return;
+    }
+    conn_forward(&leg->conn, event->pdu, event->header.length, slot->owner_sequence);
+}
+
+static void refuse_mo_of(struct client *client, const struct window_slot *slot, enum refused cause)
+{
+    struct leg *leg = find_leg(client->conn.worker, slot->owner);
+    if (leg != NULL && leg->conn.stream != NULL) {
+        refuse_mo(leg, slot->command_id, slot->owner_sequence, cause);
+    }
+}
+
+static void on_client_expired(struct client *client, const struct window_slot *slot)
+{
+    refuse_mo_of(client, slot, REFUSED_CLIENT_SILENT);
+}
+
+static void on_client_abandoned(struct client *client, const struct window_slot *slot)
+{
+    refuse_mo_of(client, slot, REFUSED_CLIENT_GONE);
+}
+
+/* --- beginnings and ends
+ * ------------------------------------------------------------------------------------------- */
+
+static void on_client_timer(struct client *client)
+{
+    if (client->account != NULL) {
+        release_all(client);
+    }
+}
+
+static void on_client_closed(struct client *client)
+{
+    drop_held(client);
+    for (unsigned i = 0; i < client->legs_count; i++) {
+        struct leg *leg = client->legs[i];
+        if (leg != NULL) {
+            leg->client = (struct window_owner){0, 0};
+            leg_end(leg);
+        }
+    }
+}
+
+static bool leg_bind_with(struct leg *leg, struct leg_bind *bind)
+{
+    const struct worker *w = leg->conn.worker;
+    const struct client *client = find_client(w, leg->client);
+    const struct config_link *link =
+        leg->link < w->config->link_at_count ? w->config->link_at[leg->link] : NULL;
+    if (client == NULL || client->account == NULL || link == NULL) {
+        return false;
+    }
+    *bind = (struct leg_bind){.system_id = link->system_id,
+                              .password = link->password,
+                              .system_type = link->system_type,
+                              .address_range =
+                                  link->address_range != NULL ? link->address_range : client->address_range,
+                              .interface_version = link->interface_version == 0 ? client->interface_version
+                                                                                : link->interface_version,
+                              .range_ton = client->range_ton,
+                              .range_npi = client->range_npi};
+    if (link->credentials == CREDENTIALS_PASS) {
+        bind->system_id = client->account->system_id;
+        bind->password = client->password;
+    } else if (link->credentials == CREDENTIALS_CLIENT) {
+        const struct config_upstream *own = config_upstream(client->account, leg->link);
+        bind->system_id = own == NULL ? NULL : own->system_id;
+        bind->password = own == NULL ? NULL : own->password;
+        bind->system_type = own != NULL && own->system_type != NULL ? own->system_type : link->system_type;
+    }
+    return bind->system_id != NULL;
+}
+
+static void on_leg_bound(struct leg *leg)
+{
+    struct client *client = find_client(leg->conn.worker, leg->client);
+    if (client != NULL) {
+        answer_bind(client);
+        on_leg_ready(leg);
+    }
+}
+
+static void on_leg_failed(struct leg *leg)
+{
+    struct client *client = find_client(leg->conn.worker, leg->client);
+    if (client != NULL) {
+        answer_bind(client);
+    }
+}
+
+static void on_leg_ended(struct leg *leg)
+{
+    struct client *client = find_client(leg->conn.worker, leg->client);
+    if (client != NULL && leg_at(client, leg->link) == leg) {
+        client->legs[leg->link] = NULL;
+    }
+}
+
+static const struct leg_events forward_leg_events = {.bind_with = leg_bind_with,
+                                                     .bound = on_leg_bound,
+                                                     .failed = on_leg_failed,
+                                                     .request = on_leg_request,
+                                                     .response = on_leg_response,
+                                                     .unsettled = on_leg_unsettled,
+                                                     .ready = on_leg_ready,
+                                                     .ended = on_leg_ended};
+
+const struct client_events forward_client_events = {.bind = on_client_bind,
+                                                    .request = on_client_request,
+                                                    .response = on_client_response,
+                                                    .expired = on_client_expired,
+                                                    .abandoned = on_client_abandoned,
+                                                    .closed = on_client_closed,
+                                                    .timer = on_client_timer};
+
+/* --- changes from outside
+ * ------------------------------------------------------------------------------------------ */
+
+/* Calls for every client that has bound or is binding. The registry may grow meanwhile; clients are not
+ * freed. */
+static void each_client(struct worker *w, void (*call)(struct client *client))
+{
+    for (uint32_t i = 0; i < w->clients.capacity; i++) {
+        struct client *client = registry_at(&w->clients, i);
+        if (client != NULL && client->conn.stream != NULL) {
+            call(client);
+        }
+    }
+}
+
+static void follow_table(struct client *client)
+{
+    if (client->account != NULL && client->has_account && !client->ending) {
+        (void)review_legs(client);
+        release_all(client);
+    }
+}
+
+void forward_follow_table(struct worker *w)
+{
+    each_client(w, follow_table);
+}
+
+static void follow_config(struct client *client)
+{
+    client_follow_config(client);
+    if (client->ending) {
+        refuse_held(client);
+        client_end(client);
+    } else {
+        follow_table(client);
+    }
+}
+
+void forward_follow_config(struct worker *w)
+{
+    each_client(w, follow_config);
+}
+
+void forward_review(struct worker *w)
+{
+    each_client(w, follow_table);
+}
+
+static void end_client(struct client *client)
+{
+    refuse_held(client);
+    client_end(client);
+}
+
+void forward_end_all(struct worker *w)
+{
+    w->draining = true;
+    each_client(w, end_client);
+}
+
+const char *forward_holds_older(const struct worker *w, uint64_t version)
+{
+    for (uint32_t i = 0; i < w->legs.capacity; i++) {
+        const struct leg *leg = registry_at(&w->legs, i);
+        if (leg != NULL && conn_holds_older(&leg->conn, version)) {
+            return leg->link < w->config->link_at_count && w->config->link_at[leg->link] != NULL
+                       ? w->config->link_at[leg->link]->name
+                       : "removed";
+        }
+    }
+    return NULL;
+}

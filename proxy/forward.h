@@ -1,0 +1,38 @@
+/* Where client, route and leg meet: which legs a client needs, which way a message goes, and where its answer
+ * belongs.
+ *
+ *   MT       client request ─▶ shortcode and carrier ─▶ route of the table ─▶ leg: forwarded, kept back, or
+ * refused answer   leg response ─▶ slot of the leg's window ─▶ client, under the client's own sequence_number
+ *   MO       leg request ─▶ the leg's client: forwarded, or refused so that the network queues it
+ *   answer   client response ─▶ slot of the client's window ─▶ leg
+ *   query    message id ─▶ index ─▶ the link that accepted the message, whatever the route says today
+ *
+ * Everything runs in the worker's thread. The table and the config are those in use at this moment, looked up
+ * for each message; what waits is looked up again when it is released. */
+#ifndef PROXY_FORWARD_H
+#define PROXY_FORWARD_H
+
+#include "proxy/client.h"
+#include "proxy/worker.h"
+
+/* What a listener gives to client_accept. */
+extern const struct client_events forward_client_events;
+
+/* Another table is in use (worker_set_table was called): what waits goes the new way, missing legs are bound.
+ */
+void forward_follow_table(struct worker *w);
+
+/* Another config is in use (worker_set_bundle was called). The old one must still be alive. */
+void forward_follow_config(struct worker *w);
+
+/* To be called now and then: legs that nobody needs any more are ended. */
+void forward_review(struct worker *w);
+
+/* Ends every session in an orderly way. Nothing new is taken from here on. */
+void forward_end_all(struct worker *w);
+
+/* Octets of a message routed by a table older than version still wait to leave: the name of a leg's link that
+ * holds them, or NULL. */
+const char *forward_holds_older(const struct worker *w, uint64_t version);
+
+#endif

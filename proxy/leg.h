@@ -1,0 +1,98 @@
+/* An upstream session: connected and bound to one link on behalf of its owner, kept so, and ended.
+ *
+ *   leg_new ─▶ CONNECTING ─opened─▶ bind sent ─bind_resp─▶ BOUND: events->request, events->response,
+ * leg_ready ▲                                         │ └── WAITING (jittered backoff) ◀── lost, refused,
+ * failed leg_end ─▶ unbind when nothing is in flight ─▶ gone: events->ended, freed
+ *
+ * Knows neither clients nor routes: what is before it is `events`. A leg whose connection dies is the same
+ * leg when it is bound again, but its requests in flight are given back as `unsettled`: their outcome is
+ * unknown, and nothing here sends them again. SMPP 3.4 sections 2.2, 4.1, 4.2. */
+#ifndef PROXY_LEG_H
+#define PROXY_LEG_H
+
+#include "proxy/conn.h"
+
+struct leg;
+
+struct leg_bind;
+
+struct leg_events {
+    /* How to bind, asked at every attempt, so that a reload is followed. The strings are used before control
+     * returns. False: nobody to bind for any more. */
+    bool (*bind_with)(struct leg *leg, struct leg_bind *bind);
+    void (*bound)(struct leg *leg);
+    /* An attempt to connect or bind has failed; the next follows by itself. */
+    void (*failed)(struct leg *leg);
+    void (*request)(struct leg *leg, const struct smpp_event *event);
+    /* slot NULL: too late, its request was settled before. */
+    void (*response)(struct leg *leg, const struct smpp_event *event, const struct window_slot *slot);
+    /* A request that will not be answered: timed_out, or the connection has ended. */
+    void (*unsettled)(struct leg *leg, const struct window_slot *slot, bool timed_out);
+    /* There is room again: after an answer, a bind, or octets that left. */
+    void (*ready)(struct leg *leg);
+    /* The end; freed after this. */
+    void (*ended)(struct leg *leg);
+};
+
+#define LEG_STATES(X)                                    \
+    X(LEG_WAITING, "waiting") /* for the next attempt */ \
+    X(LEG_CONNECTING, "connecting")                      \
+    X(LEG_BINDING, "binding")                            \
+    X(LEG_BOUND, "bound")                                \
+    X(LEG_ENDING, "ending") /* unbind wanted or sent */
+
+#define LEG_STATE_ENUM(id, name) id,
+enum leg_state { LEG_STATES(LEG_STATE_ENUM) LEG_STATE_COUNT };
+#undef LEG_STATE_ENUM
+const char *leg_state_name(enum leg_state state);
+
+/* How a leg binds. */
+struct leg_bind {
+    const char *system_id, *password, *system_type, *address_range;
+    uint8_t interface_version, range_ton, range_npi;
+};
+
+struct leg {
+    struct conn conn; /* first: a conn's owner is found by a cast */
+    const struct leg_events *events;
+    uint32_t index, generation; /* in worker->legs; new with every connection */
+    enum leg_state state;
+    unsigned link; /* index; the link itself is looked up in the config in use */
+    uint8_t carrier, platform;
+    struct window_owner client; /* whose it is; {0, 0} once the client has gone */
+    struct metrics_link *metrics;
+    unsigned attempts;  /* failed in a row */
+    struct timer retry; /* WAITING: the next attempt. ENDING: patience */
+    bool peer_unbinds;  /* the SMSC said unbind: answer when nothing is in flight */
+    uint32_t unbind_sequence;
+    uint32_t bind_id;
+    bool in_window_gauge;
+};
+
+/* Begins connecting to a link of the worker's config. NULL without memory; nothing is called before this
+ * returns. */
+struct leg *leg_new(struct worker *w, const struct config_link *link, uint32_t bind_id,
+                    struct window_owner client, const struct leg_events *events);
+
+/* May a request be sent on it now? */
+static inline bool leg_is_ready(const struct leg *leg)
+{
+    return leg->state == LEG_BOUND && !leg->peer_unbinds && !window_full(&leg->conn.window) &&
+           !conn_is_stuck(&leg->conn) && conn_is_bound(&leg->conn);
+}
+
+/* Bound, though perhaps without room just now. */
+static inline bool leg_is_bound(const struct leg *leg)
+{
+    return leg->state == LEG_BOUND && !leg->peer_unbinds && conn_is_bound(&leg->conn);
+}
+
+/* Sends a request on and remembers where its answer belongs. leg_is_ready must be true. False without memory:
+ * nothing was sent. */
+bool leg_forward(struct leg *leg, const uint8_t *pdu, uint32_t len, struct window_owner owner,
+                 uint32_t owner_sequence);
+
+/* No new requests; unbind once nothing is in flight, then `ended`. */
+void leg_end(struct leg *leg);
+
+#endif

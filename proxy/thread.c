@@ -1,0 +1,540 @@
+#include "proxy/thread.h"
+
+#include <errno.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "proxy/client.h"
+#include "proxy/forward.h"
+#include "proxy/leg.h"
+#include "proxy/log.h"
+
+#define SECOND 1000000000ULL
+enum { REVIEW_SECONDS = 60, OBSTACLE_TEXT = 128, RESUME_ROUNDS = 16 };
+
+struct listener {
+    uv_tcp_t tcp;
+    struct thread *thread;
+    char *name;
+    struct ssl_ctx_st *tls; /* a reference of its own: swapped on reload */
+    uint64_t paused_until;  /* log an exhausted descriptor table once a second */
+};
+
+struct thread {
+    struct worker worker; /* first */
+    uv_loop_t loop;
+    uv_thread_t id;
+    uv_check_t check;
+    uv_prepare_t prepare;
+    uv_timer_t alarm;
+    uint64_t alarm_at;
+    struct mailbox box;
+    struct mailbox *main;
+    const struct thread_events *events;
+    void *ctx;
+    struct listener *listeners;
+    unsigned listeners_count;
+    unsigned open_listeners;
+    struct timer second; /* wall clock, sign of life, review */
+    struct timer drain;
+    unsigned seconds;
+    uint64_t awaited; /* version to be reported as applied, 0 for none */
+    uint64_t awaited_since;
+    bool obstacle_told;
+    bool ending, finished;
+    _Atomic uint64_t turned;
+    struct thread_view view; /* main's */
+};
+
+/* --- letters
+ * ------------------------------------------------------------------------------------------------------ */
+
+struct note {
+    struct letter letter;
+    struct thread *thread;
+    const void *thing;
+    uint64_t version;
+    bool flag;
+    char text[OBSTACLE_TEXT];
+};
+
+static bool post(struct mailbox *box, struct thread *thread, void (*open)(void *, struct letter *),
+                 const struct note *what)
+{
+    struct note *note = malloc(sizeof *note);
+    if (note == NULL) {
+        return false;
+    }
+    *note = *what;
+    note->thread = thread;
+    note->letter.open = open;
+    mailbox_post(box, &note->letter);
+    return true;
+}
+
+/* Opened by main. */
+static void open_passed(void *main, struct letter *letter)
+{
+    struct note *note = (struct note *)letter;
+    (void)main;
+    note->thread->events->table_passed(note->thread->ctx, note->thread, note->version);
+    free(note);
+}
+
+static void open_applied(void *main, struct letter *letter)
+{
+    struct note *note = (struct note *)letter;
+    (void)main;
+    note->thread->events->table_applied(note->thread->ctx, note->thread, note->version);
+    free(note);
+}
+
+static void open_obstacle(void *main, struct letter *letter)
+{
+    struct note *note = (struct note *)letter;
+    (void)main;
+    note->thread->events->obstacle(note->thread->ctx, note->thread,
+                                   note->text[0] == '\0' ? NULL : note->text);
+    free(note);
+}
+
+static void open_bundle_passed(void *main, struct letter *letter)
+{
+    struct note *note = (struct note *)letter;
+    (void)main;
+    note->thread->events->bundle_passed(note->thread->ctx, note->thread, note->thing);
+    free(note);
+}
+
+static void open_ended(void *main, struct letter *letter)
+{
+    struct note *note = (struct note *)letter;
+    (void)main;
+    note->thread->events->ended(note->thread->ctx, note->thread);
+    free(note);
+}
+
+/* --- the barrier
+ * -------------------------------------------------------------------------------------------------- */
+
+static void tell_obstacle(struct thread *t, const char *link)
+{
+    struct note note = {.thing = NULL};
+    if (link != NULL) {
+        snprintf(note.text, sizeof note.text,
+                 "worker %u: link %s does not read; octets routed before wait to leave", t->worker.number,
+                 link);
+    }
+    t->obstacle_told = link != NULL && post(t->main, t, open_obstacle, &note);
+}
+
+static void clear_obstacle(struct thread *t)
+{
+    struct note note = {.thing = NULL};
+    if (t->obstacle_told && post(t->main, t, open_obstacle, &note)) {
+        t->obstacle_told = false;
+    }
+}
+
+/* Reports the awaited version once nothing routed by an older table waits to leave. */
+static void check_applied(struct thread *t)
+{
+    if (t->awaited == 0) {
+        return;
+    }
+    const char *link = forward_holds_older(&t->worker, t->awaited);
+    if (link == NULL) {
+        struct note note = {.version = t->awaited};
+        if (post(t->main, t, open_applied, &note)) {
+            t->awaited = 0;
+            clear_obstacle(t);
+        }
+    } else if (!t->obstacle_told && t->worker.now - t->awaited_since > SECOND / 5) {
+        tell_obstacle(t, link);
+    }
+}
+
+/* --- a turn of the loop
+ * --------------------------------------------------------------------------------------------- */
+
+static void settle_turn(struct thread *t)
+{
+    struct worker *w = &t->worker;
+    for (int i = 0; i < RESUME_ROUNDS && w->resumed != NULL; i++) {
+        conn_resume_all(w);
+    }
+    conn_flush_all(w);
+    check_applied(t);
+}
+
+static void on_check(uv_check_t *check)
+{
+    struct thread *t = check->data;
+    settle_turn(t);
+}
+
+static void on_alarm(uv_timer_t *alarm)
+{
+    struct thread *t = alarm->data;
+    t->alarm_at = UINT64_MAX;
+    worker_wake(&t->worker);
+    timers_run(&t->worker.timers, t->worker.now);
+}
+
+static void set_alarm(struct thread *t)
+{
+    uint64_t next = t->worker.resumed != NULL ? 0 : timers_next(&t->worker.timers);
+    if (next == t->alarm_at) {
+        return;
+    }
+    t->alarm_at = next;
+    if (next == UINT64_MAX) {
+        uv_timer_stop(&t->alarm);
+        return;
+    }
+    uint64_t now = t->worker.clock();
+    uint64_t ms = next <= now ? 0 : (next - now + 999999) / 1000000;
+    uv_update_time(&t->loop);
+    uv_timer_start(&t->alarm, on_alarm, ms, 0);
+}
+
+static void maybe_finish(struct thread *t);
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct thread *t = prepare->data;
+    settle_turn(t);
+    maybe_finish(t);
+    if (!t->finished) {
+        set_alarm(t);
+    }
+}
+
+static void on_second(struct timer *timer, uint64_t now)
+{
+    struct thread *t = (struct thread *)((char *)timer - offsetof(struct thread, second));
+    struct worker *w = &t->worker;
+    w->now_s = (uint64_t)time(NULL);
+    atomic_store_explicit(&t->turned, now, memory_order_relaxed);
+    if (++t->seconds % REVIEW_SECONDS == 0 && !w->draining) {
+        forward_review(w);
+    }
+    timer_set(&w->timers, &t->second, now + SECOND);
+}
+
+/* --- what main asks
+ * ------------------------------------------------------------------------------------------------- */
+
+static void open_table(void *owner, struct letter *letter)
+{
+    struct thread *t = owner;
+    struct note *note = (struct note *)letter;
+    struct worker *w = &t->worker;
+    worker_wake(w);
+    conn_flush_all(w); /* what this turn has collected was routed by the old one */
+    worker_set_table(w, note->thing);
+    struct note passed = {.version = w->version};
+    (void)post(t->main, t, open_passed, &passed);
+    t->awaited = w->version;
+    t->awaited_since = w->now;
+    if (!w->draining) {
+        forward_follow_table(w);
+    }
+    check_applied(t);
+    free(note);
+}
+
+static void follow_listeners(struct thread *t, const struct bundle *bundle)
+{
+    for (unsigned i = 0; i < t->listeners_count; i++) {
+        struct listener *l = &t->listeners[i];
+        struct ssl_ctx_st *tls = bundle_listener_tls(bundle, l->name);
+        if (l->tls != NULL && tls != NULL) { /* plain stays plain and TLS stays TLS until a restart */
+            SSL_CTX_up_ref(tls);
+            SSL_CTX_free(l->tls);
+            l->tls = tls;
+        }
+    }
+}
+
+static void open_bundle(void *owner, struct letter *letter)
+{
+    struct thread *t = owner;
+    struct note *note = (struct note *)letter;
+    worker_wake(&t->worker);
+    struct note passed = {.thing = t->worker.bundle};
+    if (worker_set_bundle(&t->worker, note->thing)) {
+        follow_listeners(t, note->thing);
+        if (!t->worker.draining) {
+            forward_follow_config(&t->worker);
+        }
+        passed.thing = note->thing;
+    }
+    (void)post(t->main, t, open_bundle_passed, &passed);
+    free(note);
+}
+
+static void close_everything(struct thread *t)
+{
+    struct worker *w = &t->worker;
+    for (uint32_t i = 0; i < w->clients.capacity; i++) {
+        struct client *client = registry_at(&w->clients, i);
+        if (client != NULL) {
+            conn_close(&client->conn, "drain_limit", false);
+        }
+    }
+    for (uint32_t i = 0; i < w->legs.capacity; i++) {
+        struct leg *leg = registry_at(&w->legs, i);
+        if (leg != NULL) {
+            leg_end(leg);
+            conn_close(&leg->conn, "drain_limit", false);
+        }
+    }
+}
+
+static void on_drain_limit(struct timer *timer, uint64_t now)
+{
+    struct thread *t = (struct thread *)((char *)timer - offsetof(struct thread, drain));
+    close_everything(t);
+    timer_set(&t->worker.timers, &t->drain, now + SECOND / 10);
+}
+
+static void on_listener_closed(uv_handle_t *handle)
+{
+    struct listener *l = handle->data;
+    l->thread->open_listeners--;
+    free(l->name);
+    if (l->tls != NULL) {
+        SSL_CTX_free(l->tls);
+    }
+}
+
+static void close_listeners(struct thread *t)
+{
+    for (unsigned i = 0; i < t->listeners_count; i++) {
+        uv_close((uv_handle_t *)&t->listeners[i].tcp, on_listener_closed);
+    }
+}
+
+static void open_end(void *owner, struct letter *letter)
+{
+    struct thread *t = owner;
+    struct note *note = (struct note *)letter;
+    struct worker *w = &t->worker;
+    worker_wake(w);
+    if (!t->ending) {
+        t->ending = true;
+        close_listeners(t);
+        forward_end_all(w);
+        timer_set(&w->timers, &t->drain, w->now + w->config->drain);
+    }
+    if (note->flag) {
+        close_everything(t);
+    }
+    free(note);
+}
+
+/* When the last session has gone, so does the thread. */
+static void maybe_finish(struct thread *t)
+{
+    struct worker *w = &t->worker;
+    if (!t->ending || t->finished || w->clients.count > 0 || w->legs.count > 0 || t->open_listeners > 0) {
+        return;
+    }
+    t->finished = true;
+    timer_cancel(&t->second);
+    timer_cancel(&t->drain);
+    auth_free(w->auth);
+    mailbox_close(&t->box);
+    uv_close((uv_handle_t *)&t->check, NULL);
+    uv_close((uv_handle_t *)&t->prepare, NULL);
+    uv_close((uv_handle_t *)&t->alarm, NULL);
+}
+
+bool thread_set_table(struct thread *thread, const struct table *table)
+{
+    struct note note = {.thing = table};
+    return post(&thread->box, thread, open_table, &note);
+}
+
+bool thread_set_bundle(struct thread *thread, const struct bundle *bundle)
+{
+    struct note note = {.thing = bundle};
+    return post(&thread->box, thread, open_bundle, &note);
+}
+
+bool thread_end(struct thread *thread, bool hurry)
+{
+    struct note note = {.flag = hurry};
+    return post(&thread->box, thread, open_end, &note);
+}
+
+/* --- listeners
+ * ------------------------------------------------------------------------------------------------------ */
+
+static void note_accept_fault(struct listener *l, int error)
+{
+    struct worker *w = &l->thread->worker;
+    metric_add(&w->metrics->accept_pauses, 1);
+    if (w->now >= l->paused_until) {
+        l->paused_until = w->now + SECOND;
+        log_event(EVENT_ACCEPT_PAUSED, LOG_TEXT("listener", l->name), LOG_TEXT("why", uv_strerror(error)));
+    }
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+    struct listener *l = server->data;
+    int error = status;
+    worker_wake(&l->thread->worker);
+    if (status == 0) {
+        (void)client_accept(&l->thread->worker, server, l->tls, &forward_client_events, &error);
+    }
+    if (error != 0) {
+        note_accept_fault(l, error);
+    }
+}
+
+static int listen_on(struct thread *t, struct listener *l, const struct config_listener *config,
+                     uint16_t *port)
+{
+    struct sockaddr_storage address;
+    int on = 1;
+    uv_os_fd_t fd = -1;
+    int error = uv_ip4_addr(config->address, *port, (struct sockaddr_in *)&address);
+    if (error != 0) {
+        error = uv_ip6_addr(config->address, *port, (struct sockaddr_in6 *)&address);
+    }
+    if (error == 0) {
+        error = uv_tcp_init_ex(&t->loop, &l->tcp, address.ss_family);
+    }
+    if (error != 0) {
+        return error;
+    }
+    l->tcp.data = l;
+    t->open_listeners++;
+    t->listeners_count++;
+    error = uv_fileno((uv_handle_t *)&l->tcp, &fd);
+    if (error == 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) {
+        error = uv_translate_sys_error(errno);
+    }
+    if (error == 0) {
+        error = uv_tcp_bind(&l->tcp, (const struct sockaddr *)&address, 0);
+    }
+    if (error == 0) {
+        error = uv_listen((uv_stream_t *)&l->tcp, (int)config->backlog, on_connection);
+    }
+    int len = sizeof address;
+    if (error == 0 && uv_tcp_getsockname(&l->tcp, (struct sockaddr *)&address, &len) == 0) {
+        *port =
+            ntohs(((const struct sockaddr_in *)&address)->sin_port); /* at the same place in sockaddr_in6 */
+    }
+    return error;
+}
+
+static bool open_listeners(struct thread *t, const struct thread_setup *setup, char *error, size_t cap)
+{
+    const struct config *config = setup->bundle->config;
+    t->listeners = calloc(config->listeners_count, sizeof *t->listeners);
+    for (size_t i = 0; t->listeners != NULL && i < config->listeners_count; i++) {
+        const struct config_listener *c = &config->listeners[i];
+        struct listener *l = &t->listeners[i];
+        l->thread = t;
+        l->name = strdup(c->name);
+        l->tls = setup->bundle->listener_tls[i];
+        if (l->tls != NULL) {
+            SSL_CTX_up_ref(l->tls);
+        }
+        int fault = listen_on(t, l, c, &setup->ports[i]);
+        if (fault != 0) {
+            snprintf(error, cap, "listener %s cannot listen on %s port %u: %s", c->name, c->address,
+                     (unsigned)setup->ports[i], uv_strerror(fault));
+            return false;
+        }
+    }
+    return t->listeners != NULL;
+}
+
+/* --- begin and end
+ * -------------------------------------------------------------------------------------------------- */
+
+static void on_authenticated(void *ctx, uint64_t token, enum auth_verdict verdict)
+{
+    struct thread *t = ctx;
+    worker_wake(&t->worker);
+    client_authenticated(&t->worker, token, verdict);
+}
+
+static void run(void *arg)
+{
+    struct thread *t = arg;
+    uv_run(&t->loop, UV_RUN_DEFAULT);
+    (void)post(t->main, t, open_ended, &(struct note){.thing = NULL});
+}
+
+static bool init_loop(struct thread *t, const struct thread_setup *setup)
+{
+    struct worker *w = &t->worker;
+    if (uv_loop_init(&t->loop) != 0 ||
+        !worker_init(w, setup->number, &t->loop, uv_hrtime, setup->metrics, setup->ids, setup->shared) ||
+        !worker_set_bundle(w, setup->bundle) || mailbox_init(&t->box, &t->loop, t) != 0) {
+        return false;
+    }
+    w->now_s = (uint64_t)time(NULL);
+    w->auth = auth_new(&t->loop, setup->bundle->config->auth_queue, on_authenticated, t);
+    uv_check_init(&t->loop, &t->check);
+    uv_prepare_init(&t->loop, &t->prepare);
+    uv_timer_init(&t->loop, &t->alarm);
+    t->check.data = t->prepare.data = t->alarm.data = t;
+    uv_check_start(&t->check, on_check);
+    uv_prepare_start(&t->prepare, on_prepare);
+    t->second.fire = on_second;
+    t->drain.fire = on_drain_limit;
+    timer_set(&w->timers, &t->second, w->now);
+    return w->auth != NULL;
+}
+
+struct thread *thread_start(const struct thread_setup *setup, char *error, size_t cap)
+{
+    struct thread *t = calloc(1, sizeof *t);
+    snprintf(error, cap, "no memory for worker %u", setup->number);
+    if (t == NULL) {
+        return NULL;
+    }
+    t->main = setup->main;
+    t->events = setup->events;
+    t->ctx = setup->ctx;
+    t->alarm_at = UINT64_MAX;
+    t->view.bundle = setup->bundle;
+    atomic_init(&t->turned, uv_hrtime());
+    /* A fault here ends the process; what was opened goes with it. */
+    if (!init_loop(t, setup) || !open_listeners(t, setup, error, cap)) {
+        return NULL;
+    }
+    if (uv_thread_create(&t->id, run, t) != 0) {
+        return NULL;
+    }
+    return t;
+}
+
+void thread_join(struct thread *thread)
+{
+    uv_thread_join(&thread->id);
+    worker_clear(&thread->worker);
+    uv_loop_close(&thread->loop);
+    free(thread->listeners);
+    free(thread);
+}
+
+uint64_t thread_turned(const struct thread *thread)
+{
+    return atomic_load_explicit(&thread->turned, memory_order_relaxed);
+}
+
+struct thread_view *thread_view(struct thread *thread)
+{
+    return &thread->view;
+}

@@ -1,0 +1,69 @@
+/* A worker's thread: its loop, its listening sockets, and the letters that it and the main thread exchange.
+ *
+ *   main ──table, bundle, end──▶ mailbox ──▶ between two callbacks of the worker ──▶ forward_follow_*
+ *   main ◀──passed, applied, obstacle, ended── thread
+ *
+ * A turn of the loop: callbacks of the sockets collect output; uv_check sends it, one write a connection. A
+ * table counts as passed when the worker's pointer has changed, and as applied when no octet routed by an
+ * older one waits to leave. */
+#ifndef PROXY_THREAD_H
+#define PROXY_THREAD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "proxy/mailbox.h"
+#include "proxy/worker.h"
+
+struct thread;
+
+/* What threads tell the main thread, in its own thread. */
+struct thread_events {
+    void (*table_passed)(void *ctx, struct thread *thread, uint64_t version);
+    void (*table_applied)(void *ctx, struct thread *thread, uint64_t version);
+    /* What keeps it from applying; NULL when there is nothing any more. */
+    void (*obstacle)(void *ctx, struct thread *thread, const char *what);
+    void (*bundle_passed)(void *ctx, struct thread *thread, const struct bundle *bundle);
+    void (*ended)(void *ctx, struct thread *thread);
+};
+
+struct thread_setup {
+    unsigned number;
+    const struct bundle *bundle;
+    struct metrics_worker *metrics;
+    struct message_index *ids;
+    struct shared *shared;
+    struct mailbox *main; /* its owner is given to the events */
+    const struct thread_events *events;
+    void *ctx;
+    uint16_t *ports; /* beside config->listeners: set where 0, so that all threads share a port chosen by the
+                        system */
+};
+
+/* Opens the listeners and starts. NULL on a fault: error (cap octets) says what and where. */
+struct thread *thread_start(const struct thread_setup *setup, char *error, size_t cap);
+
+/* Letters to it. False without memory. They are opened in order. */
+bool thread_set_table(struct thread *thread, const struct table *table);
+bool thread_set_bundle(struct thread *thread, const struct bundle *bundle);
+
+/* Drain and end: `ended` follows. hurry: at once. Nothing may be sent to it after `ended`. */
+bool thread_end(struct thread *thread, bool hurry);
+
+/* After `ended`: waits for the thread and frees it. */
+void thread_join(struct thread *thread);
+
+/* When its loop turned last, by uv_hrtime. Any thread. */
+uint64_t thread_turned(const struct thread *thread);
+
+/* What main knows of it: main's own memory, kept here. */
+struct thread_view {
+    uint64_t passed, applied;
+    const struct bundle *bundle;
+    bool ended;
+};
+struct thread_view *thread_view(struct thread *thread);
+
+#endif

@@ -1,0 +1,533 @@
+#include "proxy/turnoutd.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proxy/admin/admin.h"
+#include "proxy/bundle.h"
+#include "proxy/log.h"
+#include "proxy/thread.h"
+#include "routing/store.h"
+
+enum { ERROR_TEXT = 4096, WORKERS_MAX = 64, SICK_NS_SECONDS = 5 };
+
+/* A table that some worker may still read. */
+struct published {
+    struct published *next; /* older */
+    struct table *table;
+};
+
+struct turnoutd {
+    uv_loop_t loop;
+    struct mailbox box;
+    uv_signal_t signals[3];
+    uv_signal_t unused;
+    struct config_ids ids;
+    struct bundle *bundle; /* in use */
+    struct bundle *next;   /* on its way to the workers, NULL for none */
+    struct metrics *metrics;
+    struct metrics_process process;
+    struct message_index *message_ids;
+    struct shared *shared;
+    struct thread *threads[WORKERS_MAX];
+    unsigned threads_count, running;
+    uint16_t *ports;
+    struct published *published; /* newest first */
+    uint64_t applied;
+    struct store *store;
+    struct admin *admin;
+    unsigned ending;  /* signals that asked for it */
+    unsigned closing; /* parts that still have to close */
+};
+
+/* --- tables
+ * ------------------------------------------------------------------------------------------------------- */
+
+static uint64_t least(const struct turnoutd *d, bool applied)
+{
+    uint64_t version = UINT64_MAX;
+    for (unsigned i = 0; i < d->threads_count; i++) {
+        const struct thread_view *view = thread_view(d->threads[i]);
+        uint64_t its = applied ? view->applied : view->passed;
+        version = its < version ? its : version;
+    }
+    return version;
+}
+
+static void free_older(struct turnoutd *d, uint64_t version)
+{
+    struct published *keep = d->published;
+    while (keep != NULL && table_version(keep->table) > version) {
+        keep = keep->next;
+    }
+    if (keep == NULL) {
+        return;
+    }
+    struct published *old = keep->next;
+    keep->next = NULL;
+    while (old != NULL) {
+        struct published *next = old->next;
+        table_free(old->table);
+        free(old);
+        old = next;
+    }
+}
+
+static void on_table(void *ctx, struct table *table)
+{
+    struct turnoutd *d = ctx;
+    struct published *p = malloc(sizeof *p);
+    if (p == NULL || d->ending > 0) {
+        free(p);
+        table_free(table);
+        return;
+    }
+    *p = (struct published){.next = d->published, .table = table};
+    d->published = p;
+    log_event(EVENT_TABLE_PUBLISHED, LOG_INT("version", table_version(table)),
+              LOG_INT("shortcodes", table_count(table)));
+    for (unsigned i = 0; i < d->threads_count; i++) {
+        (void)thread_set_table(d->threads[i], table);
+    }
+}
+
+static void on_table_passed(void *ctx, struct thread *thread, uint64_t version)
+{
+    struct turnoutd *d = ctx;
+    thread_view(thread)->passed = version;
+    free_older(d, least(d, false));
+}
+
+static void on_table_applied(void *ctx, struct thread *thread, uint64_t version)
+{
+    struct turnoutd *d = ctx;
+    thread_view(thread)->applied = version;
+    uint64_t all = least(d, true);
+    if (all > d->applied) {
+        d->applied = all;
+        store_applied(d->store, all);
+        log_event(EVENT_TABLE_APPLIED, LOG_INT("version", all));
+    }
+}
+
+static void on_obstacle(void *ctx, struct thread *thread, const char *what)
+{
+    struct turnoutd *d = ctx;
+    (void)thread;
+    store_obstacle(d->store, what);
+    if (what != NULL) {
+        log_event(EVENT_TABLE_BLOCKED, LOG_TEXT("why", what));
+    }
+}
+
+static void on_store_state(void *ctx, enum store_state state, const char *reason)
+{
+    (void)ctx;
+    log_event(state == STORE_FOLLOWING ? EVENT_STORE_FOLLOWING : EVENT_STORE_STATE,
+              LOG_TEXT("state", store_state_name(state)), LOG_TEXT("why", reason));
+}
+
+static void on_store_trouble(void *ctx, const char *what)
+{
+    (void)ctx;
+    log_event(EVENT_STORE_TROUBLE, LOG_TEXT("why", what));
+}
+
+static void add_number(void (*add)(void *, const char *, const char *), void *arg, const char *field,
+                       uint64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    add(arg, field, text);
+}
+
+static void on_beat(void *ctx, void (*add)(void *arg, const char *field, const char *value), void *arg)
+{
+    struct turnoutd *d = ctx;
+    char *sessions = metrics_sessions_json(d->metrics, d->bundle->config, &d->ids.names);
+    add(arg, "program", "turnoutd " TURNOUT_VERSION);
+    add_number(add, arg, "pid", (uint64_t)getpid());
+    add_number(add, arg, "in_flight", metrics_in_flight(d->metrics));
+    if (sessions != NULL) {
+        add(arg, "sessions", sessions);
+    }
+    free(sessions);
+}
+
+static const struct store_events store_events = {
+    .table = on_table, .state = on_store_state, .trouble = on_store_trouble, .beat = on_beat};
+
+/* --- reload
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+static struct bundle *read_bundle(struct turnoutd *d, const char *file, char *error, size_t cap)
+{
+    struct config *config = config_read(file, &d->ids, error, cap);
+    return config == NULL ? NULL : bundle_new(config, d->message_ids, error, cap);
+}
+
+static void reload(struct turnoutd *d)
+{
+    char error[ERROR_TEXT];
+    char restart[256] = "";
+    log_reopen();
+    if (d->next != NULL || d->ending > 0) {
+        return; /* the one before is still on its way: milliseconds */
+    }
+    struct bundle *next = read_bundle(d, d->bundle->config->file, error, sizeof error);
+    if (next == NULL) {
+        d->process.config_refused++;
+        log_event(EVENT_CONFIG_REFUSED, LOG_TEXT("why", error));
+        return;
+    }
+    config_needs_restart(d->bundle->config, next->config, restart, sizeof restart);
+    d->next = next;
+    d->process.config_reloads++;
+    log_event(EVENT_CONFIG_LOADED, LOG_TEXT("file", next->config->file), LOG_TEXT("needs_restart", restart));
+    for (unsigned i = 0; i < d->threads_count; i++) {
+        (void)thread_set_bundle(d->threads[i], next);
+    }
+}
+
+static void on_bundle_passed(void *ctx, struct thread *thread, const struct bundle *bundle)
+{
+    struct turnoutd *d = ctx;
+    thread_view(thread)->bundle = bundle;
+    for (unsigned i = 0; i < d->threads_count; i++) {
+        if (thread_view(d->threads[i])->bundle != d->next) {
+            return;
+        }
+    }
+    struct bundle *old = d->bundle;
+    d->bundle = d->next;
+    d->next = NULL;
+    bundle_free(old);
+}
+
+/* --- admin
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+static char *admin_metrics(void *ctx, size_t *len)
+{
+    struct turnoutd *d = ctx;
+    struct metrics_process *p = &d->process;
+    p->route_version_applied = d->applied;
+    p->route_version_desired = d->store == NULL ? 0 : store_desired(d->store);
+    p->store_state = d->store == NULL ? STORE_CONNECTING : store_state(d->store);
+    p->store_reconnects = d->store == NULL ? 0 : store_counter_reconnects(d->store);
+    p->store_refused = d->store == NULL ? 0 : store_counter_refused(d->store);
+    p->log_lost = log_lost();
+    p->shortcodes = d->published == NULL ? 0 : table_count(d->published->table);
+    return metrics_text(d->metrics, d->bundle->config, &d->ids.names, p, len);
+}
+
+static char *admin_sessions(void *ctx)
+{
+    struct turnoutd *d = ctx;
+    return metrics_sessions_json(d->metrics, d->bundle->config, &d->ids.names);
+}
+
+static bool admin_healthy(void *ctx, char *why, size_t cap)
+{
+    struct turnoutd *d = ctx;
+    uint64_t now = uv_hrtime();
+    for (unsigned i = 0; i < d->threads_count; i++) {
+        uint64_t turned = thread_turned(d->threads[i]);
+        if (now > turned && now - turned > SICK_NS_SECONDS * 1000000000ULL) {
+            snprintf(why, cap, "worker %u has not turned its loop for %llu s", i,
+                     (unsigned long long)((now - turned) / 1000000000ULL));
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool admin_ready(void *ctx, char *why, size_t cap)
+{
+    struct turnoutd *d = ctx;
+    if (d->ending > 0) {
+        snprintf(why, cap, "ending");
+        return false;
+    }
+    if (d->applied == 0 && d->published == NULL) {
+        snprintf(why, cap,
+                 "no routing table yet: Redis has not been reached and there is no snapshot on disk");
+        return false;
+    }
+    return admin_healthy(ctx, why, cap);
+}
+
+static const struct admin_source admin_source = {
+    .metrics = admin_metrics, .sessions = admin_sessions, .ready = admin_ready, .healthy = admin_healthy};
+
+/* --- end
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+static void close_handle(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(handle)) {
+        uv_close(handle, NULL);
+    }
+}
+
+static void part_closed(void *ctx)
+{
+    struct turnoutd *d = ctx;
+    if (--d->closing > 0) {
+        return;
+    }
+    mailbox_close(&d->box);
+    uv_walk(&d->loop, close_handle, NULL); /* the signals */
+}
+
+/* All workers have ended: Redis and admin follow. */
+static void close_parts(struct turnoutd *d)
+{
+    d->closing = 1;
+    if (d->store != NULL) {
+        d->closing++;
+        store_close(d->store, part_closed, d);
+    }
+    if (d->admin != NULL) {
+        d->closing++;
+        admin_close(d->admin, part_closed, d);
+    }
+    part_closed(d);
+}
+
+static void on_thread_ended(void *ctx, struct thread *thread)
+{
+    struct turnoutd *d = ctx;
+    thread_view(thread)->ended = true;
+    if (--d->running == 0) {
+        close_parts(d);
+    }
+}
+
+static void end(struct turnoutd *d, int signal)
+{
+    d->ending++;
+    log_event(EVENT_STOPPING, LOG_INT("signal", signal),
+              LOG_TEXT("how", d->ending == 1 ? "drain" : "at once"));
+    for (unsigned i = 0; i < d->threads_count; i++) {
+        if (!thread_view(d->threads[i])->ended) {
+            (void)thread_end(d->threads[i], d->ending > 1);
+        }
+    }
+}
+
+static void on_signal(uv_signal_t *handle, int signal)
+{
+    struct turnoutd *d = handle->data;
+    if (signal == SIGHUP) {
+        reload(d);
+    } else {
+        end(d, signal);
+    }
+}
+
+/* --- begin
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+static const struct thread_events thread_events = {.table_passed = on_table_passed,
+                                                   .table_applied = on_table_applied,
+                                                   .obstacle = on_obstacle,
+                                                   .bundle_passed = on_bundle_passed,
+                                                   .ended = on_thread_ended};
+
+static bool state_path(const struct config *config, const char *name, char *path, size_t cap)
+{
+    if (config->state_directory == NULL) {
+        return false;
+    }
+    (void)mkdir(config->state_directory, 0700);
+    return snprintf(path, cap, "%s/%s", config->state_directory, name) < (int)cap;
+}
+
+static bool open_message_ids(struct turnoutd *d, const struct config *config)
+{
+    char path[4096];
+    const char *reason = NULL;
+    bool kept = state_path(config, "message-ids", path, sizeof path);
+    d->message_ids = message_index_open(kept ? path : NULL, config->message_ids,
+                                        config->message_id_ttl / 1000000000, &reason);
+    if (reason != NULL) {
+        log_event(EVENT_STATE_BEGUN_ANEW, LOG_TEXT("file", kept ? path : ""), LOG_TEXT("why", reason));
+    }
+    return d->message_ids != NULL;
+}
+
+static bool start_threads(struct turnoutd *d, char *error, size_t cap)
+{
+    const struct config *config = d->bundle->config;
+    d->ports = calloc(config->listeners_count, sizeof *d->ports);
+    d->metrics = metrics_new(config->workers);
+    d->shared = calloc(1, sizeof *d->shared);
+    if (d->ports == NULL || d->metrics == NULL || d->shared == NULL) {
+        snprintf(error, cap, "no memory");
+        return false;
+    }
+    for (size_t i = 0; i < config->listeners_count; i++) {
+        d->ports[i] = config->listeners[i].port;
+    }
+    for (unsigned i = 0; i < config->workers && i < WORKERS_MAX; i++) {
+        struct thread_setup setup = {.number = i,
+                                     .bundle = d->bundle,
+                                     .metrics = metrics_of(d->metrics, i),
+                                     .ids = d->message_ids,
+                                     .shared = d->shared,
+                                     .main = &d->box,
+                                     .events = &thread_events,
+                                     .ctx = d,
+                                     .ports = d->ports};
+        struct thread *thread = thread_start(&setup, error, cap);
+        if (thread == NULL) {
+            return false;
+        }
+        d->threads[d->threads_count++] = thread;
+        d->running++;
+    }
+    for (size_t i = 0; i < config->listeners_count; i++) {
+        log_event(EVENT_LISTENING, LOG_TEXT("listener", config->listeners[i].name),
+                  LOG_TEXT("address", config->listeners[i].address), LOG_INT("port", d->ports[i]),
+                  LOG_TEXT("tls", config->listeners[i].tls ? "yes" : "no"));
+    }
+    return true;
+}
+
+static bool start_store(struct turnoutd *d)
+{
+    const struct config *c = d->bundle->config;
+    char path[4096];
+    struct store_options options = {.host = c->redis.host,
+                                    .port = c->redis.port,
+                                    .unix_path = c->redis.unix_path,
+                                    .username = c->redis.username,
+                                    .password = c->redis.password,
+                                    .database = c->redis.database,
+                                    .prefix = c->redis.prefix,
+                                    .instance = c->instance,
+                                    .snapshot_path =
+                                        state_path(c, "table.json", path, sizeof path) ? path : NULL,
+                                    .beat_ms = c->redis.beat / 1000000,
+                                    .lease_ms = c->redis.lease / 1000000,
+                                    .timeout_ms = c->redis.timeout / 1000000,
+                                    .backoff_min_ms = c->redis.reconnect_min / 1000000,
+                                    .backoff_max_ms = c->redis.reconnect_max / 1000000};
+    d->store = store_open(&d->loop, &d->ids.names, &options, &store_events, d);
+    return d->store != NULL;
+}
+
+static bool start_admin(struct turnoutd *d, char *error, size_t cap)
+{
+    const struct config *c = d->bundle->config;
+    if (!c->admin.enabled) {
+        return true;
+    }
+    d->admin = admin_open(&d->loop, c->admin.address, c->admin.port, &admin_source, d, error, cap);
+    if (d->admin != NULL) {
+        log_event(EVENT_ADMIN_LISTENING, LOG_TEXT("address", c->admin.address),
+                  LOG_INT("port", admin_port(d->admin)));
+    }
+    return d->admin != NULL;
+}
+
+static bool start_signals(struct turnoutd *d)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    for (unsigned i = 0; i < 3; i++) {
+        d->signals[i].data = d;
+        if (uv_signal_init(&d->loop, &d->signals[i]) != 0 ||
+            uv_signal_start(&d->signals[i], on_signal, numbers[i]) != 0) {
+            return false;
+        }
+    }
+    signal(SIGPIPE, SIG_IGN);
+    return true;
+}
+
+static bool start(struct turnoutd *d, const char *config_file, char *error, size_t cap)
+{
+    struct config *config = config_read(config_file, &d->ids, error, cap);
+    if (config == NULL) {
+        return false;
+    }
+    if (!log_open(config->log.json, config->log.level, config->log.file, config->instance)) {
+        snprintf(error, cap, "log file %s cannot be opened", config->log.file);
+        config_free(config);
+        return false;
+    }
+    if (!open_message_ids(d, config)) {
+        snprintf(error, cap, "no memory for the message id index");
+        config_free(config);
+        return false;
+    }
+    d->bundle = bundle_new(config, d->message_ids, error, cap);
+    if (d->bundle == NULL) {
+        return false;
+    }
+    log_event(EVENT_CONFIG_LOADED, LOG_TEXT("file", d->bundle->config->file));
+    if (uv_loop_init(&d->loop) != 0 || mailbox_init(&d->box, &d->loop, d) != 0 || !start_signals(d)) {
+        snprintf(error, cap, "the main loop could not be made");
+        return false;
+    }
+    if (!start_threads(d, error, cap) || !start_admin(d, error, cap)) {
+        return false;
+    }
+    if (!start_store(d)) {
+        snprintf(error, cap, "no memory for the store");
+        return false;
+    }
+    return true;
+}
+
+static void clear(struct turnoutd *d)
+{
+    for (unsigned i = 0; i < d->threads_count; i++) {
+        thread_join(d->threads[i]);
+    }
+    while (d->published != NULL) {
+        struct published *p = d->published;
+        d->published = p->next;
+        table_free(p->table);
+        free(p);
+    }
+    bundle_free(d->next);
+    bundle_free(d->bundle);
+    metrics_free(d->metrics);
+    message_index_close(d->message_ids);
+    config_ids_free(&d->ids);
+    free(d->shared);
+    free(d->ports);
+}
+
+int turnoutd_run(const char *config_file)
+{
+    static struct turnoutd d;
+    char error[ERROR_TEXT] = "";
+    d.process.start_time = (double)time(NULL);
+    if (!start(&d, config_file, error, sizeof error)) {
+        fprintf(stderr, "turnoutd: %s\n", error);
+        log_event(EVENT_START_FAILED, LOG_TEXT("why", error));
+        /* Workers may run already: the process ends as it is, with nothing bound yet. */
+        _exit(1);
+    }
+    log_event(EVENT_STARTED, LOG_TEXT("version", TURNOUT_VERSION), LOG_INT("workers", d.threads_count));
+    uv_run(&d.loop, UV_RUN_DEFAULT);
+    clear(&d);
+    uv_loop_close(&d.loop);
+    log_event(EVENT_STOPPED, LOG_INT("signals", d.ending));
+    log_close();
+    return 0;
+}

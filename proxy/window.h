@@ -1,0 +1,76 @@
+/* The window of a connection: our requests to the peer that are not answered yet.
+ *
+ *   request out ──window_open──▶ slot, sequence_number = generation | slot ──▶ peer
+ *   response in ──window_take(sequence_number)──▶ the slot's memory of where the answer belongs
+ *
+ * Open, match and expire are O(1). A sequence_number is never 0 and at most 0x7FFFFFFF; its upper bits are
+ * the slot's generation, which tells a late or repeated answer from one that is awaited. A slot names its
+ * requester by id and generation, never by pointer. Slots in use are kept in order of time; free ones are
+ * used in turn, so that a generation comes back as late as possible. Memory grows to the size in use, in
+ * doublings, and stays. */
+#ifndef PROXY_WINDOW_H
+#define PROXY_WINDOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { WINDOW_SIZE_MAX = 65533, WINDOW_CONTROL_SLOTS = 2 };
+
+/* A requester: an entry of the worker's registry. */
+struct window_owner {
+    uint32_t index, generation;
+};
+
+struct window_slot {
+    uint64_t sent;             /* ns */
+    uint64_t version;          /* of the routing table that chose this way */
+    struct window_owner owner; /* whose request it is */
+    uint32_t owner_sequence;   /* the sequence_number that the requester used */
+    uint32_t command_id;       /* of the request */
+    uint32_t generation;
+    bool used;
+    bool control;        /* bind, unbind or enquire_link of our own: not counted in the window */
+    uint16_t prev, next; /* by time while used, in the queue of the free otherwise */
+};
+
+struct window {
+    struct window_slot *slots;
+    uint32_t capacity; /* slots that exist; index 0 is the head of both lists and never used */
+    uint32_t size;     /* requests that may be in flight */
+    uint32_t used;     /* of them, in flight */
+    uint32_t control;  /* control requests in flight */
+    uint16_t free_first, free_last;
+    uint8_t bits; /* of a sequence_number that name the slot */
+};
+
+/* size: 1 to WINDOW_SIZE_MAX. Allocates nothing. */
+void window_init(struct window *w, unsigned size);
+void window_clear(struct window *w);
+
+static inline bool window_full(const struct window *w)
+{
+    return w->used >= w->size;
+}
+
+/* A slot for a request sent now; NULL when the window is full (control requests have slots of their own) or
+ * without memory. The caller fills in owner, owner_sequence, command_id and version. */
+struct window_slot *window_open(struct window *w, bool control, uint64_t now, uint32_t *sequence_number);
+
+enum window_match {
+    WINDOW_AWAITED, /* *slot is a copy of what was known; the slot is free again */
+    WINDOW_LATE,    /* answered before, or given up */
+    WINDOW_STRAY,   /* never sent */
+};
+enum window_match window_take(struct window *w, uint32_t sequence_number, struct window_slot *slot);
+
+/* The request that an answer with this sequence_number would settle, NULL for none. Valid until the window
+ * changes. */
+const struct window_slot *window_peek(const struct window *w, uint32_t sequence_number);
+
+/* The time at which the oldest request in flight was sent; false when there is none. */
+bool window_oldest(const struct window *w, uint64_t *sent);
+
+/* Takes the oldest request if it was sent at or before the given time. */
+bool window_expire(struct window *w, uint64_t before, struct window_slot *slot);
+
+#endif

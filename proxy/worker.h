@@ -1,0 +1,86 @@
+/* What one worker thread owns: its sessions and what they draw on. Plain data at the bottom of the proxy;
+ * connections, clients, legs and forwarding stand on it, and thread.c turns it with a loop (a simulation
+ * would turn it with a clock of its own).
+ *
+ * Workers share nothing but the immutable table and config (each worker has its own pointer to them, changed
+ * only between callbacks), the message id index, and `shared`, which is touched when sessions begin and end.
+ */
+#ifndef PROXY_WORKER_H
+#define PROXY_WORKER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proxy/auth.h"
+#include "proxy/bundle.h"
+#include "proxy/chunk.h"
+#include "proxy/config.h"
+#include "proxy/hold.h"
+#include "proxy/message_index.h"
+#include "proxy/metrics.h"
+#include "proxy/registry.h"
+#include "proxy/stream.h"
+#include "proxy/timers.h"
+#include "routing/table.h"
+
+struct conn;
+
+enum { SHARED_CLIENTS_MAX = 65536 };
+
+/* Counts that limit what clients may take of the whole process, over all workers. */
+struct shared {
+    _Atomic unsigned sessions;                  /* client connections */
+    _Atomic unsigned unbound;                   /* of them, not bound yet */
+    _Atomic unsigned binds[SHARED_CLIENTS_MAX]; /* bound sessions by client index */
+};
+
+struct worker {
+    unsigned number;
+    uint64_t (*clock)(void); /* monotonic, ns */
+    uint64_t now;            /* what it said when the present callback began */
+    uint64_t now_s;          /* seconds since 1970 */
+    const struct bundle *bundle;
+    const struct config *config; /* bundle->config */
+    const struct table *table;   /* NULL until the first is published */
+    uint64_t version;            /* of the table; 0 without */
+    struct timers timers;
+    struct chunk_pool chunks;
+    struct stream_env env;
+    uint8_t *receive; /* where every connection's bytes arrive */
+    size_t receive_size;
+    struct conn *dirty;   /* connections with output of this turn */
+    struct conn *resumed; /* connections whose kept bytes are to be looked at again */
+    struct registry clients, legs;
+    struct hold_pool held;
+    struct metrics_worker *metrics;
+    struct auth *auth;
+    struct message_index *ids;
+    struct shared *shared;
+    bool draining;   /* the process is ending: nothing new is taken */
+    uint64_t random; /* state of worker_random */
+    /* Connects an upstream stream; a simulation puts its own here. */
+    struct stream *(*connect)(struct stream_env *env, const struct stream_target *target,
+                              const struct stream_events *events, void *owner);
+};
+
+/* Sets up all but config, table and auth. False without memory. */
+bool worker_init(struct worker *w, unsigned number, uv_loop_t *loop, uint64_t (*clock)(void),
+                 struct metrics_worker *metrics, struct message_index *ids, struct shared *shared);
+void worker_clear(struct worker *w);
+
+/* Takes a config into use: limits of buffers follow it. False without memory (the old one stays). */
+bool worker_set_bundle(struct worker *w, const struct bundle *bundle);
+void worker_set_table(struct worker *w, const struct table *table);
+
+/* A callback from outside begins: what is done in it happens at one time. */
+static inline void worker_wake(struct worker *w)
+{
+    w->now = w->clock();
+}
+
+/* A pseudo-random number below n (n > 0), for jitter; not for secrets. */
+uint64_t worker_random(struct worker *w, uint64_t n);
+
+#endif
