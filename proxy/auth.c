@@ -59,8 +59,7 @@ struct auth {
     LIST_HEAD(checks, check) checks;
 };
 
-/* --- the HMAC
- * ------------------------------------------------------------------------------------------------- */
+/* --- the HMAC --------------------------------------------------------------------------------- */
 
 static EVP_MAC_CTX *hmac_new(void)
 {
@@ -91,8 +90,7 @@ static bool hmac_of(EVP_MAC_CTX *ctx, const char *hash, const uint8_t *password,
            written == MAC_LEN;
 }
 
-/* --- what is remembered
- * --------------------------------------------------------------------------------------- */
+/* --- what is remembered ----------------------------------------------------------------------- */
 
 static bool remembers(const struct auth *auth, unsigned client, const uint8_t mac[MAC_LEN])
 {
@@ -135,8 +133,7 @@ static void remember(struct auth *auth, const struct check *good)
     memcpy(auth->remembered[good->client].mac, good->mac, MAC_LEN);
 }
 
-/* --- one check
- * ------------------------------------------------------------------------------------------------ */
+/* --- one check -------------------------------------------------------------------------------- */
 
 /* On a thread of the pool. A hash that crypt cannot handle, or no memory for it, is our fault: BUSY. */
 static void verify(uv_work_t *work)

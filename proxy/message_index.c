@@ -69,8 +69,7 @@ struct message_index {
     uint64_t ttl; /* seconds */
 };
 
-/* --- SipHash (Aumasson, Bernstein, 2012), 2 rounds a block, 4 at the end
- * -------------------------------------- */
+/* --- SipHash (Aumasson, Bernstein, 2012), 2 rounds a block, 4 at the end ---------------------- */
 
 struct sip {
     uint64_t v0, v1, v2, v3;
@@ -143,8 +142,7 @@ static uint64_t hash_pair(const uint64_t key[2], uint64_t first, const uint8_t *
     return sip_end(&s, data, len, len + sizeof first);
 }
 
-/* --- words
- * ---------------------------------------------------------------------------------------------------- */
+/* --- words ------------------------------------------------------------------------------------ */
 
 static uint64_t word_make(uint64_t fingerprint, int link, uint64_t now_s)
 {
@@ -253,8 +251,7 @@ int message_index_find(const struct message_index *index, uint64_t client, const
     return link;
 }
 
-/* --- names
- * ---------------------------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 uint64_t message_index_client(const struct message_index *index, const char *system_id)
 {
@@ -311,8 +308,7 @@ int message_index_link(struct message_index *index, const char *link_name)
     return link;
 }
 
-/* --- the file
- * ------------------------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 static uint64_t fixed_checksum(const struct fixed *f)
 {

@@ -4,11 +4,11 @@
  *   query_sm, receipt ◀──message_index_find──┘
  *
  * Bounded, with a time to live, kept over restarts: the table is a memory-mapped file of words, each written
- * with one relaxed atomic exchange, so that all workers share it without a lock. (The design has workers share
- * nothing but the snapshot; a client's transmitter and receiver, or its next connection, may be on another
- * worker than the one that carried the message, and a word that is stored whole is the cheapest way to meet
- * them.) The word holds a fingerprint, the link's number and a coarse time; a set of words that is full loses
- * its oldest. */
+ * with one relaxed atomic exchange, so that all workers share it without a lock. (The design has workers
+ * share nothing but the snapshot; a client's transmitter and receiver, or its next connection, may be on
+ * another worker than the one that carried the message, and a word that is stored whole is the cheapest way
+ * to meet them.) The word holds a fingerprint, the link's number and a coarse time; a set of words that is
+ * full loses its oldest. */
 #ifndef PROXY_MESSAGE_INDEX_H
 #define PROXY_MESSAGE_INDEX_H
 

@@ -107,8 +107,7 @@ unsigned metrics_bind_type(uint32_t bind_id)
     }
 }
 
-/* --- blocks
- * --------------------------------------------------------------------------------------------------- */
+/* --- blocks ----------------------------------------------------------------------------------- */
 
 static void *block_new(size_t size)
 {
@@ -184,8 +183,7 @@ static uint64_t value_at(void *block, size_t offset)
     return metric_get((metric *)(void *)((char *)block + offset));
 }
 
-/* --- histogram
- * ------------------------------------------------------------------------------------------------ */
+/* --- histogram -------------------------------------------------------------------------------- */
 
 /* Bucket 0 ends at 2^10 ns; then each octave has two, split at one and a half. The bounds belong to their
  * buckets (le), hence the decrement. */
@@ -244,8 +242,7 @@ static void histogram_collect(struct histogram *h, struct histogram_copy *copy)
     }
 }
 
-/* --- sums over workers
- * ---------------------------------------------------------------------------------------- */
+/* --- sums over workers ------------------------------------------------------------------------ */
 
 static uint64_t worker_sum(const struct metrics *metrics, size_t offset)
 {
@@ -312,8 +309,7 @@ uint64_t metrics_in_flight(struct metrics *metrics)
     return sum;
 }
 
-/* --- labels of links
- * ------------------------------------------------------------------------------------------ */
+/* --- labels of links -------------------------------------------------------------------------- */
 
 static const struct config_link *config_link_at(const struct config *config, unsigned link)
 {
@@ -363,8 +359,7 @@ static void labels_refresh(struct metrics *metrics, const struct config *config)
     }
 }
 
-/* --- text
- * ----------------------------------------------------------------------------------------------------- */
+/* --- text ------------------------------------------------------------------------------------- */
 
 struct text {
     FILE *out;
@@ -632,8 +627,7 @@ char *metrics_text(struct metrics *metrics, const struct config *config, const s
     return data;
 }
 
-/* --- JSON
- * ----------------------------------------------------------------------------------------------------- */
+/* --- JSON ------------------------------------------------------------------------------------- */
 
 /* label NULL: sessions of clients, which have no link. */
 static json_t *json_cell(const struct label *label, const struct names *names, unsigned type, unsigned state,
@@ -681,8 +675,7 @@ char *metrics_sessions_json(struct metrics *metrics, const struct config *config
     return text;
 }
 
-/* --- reference
- * ------------------------------------------------------------------------------------------------ */
+/* --- reference -------------------------------------------------------------------------------- */
 
 static void print_row(const char *name, enum kind kind, const char *labels, const char *help)
 {

@@ -71,8 +71,7 @@ static int find(const struct message_index *index, uint64_t client, const char *
     return message_index_find(index, client, (const uint8_t *)id, strlen(id), now_s);
 }
 
-/* --- SipHash
- * -------------------------------------------------------------------------------------------------- */
+/* --- SipHash ---------------------------------------------------------------------------------- */
 
 /* Key 00 01 .. 0f, input 00 01 .. of the length: the first, and the paper's example. */
 static void siphash_agrees_with_its_authors(void **state)
@@ -116,8 +115,7 @@ static void siphash_agrees_with_openssl(void **state)
     }
 }
 
-/* --- finding
- * -------------------------------------------------------------------------------------------------- */
+/* --- finding ---------------------------------------------------------------------------------- */
 
 static void what_was_put_is_found_by_its_client_alone(void **state)
 {
@@ -253,8 +251,7 @@ static void sequential_ids_spread_over_the_sets(void **state)
     message_index_close(index);
 }
 
-/* --- links
- * ---------------------------------------------------------------------------------------------------- */
+/* --- links ------------------------------------------------------------------------------------ */
 
 static void links_keep_their_numbers(void **state)
 {
@@ -288,8 +285,7 @@ static void there_is_room_for_1024_links(void **state)
     message_index_close(index);
 }
 
-/* --- the file
- * ------------------------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 static void the_index_survives_reopening(void **state)
 {
@@ -420,8 +416,7 @@ static void what_cannot_be_made_is_told(void **state)
     assert_int_not_equal(access(left, F_OK), 0);
 }
 
-/* --- threads
- * -------------------------------------------------------------------------------------------------- */
+/* --- threads ---------------------------------------------------------------------------------- */
 
 enum { THREADS = 4, IDS_A_THREAD = 5000 };
 
