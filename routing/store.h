@@ -6,7 +6,10 @@
  *
  * The table never goes back by itself: a Redis that is older than what was applied, empty, or of another
  * history (the chain fingerprint differs) is refused and reported until it is mended (turnoutctl route
- * restore). Redis away changes nothing but the state reported. Reconnects with jittered backoff, for ever. */
+ * restore). Redis away changes nothing but the state reported. Reconnects with jittered backoff, for ever.
+ *
+ * The entry in Redis has the fields applied, desired, state, reason and obstacle, and those of events.beat.
+ * The process must ignore SIGPIPE. */
 #ifndef ROUTING_STORE_H
 #define ROUTING_STORE_H
 
@@ -34,6 +37,7 @@ struct store_options {
     uint64_t backoff_min_ms, backoff_max_ms;
 };
 
+/* All are called from the loop, and must not close the store. */
 struct store_events {
     /* The next table, to be published; it belongs to the callee now. The store goes on reading changes
      * meanwhile; tables come in order of version. */
@@ -54,14 +58,16 @@ struct store;
 struct store *store_open(uv_loop_t *loop, struct names *names, const struct store_options *options,
                          const struct store_events *events, void *ctx);
 
-/* Every worker has passed this version: reported to Redis at once. */
+/* Every worker has passed this version: reported to Redis at once. May be called from within events.table. */
 void store_applied(struct store *store, uint64_t version);
 
-/* This instance cannot apply the version yet; why is shown by turnoutctl. NULL: no obstacle any more. */
+/* This instance cannot apply the version yet; why (copied) is shown by turnoutctl. NULL: no obstacle any
+ * more. */
 void store_obstacle(struct store *store, const char *why);
 
 enum store_state store_state(const struct store *store);
-uint64_t store_desired(const struct store *store); /* highest version known to exist in Redis */
+const char *store_reason(const struct store *store); /* a sentence, valid until the loop runs on */
+uint64_t store_desired(const struct store *store);   /* highest version known to exist in Redis */
 uint64_t store_counter_reconnects(const struct store *store);
 uint64_t store_counter_refused(const struct store *store);
 

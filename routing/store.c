@@ -1,0 +1,744 @@
+/* retry timer ──▶ two connections ──both ready──▶ library there? ──▶ session
+ *                                                                     │ follow_ask ──▶ command or reader ──▶
+ * answer │      ▲                               │ │      └──advance()◀── follow_x ◀──────┘ └ beat timer,
+ * applied ──▶ turnout_beat
+ *
+ * What to ask and what to make of it is follow.c's; here it becomes commands. The reader's connection only
+ * waits for changes (XREAD with BLOCK); all else goes over the other one, so that a beat never waits behind
+ * it. Either lost ends the session. */
+#include "routing/store.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "routing/functions.h"
+#include "routing/redis_conn.h"
+#include "routing/saver.h"
+#include "routing/snapshot.h"
+
+enum {
+    BLOCK_FOLLOWING_MS = 5000, /* after which the version and the history are compared again */
+    BLOCK_REFUSED_MS = 1000,
+    PAUSE_MS = 1000,
+    ENTRIES_MAX = 64, /* of the stream in one read */
+    PAGE_ROWS = 500,
+    BEAT_FIELDS_MAX = 2048, /* strings of a beat */
+    TEXT_MAX = 480,
+    NUMBER_MAX = 24,
+};
+
+struct store {
+    uv_loop_t *loop;
+    struct names *names;
+    struct store_options options; /* its strings are copies */
+    struct redis_target target;
+    const struct store_events *events;
+    void *ctx;
+    struct follow *follow;
+    struct saver *saver; /* NULL: no snapshot */
+    struct redis_conn *command, *reader;
+    uv_timer_t beat_timer, retry_timer;
+    char *key_version, *key_changes;
+
+    bool session;        /* both connections are ready, the library is there */
+    bool library_loaded; /* by us, in this session */
+    bool asking;         /* an answer to follow_ask is awaited */
+    uint64_t backoff_ms;
+
+    bool beating, beat_due; /* a beat is under way; another is wanted after it */
+    uint64_t beat_version;  /* followed when it was sent */
+    uint64_t applied;
+    char obstacle[TEXT_MAX];
+
+    enum store_state shown_state;
+    char shown_reason[TEXT_MAX], shown_trouble[TEXT_MAX];
+    uint64_t sessions, refused;
+
+    bool closing;
+    unsigned open; /* parts that are not closed yet */
+    void (*done)(void *ctx);
+    void *done_ctx;
+};
+
+static void advance(struct store *store);
+static void beat_soon(struct store *store);
+
+/* --- what the proxy hears
+ * ---------------------------------------------------------------------------------------- */
+
+/* The same trouble is told once, until another comes. */
+__attribute__((format(printf, 2, 3))) static void trouble(struct store *store, const char *format, ...)
+{
+    char text[TEXT_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    if (store->closing || strcmp(text, store->shown_trouble) == 0)
+        return;
+    memcpy(store->shown_trouble, text, sizeof(text));
+    store->events->trouble(store->ctx, text);
+}
+
+static void show_state(struct store *store)
+{
+    enum store_state state = follow_state(store->follow);
+    const char *reason = follow_reason(store->follow);
+    if (store->closing || (state == store->shown_state && strcmp(reason, store->shown_reason) == 0))
+        return;
+    store->refused += state == STORE_REFUSED && store->shown_state != STORE_REFUSED;
+    store->shown_state = state;
+    snprintf(store->shown_reason, sizeof(store->shown_reason), "%s", reason);
+    store->events->state(store->ctx, state, store->shown_reason);
+    beat_soon(store);
+}
+
+static void show_outcome(struct store *store)
+{
+    const char *what = follow_trouble(store->follow);
+    if (what != NULL)
+        trouble(store, "%s", what);
+    struct table *table = store->closing ? NULL : follow_take(store->follow);
+    if (table != NULL) {
+        if (store->saver != NULL)
+            saver_save(store->saver, table, follow_chain(store->follow));
+        store->events->table(store->ctx, table);
+    }
+    show_state(store);
+}
+
+static void on_save_failed(void *ctx, const char *reason)
+{
+    trouble(ctx, "%s", reason);
+}
+
+/* --- sessions
+ * ---------------------------------------------------------------------------------------------------- */
+
+/* Half of it fixed, half of it random, so that instances do not come back in step. */
+static uint64_t jittered(uint64_t ms)
+{
+    uint64_t random = 0;
+    uv_random(NULL, NULL, &random, sizeof(random), 0, NULL);
+    return ms / 2 + random % (ms / 2 + 1);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+    struct store *store = timer->data;
+    redis_conn_start(store->command);
+    redis_conn_start(store->reader);
+}
+
+static void close_connections(struct store *store);
+
+static void session_end(struct store *store, const char *reason)
+{
+    if (store->closing) {
+        close_connections(store);
+        return;
+    }
+    redis_conn_drop(store->command);
+    redis_conn_drop(store->reader);
+    uv_timer_stop(&store->beat_timer);
+    store->session = store->asking = store->beating = false;
+    follow_disconnected(store->follow, reason);
+    uv_timer_start(&store->retry_timer, on_retry, jittered(store->backoff_ms), 0);
+    store->backoff_ms *= 2;
+    if (store->backoff_ms > store->options.backoff_max_ms)
+        store->backoff_ms = store->options.backoff_max_ms;
+    show_outcome(store);
+}
+
+__attribute__((format(printf, 2, 3))) static void session_fail(struct store *store, const char *format, ...)
+{
+    char reason[TEXT_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(reason, sizeof(reason), format, arguments);
+    va_end(arguments);
+    session_end(store, reason);
+}
+
+/* A function of the library, with arguments after its key. */
+static bool call_function(struct store *store, redis_conn_answer *answer, const char *name, size_t count,
+                          const char *const *args)
+{
+    const char *strings[8] = {"FCALL", name, "1", store->key_version};
+    assert(count + 4 <= sizeof(strings) / sizeof(strings[0]));
+    for (size_t i = 0; i < count; i++)
+        strings[4 + i] = args[i];
+    return redis_conn_command(store->command, store->options.timeout_ms, answer, 4 + count, strings, NULL);
+}
+
+static void on_beat_timer(uv_timer_t *timer)
+{
+    struct store *store = timer->data;
+    beat_soon(store);
+    if (store->saver != NULL)
+        saver_retry(store->saver);
+}
+
+static void session_begin(struct store *store)
+{
+    store->session = true;
+    store->sessions++;
+    follow_connected(store->follow);
+    uv_timer_start(&store->beat_timer, on_beat_timer, store->options.beat_ms, store->options.beat_ms);
+    beat_soon(store);
+    advance(store);
+}
+
+static void library_check(struct store *store);
+
+static void on_library_loaded(void *ctx, const redisReply *reply)
+{
+    struct store *store = ctx;
+    if (reply->type == REDIS_REPLY_ERROR)
+        session_fail(store, "Redis does not take Turnout's functions (7.0 or later is needed): %s.",
+                     reply->str);
+    else
+        library_check(store);
+}
+
+static void library_load(struct store *store)
+{
+    const char *const strings[] = {"FUNCTION", "LOAD", "REPLACE", functions_text()};
+    if (store->library_loaded) {
+        session_end(store, "Redis lost Turnout's functions as soon as they were loaded.");
+        return;
+    }
+    store->library_loaded = true;
+    if (!redis_conn_command(store->command, store->options.timeout_ms, on_library_loaded, 4, strings, NULL))
+        session_end(store, "No memory for a command.");
+}
+
+static void on_library(void *ctx, const redisReply *reply)
+{
+    struct store *store = ctx;
+    long long own = functions_version();
+    if (reply->type == REDIS_REPLY_ERROR) {
+        if (strstr(reply->str, "Function not found") != NULL)
+            library_load(store);
+        else
+            session_fail(store, "Redis cannot be used (7.0 or later is needed): %s.", reply->str);
+        return;
+    }
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 1 || reply->element[0]->integer < own) {
+        library_load(store);
+        return;
+    }
+    if (reply->element[0]->integer > own)
+        trouble(store,
+                "Redis holds the functions of a newer release (%lld, this one has %lld); they are used.",
+                reply->element[0]->integer, own);
+    session_begin(store);
+}
+
+static void library_check(struct store *store)
+{
+    if (!call_function(store, on_library, "turnout_info", 0, NULL))
+        session_end(store, "No memory for a command.");
+}
+
+static void on_ready(void *ctx)
+{
+    struct store *store = ctx;
+    if (!redis_conn_ready(store->command) || !redis_conn_ready(store->reader))
+        return;
+    store->library_loaded = false;
+    library_check(store);
+}
+
+static void on_lost(void *ctx, const char *reason)
+{
+    session_end(ctx, reason);
+}
+
+static const struct redis_conn_events conn_events = {on_ready, on_lost};
+
+/* --- answers
+ * ----------------------------------------------------------------------------------------------------- */
+
+static void answered(struct store *store)
+{
+    show_outcome(store);
+    advance(store);
+}
+
+static void not_understood(struct store *store, const redisReply *reply)
+{
+    follow_error(store->follow,
+                 reply->type == REDIS_REPLY_ERROR ? reply->str : "something that is not an answer");
+}
+
+static bool is_text(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS;
+}
+
+static bool texts_only(const redisReply *reply, size_t from)
+{
+    for (size_t i = from; i < reply->elements; i++)
+        if (!is_text(reply->element[i]))
+            return false;
+    return true;
+}
+
+/* library version, version, chain, shortcodes */
+static void on_info(void *ctx, const redisReply *reply)
+{
+    struct store *store = ctx;
+    store->asking = false;
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements >= 3 &&
+        reply->element[1]->type == REDIS_REPLY_INTEGER && is_text(reply->element[2]))
+        follow_info(store->follow, (uint64_t)reply->element[1]->integer, reply->element[2]->str);
+    else
+        not_understood(store, reply);
+    answered(store);
+}
+
+/* version, chain, next cursor, then shortcode, carrier, value for each cell */
+static void take_page(struct store *store, const redisReply *reply)
+{
+    size_t count = reply->elements - 3;
+    const char **text = calloc(count + 1, sizeof(*text));
+    if (text == NULL) {
+        follow_error(store->follow, "more than there is memory for");
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        text[i] = reply->element[3 + i]->str;
+    follow_page(store->follow,
+                &(struct follow_page){(uint64_t)reply->element[0]->integer, reply->element[1]->str,
+                                      reply->element[2]->str, count / 3, text});
+    free(text);
+}
+
+static void on_page(void *ctx, const redisReply *reply)
+{
+    struct store *store = ctx;
+    store->asking = false;
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements >= 3 && reply->elements % 3 == 0 &&
+        reply->element[0]->type == REDIS_REPLY_INTEGER && texts_only(reply, 1))
+        take_page(store, reply);
+    else
+        not_understood(store, reply);
+    answered(store);
+}
+
+/* An entry of the stream is [id, [field, value ...]]; fields and lens have room for all of its strings. */
+static bool entry_take(const redisReply *reply, struct follow_entry *entry, const char **fields, size_t *lens)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || !is_text(reply->element[0]) ||
+        reply->element[1]->type != REDIS_REPLY_ARRAY || !texts_only(reply->element[1], 0))
+        return false;
+    const redisReply *list = reply->element[1];
+    for (size_t i = 0; i < list->elements; i++) {
+        fields[i] = list->element[i]->str;
+        lens[i] = (size_t)list->element[i]->len;
+    }
+    *entry = (struct follow_entry){strtoull(reply->element[0]->str, NULL, 10), fields, lens, list->elements};
+    return true;
+}
+
+static size_t strings_in(const redisReply *entries)
+{
+    size_t strings = 0;
+    for (size_t i = 0; i < entries->elements; i++)
+        if (entries->element[i]->type == REDIS_REPLY_ARRAY && entries->element[i]->elements == 2)
+            strings += entries->element[i]->element[1]->elements;
+    return strings;
+}
+
+/* False without memory or where something is no entry. */
+static bool take_entries(struct store *store, const redisReply *entries)
+{
+    size_t strings = strings_in(entries), used = 0;
+    struct follow_entry *taken = calloc(entries->elements + 1, sizeof(*taken));
+    const char **fields = calloc(strings + 1, sizeof(*fields));
+    size_t *lens = calloc(strings + 1, sizeof(*lens));
+    bool fine = taken != NULL && fields != NULL && lens != NULL;
+    for (size_t i = 0; fine && i < entries->elements; i++) {
+        fine = entry_take(entries->element[i], &taken[i], fields + used, lens + used);
+        used += taken[i].count;
+    }
+    if (fine)
+        follow_changes(store->follow, taken, entries->elements);
+    free(taken);
+    free(fields);
+    free(lens);
+    return fine;
+}
+
+/* XREAD: nothing, or [[key, entries]] */
+static void on_changes(void *ctx, const redisReply *reply)
+{
+    struct store *store = ctx;
+    store->asking = false;
+    if (reply->type == REDIS_REPLY_NIL)
+        follow_changes(store->follow, NULL, 0);
+    else if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1 ||
+             reply->element[0]->type != REDIS_REPLY_ARRAY || reply->element[0]->elements != 2 ||
+             reply->element[0]->element[1]->type != REDIS_REPLY_ARRAY ||
+             !take_entries(store, reply->element[0]->element[1]))
+        not_understood(store, reply);
+    answered(store);
+}
+
+/* --- questions
+ * --------------------------------------------------------------------------------------------------- */
+
+static void on_pause_over(uv_timer_t *timer)
+{
+    struct store *store = timer->data;
+    store->asking = false;
+    follow_resume(store->follow);
+    advance(store);
+}
+
+static bool ask_page(struct store *store, const char *cursor)
+{
+    char rows[NUMBER_MAX];
+    snprintf(rows, sizeof(rows), "%d", PAGE_ROWS);
+    return call_function(store, on_page, "turnout_load", 2, (const char *const[]){cursor, rows});
+}
+
+static bool ask_changes(struct store *store, uint64_t after, bool wait)
+{
+    char id[NUMBER_MAX], count[NUMBER_MAX], block[NUMBER_MAX];
+    bool refused = follow_state(store->follow) == STORE_REFUSED;
+    unsigned block_ms = !wait ? 0 : refused ? BLOCK_REFUSED_MS : BLOCK_FOLLOWING_MS;
+    snprintf(id, sizeof(id), "%" PRIu64 "-0", after);
+    snprintf(count, sizeof(count), "%d", ENTRIES_MAX);
+    snprintf(block, sizeof(block), "%u", block_ms);
+    const char *const waiting[] = {"XREAD", "COUNT", count, "BLOCK", block, "STREAMS", store->key_changes,
+                                   id};
+    const char *const at_once[] = {"XREAD", "COUNT", count, "STREAMS", store->key_changes, id};
+    return redis_conn_command(store->reader, store->options.timeout_ms + block_ms, on_changes, wait ? 8 : 6,
+                              wait ? waiting : at_once, NULL);
+}
+
+/* Asks Redis the next thing, if nothing is being asked. */
+static void advance(struct store *store)
+{
+    if (!store->session || store->asking || store->closing)
+        return;
+    struct follow_ask ask = follow_ask(store->follow);
+    bool sent = true;
+    store->asking = ask.need != FOLLOW_NOTHING;
+    switch (ask.need) {
+    case FOLLOW_NOTHING: break;
+    case FOLLOW_INFO: sent = call_function(store, on_info, "turnout_info", 0, NULL); break;
+    case FOLLOW_PAGE: sent = ask_page(store, ask.cursor); break;
+    case FOLLOW_CHANGES: sent = ask_changes(store, ask.after, ask.wait); break;
+    case FOLLOW_PAUSE: uv_timer_start(&store->retry_timer, on_pause_over, PAUSE_MS, 0); break;
+    }
+    if (!sent)
+        session_end(store, "No memory for a command.");
+}
+
+/* --- the instance's entry
+ * ---------------------------------------------------------------------------------------- */
+
+/* The strings of a beat: copies, but for the first four. */
+struct beat {
+    const char *strings[BEAT_FIELDS_MAX];
+    size_t count, borrowed;
+    bool fine;
+};
+
+static void beat_add(void *arg, const char *field, const char *value)
+{
+    struct beat *beat = arg;
+    const char *const pair[] = {field, value};
+    for (size_t i = 0; i < 2 && beat->fine; i++) {
+        char *copy = beat->count < BEAT_FIELDS_MAX ? strdup(pair[i]) : NULL;
+        beat->fine = copy != NULL;
+        if (copy != NULL)
+            beat->strings[beat->count++] = copy;
+    }
+}
+
+static void beat_add_number(struct beat *beat, const char *field, uint64_t number)
+{
+    char text[NUMBER_MAX];
+    snprintf(text, sizeof(text), "%" PRIu64, number);
+    beat_add(beat, field, text);
+}
+
+static void beat_fill(struct store *store, struct beat *beat)
+{
+    beat_add_number(beat, "applied", store->applied);
+    beat_add_number(beat, "desired", follow_desired(store->follow));
+    beat_add(beat, "state", store_state_name(follow_state(store->follow)));
+    beat_add(beat, "reason", follow_reason(store->follow));
+    beat_add(beat, "obstacle", store->obstacle);
+    if (store->events->beat != NULL)
+        store->events->beat(store->ctx, beat_add, beat);
+}
+
+static void on_beat(void *ctx, const redisReply *reply)
+{
+    struct store *store = ctx;
+    store->beating = false;
+    if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "READONLY", 8) == 0) {
+        session_end(store, "Redis is a read-only replica now; another is looked for.");
+        return;
+    }
+    if (reply->type == REDIS_REPLY_INTEGER) {
+        store->backoff_ms = store->options.backoff_min_ms;
+        follow_beat(store->follow, store->beat_version, (uint64_t)reply->integer);
+    } else {
+        trouble(store, "This instance's entry in Redis cannot be refreshed: %s",
+                reply->type == REDIS_REPLY_ERROR ? reply->str : "not understood");
+    }
+    show_outcome(store);
+    if (store->beat_due)
+        beat_soon(store);
+}
+
+static void beat_send(struct store *store)
+{
+    char lease[NUMBER_MAX];
+    struct beat *beat = calloc(1, sizeof(*beat));
+    if (beat == NULL)
+        return;
+    snprintf(lease, sizeof(lease), "%" PRIu64, store->options.lease_ms);
+    const char *const head[] = {"FCALL", "turnout_beat", "1", store->key_version, store->options.instance,
+                                lease};
+    beat->fine = true;
+    beat->borrowed = beat->count = sizeof(head) / sizeof(head[0]);
+    memcpy(beat->strings, head, sizeof(head));
+    beat_fill(store, beat);
+    store->beat_version = follow_version(store->follow);
+    store->beating = beat->fine && redis_conn_command(store->command, store->options.timeout_ms, on_beat,
+                                                      beat->count, beat->strings, NULL);
+    for (size_t i = beat->borrowed; i < beat->count; i++)
+        free((char *)(uintptr_t)beat->strings[i]);
+    free(beat);
+}
+
+/* At most one under way, so that a Redis that hangs is not heaped with them. */
+static void beat_soon(struct store *store)
+{
+    if (!store->session || store->closing)
+        return;
+    store->beat_due = store->beating;
+    if (!store->beating)
+        beat_send(store);
+}
+
+void store_applied(struct store *store, uint64_t version)
+{
+    if (version <= store->applied)
+        return;
+    store->applied = version;
+    beat_soon(store);
+}
+
+void store_obstacle(struct store *store, const char *why)
+{
+    char text[TEXT_MAX];
+    snprintf(text, sizeof(text), "%s", why == NULL ? "" : why);
+    if (strcmp(text, store->obstacle) == 0)
+        return;
+    memcpy(store->obstacle, text, sizeof(text));
+    beat_soon(store);
+}
+
+/* --- outlook
+ * ----------------------------------------------------------------------------------------------------- */
+
+enum store_state store_state(const struct store *store)
+{
+    return follow_state(store->follow);
+}
+
+const char *store_reason(const struct store *store)
+{
+    return follow_reason(store->follow);
+}
+
+uint64_t store_desired(const struct store *store)
+{
+    return follow_desired(store->follow);
+}
+
+uint64_t store_counter_reconnects(const struct store *store)
+{
+    return store->sessions > 1 ? store->sessions - 1 : 0;
+}
+
+uint64_t store_counter_refused(const struct store *store)
+{
+    return store->refused;
+}
+
+/* --- life
+ * -------------------------------------------------------------------------------------------------------- */
+
+/* Sets *to to a copy; NULL stays NULL. */
+static bool copy_text(const char **to, const char *from)
+{
+    *to = from == NULL ? NULL : strdup(from);
+    return from == NULL || *to != NULL;
+}
+
+static char *key_of(const char *prefix, const char *name)
+{
+    char *key = NULL;
+    return asprintf(&key, "%s:%s", prefix, name) < 0 ? NULL : key;
+}
+
+static bool options_copy(struct store *store, const struct store_options *options)
+{
+    struct store_options *own = &store->options;
+    *own = *options;
+    own->backoff_min_ms = options->backoff_min_ms < 1 ? 1 : options->backoff_min_ms;
+    own->beat_ms = options->beat_ms < 1 ? 1 : options->beat_ms; /* 0 would be a timer that fires once */
+    bool fine = copy_text(&own->host, options->host);
+    fine &= copy_text(&own->unix_path, options->unix_path);
+    fine &= copy_text(&own->username, options->username);
+    fine &= copy_text(&own->password, options->password);
+    fine &= copy_text(&own->prefix, options->prefix);
+    fine &= copy_text(&own->instance, options->instance);
+    fine &= copy_text(&own->snapshot_path, options->snapshot_path);
+    store->key_version = key_of(options->prefix, "version");
+    store->key_changes = key_of(options->prefix, "changes");
+    store->backoff_ms = own->backoff_min_ms;
+    store->target = (struct redis_target){own->host,     own->port,     own->unix_path, own->username,
+                                          own->password, own->database, own->timeout_ms};
+    return fine && store->key_version != NULL && store->key_changes != NULL;
+}
+
+static void store_free(struct store *store)
+{
+    const struct store_options *own = &store->options;
+    const char *const copies[] = {own->host,   own->unix_path, own->username,     own->password,
+                                  own->prefix, own->instance,  own->snapshot_path};
+    for (size_t i = 0; i < sizeof(copies) / sizeof(copies[0]); i++)
+        free((char *)(uintptr_t)copies[i]);
+    free(store->key_version);
+    free(store->key_changes);
+    follow_free(store->follow);
+    free(store);
+}
+
+/* The table on disk, or none. */
+static struct follow *follow_from_disk(struct store *store)
+{
+    const char *path = store->options.snapshot_path;
+    char chain[CHAIN_LEN + 1] = "", reason[TEXT_MAX];
+    struct table *table = NULL;
+    if (path != NULL &&
+        snapshot_read(path, store->names, &table, chain, reason, sizeof(reason)) == SNAPSHOT_REFUSED)
+        trouble(store, "The snapshot %s is not taken: %s.", path, reason);
+    return follow_new(store->names, table, chain);
+}
+
+static void publish_from_disk(struct store *store)
+{
+    struct table *table =
+        follow_version(store->follow) == 0 ? NULL : table_clone(follow_table(store->follow));
+    if (table != NULL)
+        store->events->table(store->ctx, table);
+}
+
+static void abandoned(void *ctx)
+{
+    (void)ctx;
+}
+
+/* What has handles in the loop; without memory for all, none is left. */
+static bool open_parts(struct store *store)
+{
+    const char *path = store->options.snapshot_path;
+    store->command = redis_conn_new(store->loop, &store->target, &conn_events, store);
+    store->reader = redis_conn_new(store->loop, &store->target, &conn_events, store);
+    store->saver = path == NULL ? NULL : saver_new(store->loop, path, store->names, on_save_failed, store);
+    if (store->command != NULL && store->reader != NULL && (path == NULL || store->saver != NULL))
+        return true;
+    if (store->command != NULL)
+        redis_conn_close(store->command, abandoned);
+    if (store->reader != NULL)
+        redis_conn_close(store->reader, abandoned);
+    if (store->saver != NULL)
+        saver_close(store->saver, abandoned);
+    return false;
+}
+
+struct store *store_open(uv_loop_t *loop, struct names *names, const struct store_options *options,
+                         const struct store_events *events, void *ctx)
+{
+    struct store *store = calloc(1, sizeof(*store));
+    if (store == NULL)
+        return NULL;
+    store->loop = loop;
+    store->names = names;
+    store->events = events;
+    store->ctx = ctx;
+    if (!options_copy(store, options) || (store->follow = follow_from_disk(store)) == NULL ||
+        !open_parts(store)) {
+        store_free(store);
+        return NULL;
+    }
+    uv_timer_init(loop, &store->beat_timer);
+    uv_timer_init(loop, &store->retry_timer);
+    store->beat_timer.data = store->retry_timer.data = store;
+    publish_from_disk(store);
+    on_retry(&store->retry_timer);
+    return store;
+}
+
+/* --- the end
+ * ----------------------------------------------------------------------------------------------------- */
+
+static void part_closed(void *ctx)
+{
+    struct store *store = ctx;
+    if (--store->open > 0)
+        return;
+    void (*done)(void *ctx) = store->done;
+    void *done_ctx = store->done_ctx;
+    store_free(store);
+    done(done_ctx);
+}
+
+static void timer_closed(uv_handle_t *handle)
+{
+    part_closed(handle->data);
+}
+
+/* Those that may be done at once come last, so that none is the last one before all are counted. */
+static void close_connections(struct store *store)
+{
+    store->session = false;
+    store->open = 4 + (store->saver != NULL);
+    uv_close((uv_handle_t *)&store->beat_timer, timer_closed);
+    uv_close((uv_handle_t *)&store->retry_timer, timer_closed);
+    redis_conn_close(store->command, part_closed);
+    redis_conn_close(store->reader, part_closed);
+    if (store->saver != NULL)
+        saver_close(store->saver, part_closed);
+}
+
+static void on_left(void *ctx, const redisReply *reply)
+{
+    (void)reply;
+    close_connections(ctx);
+}
+
+void store_close(struct store *store, void (*done)(void *ctx), void *ctx)
+{
+    store->closing = true;
+    store->done = done;
+    store->done_ctx = ctx;
+    const char *const args[] = {store->options.instance};
+    if (!store->session || !call_function(store, on_left, "turnout_leave", 1, args))
+        close_connections(store);
+}
