@@ -39,6 +39,12 @@ static bool count_in(struct worker *w)
     return true;
 }
 
+static void uncount(struct worker *w)
+{
+    atomic_fetch_sub(&w->shared->unbound, 1);
+    atomic_fetch_sub(&w->shared->sessions, 1);
+}
+
 static void count_bound(struct client *client)
 {
     if (client->counted_unbound) {
@@ -91,38 +97,54 @@ static struct client *client_new(struct worker *w, const struct client_events *e
     return client;
 }
 
+struct client *client_begin(struct worker *w, const struct client_events *events, int *error)
+{
+    *error = 0;
+    if (w->draining || !count_in(w)) {
+        metric_add(&w->metrics->accept_refused, 1);
+        return NULL;
+    }
+    struct client *client = client_new(w, events);
+    if (client == NULL) {
+        *error = UV_ENOMEM;
+        uncount(w);
+    }
+    return client;
+}
+
+void client_withdraw(struct client *client)
+{
+    struct worker *w = client->conn.worker;
+    registry_remove(&w->clients, client->index);
+    free(client);
+    uncount(w);
+}
+
+void client_attach(struct client *client, struct stream *stream)
+{
+    metric_add(&client->conn.worker->metrics->accepted, 1);
+    conn_attach(&client->conn, stream);
+    log_event(EVENT_CLIENT_CONNECTED, LOG_TEXT("peer", stream_peer(stream)));
+    stream_read_start(stream);
+}
+
 static void drop_connection(struct worker *w, uv_stream_t *server);
 
 bool client_accept(struct worker *w, uv_stream_t *server, struct ssl_ctx_st *tls,
                    const struct client_events *events, int *error)
 {
-    *error = 0;
-    if (w->draining || !count_in(w)) {
-        metric_add(&w->metrics->accept_refused, 1);
+    struct client *client = client_begin(w, events, error);
+    if (client == NULL) {
         drop_connection(w, server);
         return false;
     }
-    struct client *client = client_new(w, events);
-    struct stream *stream = NULL;
-    if (client == NULL) {
-        *error = UV_ENOMEM;
-    } else {
-        stream = stream_accept(&w->env, server, tls, w->config->session_init / 1000000, &conn_stream_events,
-                               &client->conn, error);
-    }
+    struct stream *stream = stream_accept(&w->env, server, tls, w->config->session_init / 1000000,
+                                          &conn_stream_events, &client->conn, error);
     if (stream == NULL) {
-        if (client != NULL) {
-            registry_remove(&w->clients, client->index);
-            free(client);
-        }
-        atomic_fetch_sub(&w->shared->unbound, 1);
-        atomic_fetch_sub(&w->shared->sessions, 1);
+        client_withdraw(client);
         return false;
     }
-    metric_add(&w->metrics->accepted, 1);
-    conn_attach(&client->conn, stream);
-    log_event(EVENT_CLIENT_CONNECTED, LOG_TEXT("peer", stream_peer(stream)));
-    stream_read_start(stream);
+    client_attach(client, stream);
     return true;
 }
 

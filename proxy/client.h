@@ -68,6 +68,12 @@ struct client {
 bool client_accept(struct worker *w, uv_stream_t *server, struct ssl_ctx_st *tls,
                    const struct client_events *events, int *error);
 
+/* The parts of client_accept, for streams of any kind: a session within the limits (NULL as above), to whose
+ * conn a stream is to be made with conn_stream_events; then attach begins it, or withdraw undoes it. */
+struct client *client_begin(struct worker *w, const struct client_events *events, int *error);
+void client_attach(struct client *client, struct stream *stream);
+void client_withdraw(struct client *client);
+
 /* The password check of this session has ended: auth's callback. */
 void client_authenticated(struct worker *w, uint64_t token, enum auth_verdict verdict);
 
