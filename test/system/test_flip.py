@@ -1,0 +1,209 @@
+"""A flip moves one shortcode on one carrier: at once for the messages after the barrier, and strands nothing before it."""
+import pytest
+
+import wire
+from harness import Raw, number_of
+from peers import answer_all
+
+
+@pytest.fixture
+def four(world):
+    """Two carriers, both platforms."""
+    for carrier in ('spark', 'onenz'):
+        for platform in ('redx', 'omni'):
+            world.smsc(carrier, platform)
+    world.client(bind_answer='all', hold_budget=Raw('20s'))
+    world.routes(shortcodes=('5001', '5002'))
+    return world
+
+
+def through(client, leg, source='5001', carrier='spark', text=b'x'):
+    sent = client.submit(source=source, dest=number_of(carrier), text=text)
+    leg.send(leg.expect('submit_sm').answer(0, b'1\0'))
+    client.expect('submit_sm_resp', seq=sent.seq, status=0)
+
+
+@pytest.mark.sanitize
+def test_moves_that_shortcode_on_that_carrier_alone(four):
+    world = four
+    world.start()
+    client = world.bound()
+    spark, onenz = world.smscs['spark-redx'].leg(), world.smscs['onenz-redx'].leg()
+    through(client, spark)
+    world.flip('5001', 'spark', 'omni')
+    sent = client.submit()
+    omni = world.smscs['spark-omni'].leg()
+    omni.send(omni.expect('submit_sm').answer(0, b'1\0'))
+    client.expect('submit_sm_resp', seq=sent.seq, status=0)
+    through(client, spark, source='5002')
+    through(client, onenz, carrier='onenz')
+    through(client, omni)
+    world.flip('5001', 'spark', 'redx')
+    through(client, spark)
+    omni.expect_nothing()
+
+
+@pytest.mark.sanitize
+def test_the_client_notices_nothing(four):
+    """Its session stays; what was in flight on the old leg is answered from there, after the flip."""
+    world = four
+    world.start()
+    client = world.bound()
+    redx = world.smscs['spark-redx'].leg()
+    before = client.submit(text=b'before')
+    old = redx.expect('submit_sm')
+    world.flip('5001', 'spark', 'omni')
+    after = client.submit(text=b'after')
+    omni = world.smscs['spark-omni'].leg()
+    new = omni.expect('submit_sm')
+    assert wire.message_fields(new).text == b'after'
+    omni.send(new.answer(0, b'new\0'))
+    assert client.expect('submit_sm_resp', seq=after.seq, status=0).body == b'new\0'
+    redx.send(old.answer(0, b'old\0'))
+    assert client.expect('submit_sm_resp', seq=before.seq, status=0).body == b'old\0'
+
+
+@pytest.mark.sanitize
+def test_receipts_and_mo_of_the_old_leg_still_come(four):
+    world = four
+    world.start()
+    client = world.bound()
+    redx = world.smscs['spark-redx'].leg()
+    through(client, redx)
+    world.flip('5001', 'spark', 'omni')
+    through(client, world.smscs['spark-omni'].leg())
+    for text, esm_class in ((wire.receipt_text('1'), 4), (b'an MO', 0)):
+        sent = redx.deliver(text=text, esm_class=esm_class)
+        got = client.expect('deliver_sm')
+        client.send(got.answer(0, b'\0'))
+        redx.expect('deliver_sm_resp', seq=sent.seq, status=0)
+
+
+def test_the_old_leg_is_unbound_after_its_linger_time(four):
+    world = four
+    world.start(linger=Raw('1s'))
+    client = world.bound()
+    redx = world.smscs['spark-redx'].leg()
+    through(client, redx)
+    # Both shortcodes must leave, or the leg is still needed.
+    world.change({('5001', 'spark'): 'omni', ('5002', 'spark'): 'omni'}, kind='flip')
+    world.daemon.wait_version(world.version)
+    redx.expect('unbind')
+    redx.expect_end()
+    through(client, world.smscs['spark-omni'].leg())
+
+
+def test_a_leg_that_comes_back_while_it_lingers(four):
+    """An old leg that is lost while it lingers is bound again: its receipts are still owed."""
+    world = four
+    world.start()
+    client = world.bound()
+    redx = world.smscs['spark-redx'].leg()
+    through(client, redx)
+    world.change({('5001', 'spark'): 'omni', ('5002', 'spark'): 'omni'}, kind='flip')
+    world.daemon.wait_version(world.version)
+    world.smscs['spark-omni'].leg()
+    redx.close()
+    redx = world.smscs['spark-redx'].leg()
+    sent = redx.deliver(text=wire.receipt_text('1'), esm_class=4)
+    client.send(client.expect('deliver_sm').answer(0, b'\0'))
+    redx.expect('deliver_sm_resp', seq=sent.seq, status=0)
+
+
+def test_a_session_bound_after_the_flip_has_the_old_leg_too(four):
+    """Receipts of what an earlier session sent come to the client's next one."""
+    world = four
+    world.start()
+    world.bound().unbind()
+    world.flip('5001', 'spark', 'omni')
+    world.change({('5002', 'spark'): 'omni'})
+    world.daemon.wait_version(world.version)
+    for smsc in world.smscs.values():
+        while smsc.legs_waiting():
+            smsc.leg()
+    client = world.bound()
+    redx = world.smscs['spark-redx'].leg()
+    sent = redx.deliver(text=wire.receipt_text('1'), esm_class=4)
+    client.send(client.expect('deliver_sm').answer(0, b'\0'))
+    redx.expect('deliver_sm_resp', seq=sent.seq, status=0)
+
+
+def test_flip_to_a_platform_that_is_down(four):
+    """Messages wait for the hold budget and are refused for retry; a flip back serves them again."""
+    world = four
+    world.client(bind_answer='all', hold_budget=Raw('300ms'))
+    world.smscs['spark-omni'].refuse()
+    world.start()
+    client = world.bound()
+    redx, onenz = world.smscs['spark-redx'].leg(), world.smscs['onenz-redx'].leg()
+    world.flip('5001', 'spark', 'omni')
+    sent = client.submit()
+    through(client, onenz, carrier='onenz')
+    client.expect('submit_sm_resp', seq=sent.seq, status=wire.RMSGQFUL)
+    redx.expect_nothing()
+    world.flip('5001', 'spark', 'redx')
+    through(client, redx)
+
+
+@pytest.mark.sanitize
+def test_after_the_barrier_not_one_message_on_the_old_leg(four):
+    """100 flips while the client sends without a pause: what is submitted after `applied` goes the new way."""
+    world = four
+    for smsc in world.smscs.values():
+        smsc.answers = answer_all
+    world.start()
+    client = world.bound()
+    platform = 'redx'
+    for i in range(100):
+        before = [client.submit(text=b'%d' % i) for _ in range(5)]
+        platform = 'omni' if platform == 'redx' else 'redx'
+        world.flip('5001', 'spark', platform)
+        after = {client.submit(text=b'%d' % i).seq for _ in range(5)}
+        for _ in range(len(before) + len(after)):
+            answer = client.expect('submit_sm_resp', status=0)
+            if answer.seq in after:
+                assert wire.response_id(answer).startswith('spark-%s#' % platform), 'flip %d: %r' % (i, answer)
+
+
+def test_turnoutctl_flip_returns_when_it_is_applied(four):
+    world = four
+    for smsc in world.smscs.values():
+        smsc.answers = answer_all
+    world.start()
+    client = world.bound()
+    for i, platform in enumerate(('omni', 'redx') * 5):
+        code, answer = world.ctl('flip', '5001', '--carrier', 'spark', '--to', platform, '--why', 'test %d' % i)
+        assert code == 0
+        assert 'version' in answer
+        sent = client.submit()
+        got = client.expect('submit_sm_resp', seq=sent.seq, status=0)
+        assert wire.response_id(got).startswith('spark-%s#' % platform)
+
+
+def test_turnoutctl_flip_names_the_instance_that_does_not_answer(four):
+    world = four
+    world.start()
+    daemon = world.daemon
+    daemon.signal(19)
+    try:
+        code, answer = world.ctl('flip', '5001', '--carrier', 'spark', '--to', 'omni', '--timeout', '500ms', check=False)
+    finally:
+        daemon.signal(18)
+    assert code == 5, answer
+    assert 'test-1' in str(answer)
+    daemon.wait_version(int(answer['version']))
+
+
+def test_flip_of_several_shortcodes_is_one_change(four):
+    world = four
+    for smsc in world.smscs.values():
+        smsc.answers = answer_all
+    world.start()
+    code, answer = world.ctl('flip', '5001', '5002', '--carrier', 'spark', '--to', 'omni')
+    assert code == 0
+    assert int(answer['version']) == world.version + 1
+    client = world.bound()
+    for source in ('5001', '5002'):
+        sent = client.submit(source=source)
+        got = client.expect('submit_sm_resp', seq=sent.seq, status=0)
+        assert wire.response_id(got).startswith('spark-omni#')

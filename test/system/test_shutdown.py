@@ -1,0 +1,140 @@
+"""SIGTERM: no new connections, what is in flight is answered up to a limit, both sides are unbound, exit code 0."""
+import signal
+import socket
+
+import pytest
+
+import wire
+from harness import PATIENCE, Raw
+
+
+@pytest.fixture
+def one(world):
+    smsc = world.smsc('spark', 'redx')
+    world.client()
+    world.routes()
+    return world, smsc
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize('number', (signal.SIGTERM, signal.SIGINT))
+def test_idle(one, number):
+    world, smsc = one
+    daemon = world.start()
+    client = world.bound()
+    leg = smsc.leg()
+    daemon.signal(number)
+    assert [p.name for p in client.until_end()] == ['unbind']
+    assert [p.name for p in leg.until_end()] == ['unbind']
+    assert daemon.wait() == 0
+    assert daemon.find('stopping') and daemon.find('stopped')
+
+
+def test_with_nobody_there(one):
+    world, _ = one
+    daemon = world.start()
+    assert daemon.stop() == 0
+
+
+@pytest.mark.sanitize
+def test_what_is_in_flight_is_answered_first(one):
+    world, smsc = one
+    daemon = world.start(drain=Raw('30s'))
+    client = world.bound()
+    leg = smsc.leg()
+    sent = [client.submit(text=b'%d' % i) for i in range(10)]
+    mt = [leg.expect('submit_sm') for _ in sent]
+    mo = leg.deliver()
+    got = client.expect('deliver_sm')
+    daemon.signal(signal.SIGTERM)
+    daemon.wait_event('stopping')
+    with pytest.raises(OSError):
+        socket.create_connection(('127.0.0.1', daemon.port()), 1).recv(1)
+        raise OSError('closed at once is as good as refused')
+    for p in mt:
+        leg.send(p.answer(0, b'1\0'))
+    client.send(got.answer(0, b'\0'))
+    names = [p.name for p in client.until_end()]
+    assert names.count('submit_sm_resp') == 10 and 'unbind' in names
+    names = [(p.name, p.seq if p.name == 'deliver_sm_resp' else None) for p in leg.until_end()]
+    assert ('deliver_sm_resp', mo.seq) in names
+    assert daemon.wait() == 0
+
+
+def test_new_messages_are_refused_while_draining(one):
+    """For retry; a client that gets its refusal sends it again to the next instance."""
+    world, smsc = one
+    daemon = world.start(drain=Raw('30s'))
+    client = world.bound()
+    client.auto = False
+    leg = smsc.leg()
+    leg.auto = False
+    client.submit(text=b'first')
+    first = leg.expect('submit_sm')
+    daemon.signal(signal.SIGTERM)
+    daemon.wait_event('stopping')
+    late = client.submit(text=b'late')
+    seen = []
+    while not any(p.name == 'submit_sm_resp' and p.seq == late.seq for p in seen):
+        seen.append(client.next())
+        if seen[-1].name == 'unbind':
+            client.send(seen[-1].answer())
+    answer = [p for p in seen if p.name == 'submit_sm_resp'][0]
+    assert answer.status not in (0,) + wire.FINAL_FOR_CLIENTS
+    leg.send(first.answer(0, b'1\0'))
+    rest = client.until_end()
+    assert [p.seq for p in rest if p.name == 'submit_sm_resp'] == [1]
+    assert [p.name for p in leg.until_end() if p.name == 'submit_sm'] == []
+    assert daemon.wait() == 0
+
+
+def test_the_limit_of_the_drain(one):
+    """An SMSC that never answers does not keep the process: its message gets the unknown outcome."""
+    world, smsc = one
+    daemon = world.start(drain=Raw('500ms'))
+    client = world.bound()
+    leg = smsc.leg()
+    sent = client.submit()
+    leg.expect('submit_sm')
+    daemon.signal(signal.SIGTERM)
+    got = [p for p in client.until_end() if p.name == 'submit_sm_resp']
+    assert [(p.seq, p.status) for p in got] == [(sent.seq, wire.RSYSERR)]
+    assert daemon.wait(PATIENCE) == 0
+
+
+def test_peers_that_ignore_unbind(one):
+    world, smsc = one
+    smsc.auto = False
+    daemon = world.start(drain=Raw('500ms'))
+    client = world.connect(auto=False)
+    client.bind()
+    smsc.leg()
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait(PATIENCE * 2) == 0
+
+
+def test_a_client_that_unbinds_gets_its_answers_first(one):
+    world, smsc = one
+    world.start()
+    client = world.bound()
+    leg = smsc.leg()
+    sent = client.submit()
+    got = leg.expect('submit_sm')
+    unbind = client.request('unbind')
+    leg.send(got.answer(0, b'1\0'))
+    client.expect('submit_sm_resp', seq=sent.seq, status=0)
+    client.expect('unbind_resp', seq=unbind.seq, status=0)
+    client.expect_end()
+
+
+def test_a_client_that_closes_its_writing_side(one):
+    """A half-closed connection ends without harm."""
+    world, smsc = one
+    world.start()
+    client = world.bound()
+    leg = smsc.leg()
+    client.submit()
+    leg.expect('submit_sm')
+    client.shut()
+    client.until_end()
+    assert 'unbind' in [p.name for p in leg.until_end()]
