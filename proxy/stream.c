@@ -32,6 +32,7 @@ void stream_init(struct stream *s, const struct stream_kind *kind, struct stream
 struct stream *stream_connect(struct stream_env *env, const struct stream_target *target,
                               const struct stream_events *events, void *owner)
 {
+    uv_update_time(env->loop); /* timeouts count from now, not from when this turn of the loop began */
     return target->tls != NULL ? stream_tls_connect(env, target, events, owner)
                                : stream_tcp_connect(env, target, events, owner);
 }
@@ -40,6 +41,7 @@ struct stream *stream_accept(struct stream_env *env, uv_stream_t *server, struct
                              uint64_t handshake_ms, const struct stream_events *events, void *owner,
                              int *error)
 {
+    uv_update_time(env->loop);
     return tls != NULL ? stream_tls_accept(env, server, tls, handshake_ms, events, owner, error)
                        : stream_tcp_accept(env, server, events, owner, error);
 }

@@ -145,18 +145,39 @@ static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     buf->len = len;
 }
 
+/* Where a reset follows the last octets, libuv calls it an end; the socket knows better. */
+static int error_behind_end(const struct tcp_stream *t)
+{
+    int fd = -1;
+    int error = 0;
+    socklen_t len = sizeof(error);
+    if (uv_fileno((const uv_handle_t *)&t->handle, &fd) != 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) {
+        return 0;
+    }
+    return uv_translate_sys_error(error);
+}
+
+static void on_end_of_octets(struct tcp_stream *t, int error)
+{
+    if (error == UV_EOF) {
+        error = error_behind_end(t);
+    }
+    if (t->broken) {
+        end(t, STREAM_END_RESET, t->error);
+    } else {
+        end(t, error == 0 ? STREAM_END_PEER : STREAM_END_RESET, error);
+    }
+}
+
 static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buf)
 {
     struct tcp_stream *t = handle->data;
     (void)buf;
     if (count > 0) {
         t->base.events->bytes(t->base.owner, (size_t)count);
-    } else if (count < 0 && t->broken) {
-        end(t, STREAM_END_RESET, t->error);
-    } else if (count == UV_EOF) {
-        end(t, STREAM_END_PEER, 0);
     } else if (count < 0) {
-        end(t, STREAM_END_RESET, (int)count);
+        on_end_of_octets(t, (int)count);
     }
 }
 

@@ -42,6 +42,7 @@ struct tls_stream {
     bool turn_over;     /* read enough for one wake-up */
     bool writing;       /* stream_write is encrypting */
     bool no_memory;     /* out could not grow */
+    bool flooded;       /* out must not grow: the peer asks and does not read */
     bool refused;       /* the peer's certificate; detail says why */
     const uint8_t *in;  /* ciphertext of this wake-up, not taken yet */
     size_t in_len;
@@ -130,8 +131,9 @@ static int bio_write(BIO *bio, const char *data, int len)
     if (!t->writing) {
         t->answers += (size_t)len;
     }
-    if (t->answers > ANSWERS_MAX || !chain_copy(&t->out, t->base.env->chunks, data, (size_t)len)) {
-        t->no_memory = true;
+    t->flooded = t->answers > ANSWERS_MAX;
+    t->no_memory = !t->flooded && !chain_copy(&t->out, t->base.env->chunks, data, (size_t)len);
+    if (t->flooded || t->no_memory) {
         return -1;
     }
     return len;
@@ -265,8 +267,10 @@ static void describe_fault(struct tls_stream *t)
         return;
     }
     if (ERR_GET_LIB(error) == ERR_LIB_SSL && reason > SSL_AD_REASON_OFFSET) {
+        const char *alert = SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET);
+        bool known = strcmp(alert, "unknown") != 0; /* not those of TLS 1.3 */
         (void)snprintf(t->detail, sizeof(t->detail), "the peer refused the TLS session: %s",
-                       SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
+                       known || text == NULL ? alert : text);
     } else if (ERR_GET_LIB(error) == ERR_LIB_SSL &&
                (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST)) {
         (void)snprintf(t->detail, sizeof(t->detail), "the peer does not speak TLS here (%s)", text);
@@ -286,6 +290,8 @@ static enum stream_end fault_of(struct tls_stream *t, int result)
     if (t->no_memory || ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE) {
         why = STREAM_END_MEMORY;
         set_detail(t, "no memory for TLS");
+    } else if (t->flooded) {
+        set_detail(t, "the peer asks for new keys and does not read the answers");
     } else if (error == SSL_ERROR_ZERO_RETURN) {
         why = STREAM_END_PEER;
         set_detail(t, "closed by the peer");

@@ -9,15 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* "what 'file': why", from OpenSSL's queue. */
+/* "what 'file': why", from OpenSSL's queue: its first error is the cause, the later ones only pass it on. */
 static void say(char *error, size_t cap, const char *what, const char *file)
 {
-    unsigned long code = ERR_peek_last_error();
-    /* The last error of a file that cannot be opened is OpenSSL's own "system lib"; the first is the
-     * system's. */
-    unsigned long first = ERR_peek_error();
+    unsigned long code = ERR_peek_error();
     const char *text =
-        ERR_SYSTEM_ERROR(first) ? strerror(ERR_GET_REASON(first)) : ERR_reason_error_string(code);
+        ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
     (void)snprintf(error, cap, "%s '%s': %s", what, file, text != NULL ? text : "not usable");
     ERR_clear_error();
 }

@@ -18,7 +18,7 @@ void *calloc(size_t count, size_t size)
 {
     void *memory = no_memory ? NULL : malloc(count * size);
     if (memory != NULL) {
-        memset(memory, 0, count * size);
+        explicit_bzero(memory, count * size); /* of memset the compiler would make calloc again */
     }
     return memory;
 }
