@@ -508,10 +508,9 @@ static void on_client_closed(struct conn *c, const char *why, const char *detail
     client_free(client);
 }
 
-static void on_client_gauge(struct conn *c, enum smpp_state state, int change)
+static metric *client_gauge(struct conn *c)
 {
-    metric *gauge = &c->worker->metrics->sessions[metrics_bind_type(c->smpp.bind_id)][state];
-    metric_add(gauge, (uint64_t)(int64_t)change);
+    return &c->worker->metrics->sessions[metrics_bind_type(c->smpp.bind_id)][c->smpp.state];
 }
 
 static const struct conn_owner client_conn_owner = {.side = SIDE_CLIENT,
@@ -520,4 +519,4 @@ static const struct conn_owner client_conn_owner = {.side = SIDE_CLIENT,
                                                     .writable = on_client_writable,
                                                     .opened = on_client_opened,
                                                     .closed = on_client_closed,
-                                                    .gauge = on_client_gauge};
+                                                    .gauge = client_gauge};

@@ -10,35 +10,41 @@
 /* --- state and its gauge
  * --------------------------------------------------------------------------------------- */
 
-static void follow_state(struct conn *c, enum smpp_state before)
+/* Counts the session in the gauge of what it is now, and no longer in that of what it was. */
+static void recount(struct conn *c)
 {
-    if (c->smpp.state != before) {
-        c->owner->gauge(c, before, -1);
-        c->owner->gauge(c, c->smpp.state, +1);
+    if (c->gauge != NULL) {
+        metric_sub(c->gauge, 1);
+        c->gauge = c->owner->gauge(c);
+        metric_add(c->gauge, 1);
+    }
+}
+
+static void stop_counting(struct conn *c)
+{
+    if (c->gauge != NULL) {
+        metric_sub(c->gauge, 1);
+        c->gauge = NULL;
     }
 }
 
 void conn_sent_bind(struct conn *c, uint32_t bind_id, uint32_t sequence_number)
 {
-    enum smpp_state before = c->smpp.state;
-    c->owner->gauge(c, before, -1); /* the gauge's bind type changes with the bind */
     smpp_session_sent_bind(&c->smpp, bind_id, sequence_number, c->worker->now);
-    c->owner->gauge(c, c->smpp.state, +1);
+    recount(c);
 }
 
 void conn_bound(struct conn *c, uint8_t peer_version)
 {
-    enum smpp_state before = c->smpp.state;
     smpp_session_bound(&c->smpp, peer_version, c->worker->now);
-    follow_state(c, before);
+    recount(c);
 }
 
 static void end_session(struct conn *c)
 {
-    enum smpp_state before = c->smpp.state;
-    if (before != SMPP_CLOSED) {
+    if (c->smpp.state != SMPP_CLOSED) {
         smpp_session_end(&c->smpp, c->worker->now);
-        follow_state(c, before);
+        recount(c);
     }
 }
 
@@ -162,14 +168,28 @@ static void append_slowly(struct conn *c, const uint8_t *data, size_t len)
     }
 }
 
+static void flush(struct conn *c)
+{
+    if (c->out == NULL || c->stream == NULL || stream_busy(c->stream)) {
+        return;
+    }
+    struct chunk *first = c->out;
+    c->out = c->out_last = NULL;
+    c->out_len = 0;
+    stream_write(c->stream, first);
+}
+
 /* Before octets are added: false where they must not be. */
 static bool may_add(struct conn *c, size_t len)
 {
     if (c->stream == NULL || c->closing) {
         return false;
     }
+    if (c->out_len + len > c->worker->config->out_limit) {
+        flush(c); /* a turn of the loop may collect more than the limit; only what does not leave counts */
+    }
     c->out_len += len;
-    if (c->out_len > c->worker->config->out_limit) {
+    if (c->out_len > c->worker->config->out_limit && c->out_len > len) {
         metric_add(&c->worker->metrics->slow_readers, 1);
         conn_close(c, "slow_reader", false);
         return false;
@@ -232,22 +252,10 @@ bool conn_unbind(struct conn *c)
     }
     slot->command_id = SMPP_UNBIND;
     conn_send(c, pdu, smpp_control_unbind(pdu, sizeof pdu, sequence));
-    enum smpp_state before = c->smpp.state;
     smpp_session_unbinding(&c->smpp, c->worker->now);
-    follow_state(c, before);
+    recount(c);
     conn_watch(c);
     return true;
-}
-
-static void flush(struct conn *c)
-{
-    if (c->out == NULL || c->stream == NULL || stream_busy(c->stream)) {
-        return;
-    }
-    struct chunk *first = c->out;
-    c->out = c->out_last = NULL;
-    c->out_len = 0;
-    stream_write(c->stream, first);
 }
 
 void conn_flush_all(struct worker *w)
@@ -336,9 +344,7 @@ static size_t consume(struct conn *c, const uint8_t *data, size_t len)
             break;
         }
         if (c->smpp.state != before) {
-            enum smpp_state after = c->smpp.state;
-            c->owner->gauge(c, before, -1);
-            c->owner->gauge(c, after, +1);
+            recount(c);
         }
         metrics_pdu(c->worker->metrics, c->owner->side, DIRECTION_IN, &event.header);
         on_event(c, &event);
@@ -492,8 +498,8 @@ void conn_init(struct conn *c, struct worker *w, const struct conn_owner *owner,
 void conn_attach(struct conn *c, struct stream *stream)
 {
     c->stream = stream;
-    c->counted = true;
-    c->owner->gauge(c, c->smpp.state, +1);
+    c->gauge = c->owner->gauge(c);
+    metric_add(c->gauge, 1);
     arm(c);
 }
 
@@ -527,10 +533,7 @@ void conn_forget(struct conn *c)
     c->kept = NULL;
     c->kept_len = c->kept_size = 0;
     window_clear(&c->window);
-    if (c->counted) { /* a closed session is no session any more */
-        c->counted = false;
-        c->owner->gauge(c, c->smpp.state, -1);
-    }
+    stop_counting(c);
 }
 
 void conn_close(struct conn *c, const char *why, bool flush_first)

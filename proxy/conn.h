@@ -31,8 +31,8 @@ struct conn_owner {
     /* The stream has ended; conn_forget has still to be called. why and detail are for the log. Requests of
      * ours still in the window are the owner's to settle: window_expire(&c->window, UINT64_MAX, ...). */
     void (*closed)(struct conn *c, const char *why, const char *detail);
-    /* Add to a state's gauge what `change` says (+1, -1). */
-    void (*gauge)(struct conn *c, enum smpp_state state, int change);
+    /* The gauge that counts sessions of this one's kind and present state. */
+    metric *(*gauge)(struct conn *c);
 };
 
 struct conn {
@@ -46,6 +46,7 @@ struct conn {
     struct chunk *out, *out_last;
     size_t out_len;
     uint64_t out_version; /* of the oldest table that routed something in out */
+    metric *gauge;        /* it is counted here, NULL for nowhere */
     uint8_t *kept;
     uint32_t kept_len, kept_size;
     struct conn *next_dirty, *next_resumed;
@@ -53,7 +54,6 @@ struct conn {
     bool is_dirty, is_resumed;
     bool paused;  /* nothing is read until conn_resume */
     bool closing; /* stream_close was called */
-    bool counted; /* in the gauge of its state */
 };
 
 /* Begins a connection. The window is set up for `window` requests. */

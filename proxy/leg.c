@@ -387,10 +387,9 @@ static void on_leg_closed(struct conn *c, const char *why, const char *detail)
     }
 }
 
-static void on_leg_gauge(struct conn *c, enum smpp_state state, int change)
+static metric *leg_gauge(struct conn *c)
 {
-    metric_add(&leg_of(c)->metrics->sessions[metrics_bind_type(leg_of(c)->bind_id)][state],
-               (uint64_t)(int64_t)change);
+    return &leg_of(c)->metrics->sessions[metrics_bind_type(leg_of(c)->bind_id)][c->smpp.state];
 }
 
 static const struct conn_owner leg_conn_owner = {.side = SIDE_SMSC,
@@ -399,4 +398,4 @@ static const struct conn_owner leg_conn_owner = {.side = SIDE_SMSC,
                                                  .writable = on_leg_writable,
                                                  .opened = send_bind,
                                                  .closed = on_leg_closed,
-                                                 .gauge = on_leg_gauge};
+                                                 .gauge = leg_gauge};

@@ -41,6 +41,7 @@ struct turnoutd {
     struct published *published; /* newest first */
     uint64_t applied;
     struct store *store;
+    enum store_state told; /* last logged; it begins as connecting, which goes without saying */
     struct admin *admin;
     unsigned ending;  /* signals that asked for it */
     unsigned closing; /* parts that still have to close */
@@ -128,7 +129,11 @@ static void on_obstacle(void *ctx, struct thread *thread, const char *what)
 
 static void on_store_state(void *ctx, enum store_state state, const char *reason)
 {
-    (void)ctx;
+    struct turnoutd *d = ctx;
+    if (state == d->told && state != STORE_REFUSED) {
+        return; /* the version has moved on, which is told elsewhere */
+    }
+    d->told = state;
     log_event(state == STORE_FOLLOWING ? EVENT_STORE_FOLLOWING : EVENT_STORE_STATE,
               LOG_TEXT("state", store_state_name(state)), LOG_TEXT("why", reason));
 }
