@@ -24,8 +24,7 @@ struct reader {
     struct names names;           /* as they would become */
 };
 
-/* --- sections into structs
- * ------------------------------------------------------------------------------------- */
+/* --- sections into structs --- */
 
 static void *array_of(void *parent, const struct section_row *row)
 {
@@ -148,8 +147,7 @@ static void fill_config(struct reader *reader)
         fill_items(reader, SECTION_UPSTREAM, tree_of(reader, SECTION_CLIENT, i), &config->clients[i]);
 }
 
-/* --- checks of one section
- * ------------------------------------------------------------------------------------- */
+/* --- checks of one section --- */
 
 static void check_order(struct reader *reader, cfg_t *tree, const char *less, uint64_t least,
                         const char *more, uint64_t most)
@@ -292,8 +290,7 @@ static void check_shortcodes(struct reader *reader, struct config_client *client
     }
 }
 
-/* --- references
- * ------------------------------------------------------------------------------------------------ */
+/* --- references --- */
 
 /* The titles of a section's items, for "known are ...". */
 static void list_titles(const struct reader *reader, enum option_section section, char *out, size_t cap)
@@ -502,8 +499,7 @@ static void check_config(struct reader *reader)
         check_client(reader, &config->clients[i], tree_of(reader, SECTION_CLIENT, i));
 }
 
-/* --- numbers that outlive a reload
- * ----------------------------------------------------------------------------- */
+/* --- numbers that outlive a reload --- */
 
 struct numbered {
     const char *name;
@@ -574,7 +570,7 @@ static bool number_links(struct config *config, struct numbering *links)
             return false;
     }
     config->link_at_count = links->next;
-    config->link_at = calloc(links->next + 1, sizeof *config->link_at);
+    config->link_at = calloc(links->next + 1, sizeof(struct config_link *));
     for (size_t i = 0; i < config->links_count && config->link_at != NULL; i++)
         config->link_at[config->links[i].index] = &config->links[i];
     return config->link_at != NULL;
@@ -596,7 +592,7 @@ static bool number_clients(struct config *config, struct numbering *clients)
             client->upstreams[u].link = config->links[client->upstreams[u].link].index;
     }
     config->client_at_count = clients->next;
-    config->client_at = calloc(clients->next + 1, sizeof *config->client_at);
+    config->client_at = calloc(clients->next + 1, sizeof(struct config_client *));
     for (size_t i = 0; i < config->clients_count && config->client_at != NULL; i++)
         config->client_at[config->clients[i].index] = &config->clients[i];
     return config->client_at != NULL;
@@ -629,8 +625,7 @@ static void commit(struct reader *reader, struct config_ids *ids)
     ids->names = reader->names;
 }
 
-/* --- the whole
- * ------------------------------------------------------------------------------------------------- */
+/* --- the whole --- */
 
 /* The host's name, with what no instance may be called replaced, and the process. */
 static void name_instance(struct reader *reader)
@@ -745,8 +740,7 @@ void config_ids_free(struct config_ids *ids)
     memset(ids, 0, sizeof *ids);
 }
 
-/* --- questions on the path of a message or bind
- * ---------------------------------------------------------------- */
+/* --- questions on the path of a message or bind --- */
 
 /* As strcmp, of a text and octets that have no NUL at their end. */
 static int compare_octets(const char *text, const uint8_t *octets, size_t len)
@@ -845,8 +839,7 @@ const struct config_upstream *config_upstream(const struct config_client *client
     return NULL;
 }
 
-/* --- what a reload cannot change
- * ------------------------------------------------------------------------------- */
+/* --- what a reload cannot change --- */
 
 static void add_name(char *out, size_t cap, const char *name)
 {

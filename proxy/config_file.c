@@ -18,8 +18,7 @@
 
 enum { FILE_MAX = 64 << 20, DEPTH_MAX = 8, SHOWN_MAX = 300 };
 
-/* --- faults
- * ---------------------------------------------------------------------------------------------------- */
+/* --- faults --- */
 
 void fault_add(struct faults *faults, int line, const char *format, ...)
 {
@@ -87,8 +86,7 @@ void faults_print(struct faults *faults, const char *file, char *out, size_t cap
         snprintf(out + at, cap - at, "and %u%s more", faults->count - i, faults->more ? " or" : "");
 }
 
-/* --- the text
- * -------------------------------------------------------------------------------------------------- */
+/* --- the text --- */
 
 /* Whole, NUL-terminated. NULL with *wrong. */
 static char *slurp(FILE *in, size_t *len, const char **wrong)
@@ -174,6 +172,7 @@ static bool skip_variable(struct scan *scan)
     if (*scan->at == '}')
         return true;
     fault_add(scan->faults, scan->line, "${ has no end; close it with }");
+    blank_line(scan); /* whatever this does to the rest of the line, it is the same fault */
     return false;
 }
 
@@ -262,8 +261,7 @@ static bool prepare(char *text, struct faults *faults)
     return faults->count == before;
 }
 
-/* --- libconfuse
- * ------------------------------------------------------------------------------------------------ */
+/* --- libconfuse --- */
 
 /* An option that no file can name without being refused: its default is parsed when a section begins, which
  * is the only moment when the section's first line is known. */
@@ -419,8 +417,7 @@ static void parse_error(cfg_t *cfg, const char *format, va_list args)
                   message);
 }
 
-/* --- libconfuse's options, made from the table
- * ----------------------------------------------------------------- */
+/* --- libconfuse's options, made from the table --- */
 
 static cfg_opt_t *make_options(enum option_section section);
 
@@ -511,8 +508,7 @@ cfg_t *config_file_read(const char *file, struct faults *faults, bool *whole)
     return tree;
 }
 
-/* --- the tree
- * -------------------------------------------------------------------------------------------------- */
+/* --- the tree --- */
 
 static cfg_opt_t *find_option(cfg_t *section, const char *name)
 {

@@ -99,225 +99,224 @@ static const struct option_word level_words[] = {
 
 /* clang-format off */
 const struct option_row option_rows[] = {
-    {SECTION_ROOT, "workers", OPTION_INTEGER, FIELD(struct config, workers), .standard = "1", RANGE(1, 64),
+    {SECTION_ROOT, OPTION_INTEGER, "workers", FIELD(struct config, workers), .standard = "1", RANGE(1, 64),
      .restart = true, .help = "threads that serve clients; as many as processors are free for it"},
-    {SECTION_ROOT, "instance", OPTION_TEXT, FIELD(struct config, instance), RANGE(1, 64), .restart = true,
+    {SECTION_ROOT, OPTION_TEXT, "instance", FIELD(struct config, instance), RANGE(1, 64), .restart = true,
      .help = "name of this instance among those that share a Redis; letters, digits, '-', '_' and '.'; without one: "
              "the host's name, '-' and the process id"},
-    {SECTION_ROOT, "state-directory", OPTION_DIRECTORY, FIELD(struct config, state_directory),
+    {SECTION_ROOT, OPTION_DIRECTORY, "state-directory", FIELD(struct config, state_directory),
      RANGE(1, FILE_NAME_MAX), .restart = true,
      .help = "where the last routing table and the message ids outlive a restart; without one they do not"},
-    {SECTION_ROOT, "default-carrier", OPTION_TEXT, FIELD(struct config, default_carrier), .standard = "",
+    {SECTION_ROOT, OPTION_TEXT, "default-carrier", FIELD(struct config, default_carrier), .standard = "",
      RANGE(0, NAME_LEN_MAX), .help = "carrier of numbers that no prefix matches; empty: they are refused"},
-    {SECTION_ROOT, "session-init", OPTION_DURATION, FIELD(struct config, session_init), .standard = "5s",
+    {SECTION_ROOT, OPTION_DURATION, "session-init", FIELD(struct config, session_init), .standard = "5s",
      RANGE(100 * MS, 10 * MINUTE), .help = "from a client's connect to its bind; then the connection is closed"},
     /* Ten seconds carry 70 KiB over the slowest link that still deserves the name. */
-    {SECTION_ROOT, "partial-timeout", OPTION_DURATION, FIELD(struct config, partial_timeout), .standard = "10s",
+    {SECTION_ROOT, OPTION_DURATION, "partial-timeout", FIELD(struct config, partial_timeout), .standard = "10s",
      RANGE(100 * MS, 10 * MINUTE), .help = "for a PDU that has begun to arrive; then the connection is closed"},
-    {SECTION_ROOT, "drain", OPTION_DURATION, FIELD(struct config, drain), .standard = "10s", RANGE(0, 10 * MINUTE),
+    {SECTION_ROOT, OPTION_DURATION, "drain", FIELD(struct config, drain), .standard = "10s", RANGE(0, 10 * MINUTE),
      .help = "how long messages in flight may take to be answered when the process is asked to end"},
     /* Receipts come for as long as a message lives at the SMSC; most keep one for two or three days. */
-    {SECTION_ROOT, "linger", OPTION_DURATION, FIELD(struct config, linger), .standard = "72h", RANGE(0, 720 * HOUR),
+    {SECTION_ROOT, OPTION_DURATION, "linger", FIELD(struct config, linger), .standard = "72h", RANGE(0, 720 * HOUR),
      .help = "how long the legs of a platform that a shortcode has left stay bound, for receipts and late MO"},
-    {SECTION_ROOT, "max-pdu-open", OPTION_SIZE, FIELD(struct config, max_pdu_open), .standard = "4k",
+    {SECTION_ROOT, OPTION_SIZE, "max-pdu-open", FIELD(struct config, max_pdu_open), .standard = "4k",
      RANGE(64, 64 * KIB), .help = "longest PDU of a peer that has not bound yet"},
     /* message_payload holds up to 65,535 octets; the rest is for addresses and other TLVs. */
-    {SECTION_ROOT, "max-pdu-bound", OPTION_SIZE, FIELD(struct config, max_pdu_bound), .standard = "70k",
+    {SECTION_ROOT, OPTION_SIZE, "max-pdu-bound", FIELD(struct config, max_pdu_bound), .standard = "70k",
      RANGE(1 * KIB, 1 * MIB), .help = "longest PDU of a peer that has bound"},
-    {SECTION_ROOT, "max-sessions", OPTION_INTEGER, FIELD(struct config, max_sessions), .standard = "10000",
+    {SECTION_ROOT, OPTION_INTEGER, "max-sessions", FIELD(struct config, max_sessions), .standard = "10000",
      RANGE(1, 1000000), .help = "client sessions in all; more are not accepted"},
-    {SECTION_ROOT, "max-unbound", OPTION_INTEGER, FIELD(struct config, max_unbound), .standard = "1000",
+    {SECTION_ROOT, OPTION_INTEGER, "max-unbound", FIELD(struct config, max_unbound), .standard = "1000",
      RANGE(1, 1000000), .help = "of them, those that have connected but not bound"},
     /* A verify takes about 15 ms, so that a full queue is through within session-init. */
-    {SECTION_ROOT, "auth-queue", OPTION_INTEGER, FIELD(struct config, auth_queue), .standard = "256",
+    {SECTION_ROOT, OPTION_INTEGER, "auth-queue", FIELD(struct config, auth_queue), .standard = "256",
      RANGE(1, 65536), .restart = true,
      .help = "passwords that may wait to be verified, in each worker; then binds get ESME_RBINDFAIL"},
-    {SECTION_ROOT, "out-limit", OPTION_SIZE, FIELD(struct config, out_limit), .standard = "1m",
+    {SECTION_ROOT, OPTION_SIZE, "out-limit", FIELD(struct config, out_limit), .standard = "1m",
      RANGE(4 * KIB, 256 * MIB),
      .help = "octets that may wait for a peer that does not read; then its connection is closed"},
-    {SECTION_ROOT, "message-ids", OPTION_INTEGER, FIELD(struct config, message_ids), .standard = "1048576",
+    {SECTION_ROOT, OPTION_INTEGER, "message-ids", FIELD(struct config, message_ids), .standard = "1048576",
      RANGE(1024, 268435456), .restart = true,
      .help = "message ids remembered to route query_sm, cancel_sm and replace_sm; 8 octets each"},
-    {SECTION_ROOT, "message-id-ttl", OPTION_DURATION, FIELD(struct config, message_id_ttl), .standard = "72h",
+    {SECTION_ROOT, OPTION_DURATION, "message-id-ttl", FIELD(struct config, message_id_ttl), .standard = "72h",
      RANGE(1 * MINUTE, 720 * HOUR), .restart = true, .help = "how long a message id is remembered"},
 
-    {SECTION_LISTENER, "address", OPTION_ADDRESS, FIELD(struct config_listener, address), .standard = "0.0.0.0",
+    {SECTION_LISTENER, OPTION_ADDRESS, "address", FIELD(struct config_listener, address), .standard = "0.0.0.0",
      .restart = true, .help = "address to listen on; \"::\" is every address, of IPv4 too"},
-    {SECTION_LISTENER, "port", OPTION_INTEGER, FIELD(struct config_listener, port), RANGE(0, 65535),
+    {SECTION_LISTENER, OPTION_INTEGER, "port", FIELD(struct config_listener, port), RANGE(0, 65535),
      .required = true, .restart = true, .help = "TCP port; 0: any free one, which the log tells"},
-    {SECTION_LISTENER, "tls", OPTION_BOOL, FIELD(struct config_listener, tls), .standard = "false", .restart = true,
+    {SECTION_LISTENER, OPTION_BOOL, "tls", FIELD(struct config_listener, tls), .standard = "false", .restart = true,
      .help = "TLS 1.2 or later; needs certificate and key"},
-    {SECTION_LISTENER, "certificate", OPTION_FILE, FIELD(struct config_listener, certificate),
+    {SECTION_LISTENER, OPTION_FILE, "certificate", FIELD(struct config_listener, certificate),
      RANGE(1, FILE_NAME_MAX), .help = "PEM file: the certificate, then those that vouch for it"},
-    {SECTION_LISTENER, "key", OPTION_FILE, FIELD(struct config_listener, key), RANGE(1, FILE_NAME_MAX),
+    {SECTION_LISTENER, OPTION_FILE, "key", FIELD(struct config_listener, key), RANGE(1, FILE_NAME_MAX),
      .help = "PEM file: the certificate's private key"},
-    {SECTION_LISTENER, "backlog", OPTION_INTEGER, FIELD(struct config_listener, backlog), .standard = "1024",
+    {SECTION_LISTENER, OPTION_INTEGER, "backlog", FIELD(struct config_listener, backlog), .standard = "1024",
      RANGE(1, 65535), .restart = true,
      .help = "connections that the kernel holds until they are accepted; it also has a limit of its own"},
 
-    {SECTION_CARRIER, "prefixes", OPTION_LIST, LIST(struct config_carrier, prefixes), RANGE(1, 15),
+    {SECTION_CARRIER, OPTION_LIST, "prefixes", LIST(struct config_carrier, prefixes), RANGE(1, 15),
      .help = "what numbers of this carrier begin with, without '+'; the longest match decides"},
-    {SECTION_CARRIER, "mo-refusal", OPTION_STATUS, FIELD(struct config_carrier, mo_refusal),
+    {SECTION_CARRIER, OPTION_STATUS, "mo-refusal", FIELD(struct config_carrier, mo_refusal),
      .standard = "ESME_RMSGQFUL",
      .help = "command_status for MO that no client can take now; one that this carrier's SMSC retries (0x64 is "
              "final at some)"},
 
-    {SECTION_LINK, "carrier", OPTION_TEXT, FIELD(struct config_link, carrier_name), RANGE(1, NAME_LEN_MAX),
+    {SECTION_LINK, OPTION_TEXT, "carrier", FIELD(struct config_link, carrier_name), RANGE(1, NAME_LEN_MAX),
      .required = true, .help = "a carrier section's name"},
-    {SECTION_LINK, "platform", OPTION_TEXT, FIELD(struct config_link, platform_name), RANGE(1, NAME_LEN_MAX),
+    {SECTION_LINK, OPTION_TEXT, "platform", FIELD(struct config_link, platform_name), RANGE(1, NAME_LEN_MAX),
      .required = true, .help = "a platform section's name; a carrier has one link on each platform"},
-    {SECTION_LINK, "host", OPTION_TEXT, FIELD(struct config_link, host), RANGE(1, HOST_MAX), .required = true,
+    {SECTION_LINK, OPTION_TEXT, "host", FIELD(struct config_link, host), RANGE(1, HOST_MAX), .required = true,
      .help = "name or address of the SMSC"},
-    {SECTION_LINK, "port", OPTION_INTEGER, FIELD(struct config_link, port), RANGE(1, 65535), .required = true,
+    {SECTION_LINK, OPTION_INTEGER, "port", FIELD(struct config_link, port), RANGE(1, 65535), .required = true,
      .help = "TCP port of the SMSC"},
-    {SECTION_LINK, "tls", OPTION_BOOL, FIELD(struct config_link, tls), .standard = "false",
+    {SECTION_LINK, OPTION_BOOL, "tls", FIELD(struct config_link, tls), .standard = "false",
      .help = "TLS 1.2 or later"},
-    {SECTION_LINK, "ca", OPTION_FILE, FIELD(struct config_link, ca), RANGE(1, FILE_NAME_MAX),
+    {SECTION_LINK, OPTION_FILE, "ca", FIELD(struct config_link, ca), RANGE(1, FILE_NAME_MAX),
      .help = "PEM file of certificates to trust; without one: those that the system trusts"},
-    {SECTION_LINK, "certificate", OPTION_FILE, FIELD(struct config_link, certificate), RANGE(1, FILE_NAME_MAX),
+    {SECTION_LINK, OPTION_FILE, "certificate", FIELD(struct config_link, certificate), RANGE(1, FILE_NAME_MAX),
      .help = "PEM file: the certificate to show to the SMSC"},
-    {SECTION_LINK, "key", OPTION_FILE, FIELD(struct config_link, key), RANGE(1, FILE_NAME_MAX),
+    {SECTION_LINK, OPTION_FILE, "key", FIELD(struct config_link, key), RANGE(1, FILE_NAME_MAX),
      .help = "PEM file: its private key"},
-    {SECTION_LINK, "tls-name", OPTION_TEXT, FIELD(struct config_link, tls_name), RANGE(1, HOST_MAX),
+    {SECTION_LINK, OPTION_TEXT, "tls-name", FIELD(struct config_link, tls_name), RANGE(1, HOST_MAX),
      .help = "name that the SMSC's certificate must bear; without one: the host's"},
-    {SECTION_LINK, "tls-verify", OPTION_BOOL, FIELD(struct config_link, tls_verify), .standard = "true",
+    {SECTION_LINK, OPTION_BOOL, "tls-verify", FIELD(struct config_link, tls_verify), .standard = "true",
      .help = "false takes any certificate: for tests only"},
-    {SECTION_LINK, "credentials", OPTION_WORD, FIELD(struct config_link, credentials), .standard = "own",
+    {SECTION_LINK, OPTION_WORD, "credentials", FIELD(struct config_link, credentials), .standard = "own",
      .words = credentials_words,
      .help = "whose system_id and password to bind with: own, from this section; client, from the client's upstream "
              "section for this link; pass, what the client itself sent"},
-    {SECTION_LINK, "system-id", OPTION_TEXT, FIELD(struct config_link, system_id), RANGE(1, SYSTEM_ID_MAX),
+    {SECTION_LINK, OPTION_TEXT, "system-id", FIELD(struct config_link, system_id), RANGE(1, SYSTEM_ID_MAX),
      .help = "with credentials = own; longer than 15 octets breaks SMPP 3.4, but occurs"},
-    {SECTION_LINK, "password", OPTION_SECRET, FIELD(struct config_link, password), RANGE(0, PASSWORD_MAX),
+    {SECTION_LINK, OPTION_SECRET, "password", FIELD(struct config_link, password), RANGE(0, PASSWORD_MAX),
      .help = "with credentials = own; longer than 8 octets breaks SMPP 3.4, but occurs"},
-    {SECTION_LINK, "password-file", OPTION_SECRET_FILE, FIELD(struct config_link, password), RANGE(0, PASSWORD_MAX),
+    {SECTION_LINK, OPTION_SECRET_FILE, "password-file", FIELD(struct config_link, password), RANGE(0, PASSWORD_MAX),
      .help = "instead of password: a file whose first line it is"},
-    {SECTION_LINK, "system-type", OPTION_TEXT, FIELD(struct config_link, system_type), RANGE(0, SYSTEM_TYPE_MAX),
+    {SECTION_LINK, OPTION_TEXT, "system-type", FIELD(struct config_link, system_type), RANGE(0, SYSTEM_TYPE_MAX),
      .help = "instead of what the client sent"},
-    {SECTION_LINK, "address-range", OPTION_TEXT, FIELD(struct config_link, address_range),
+    {SECTION_LINK, OPTION_TEXT, "address-range", FIELD(struct config_link, address_range),
      RANGE(0, ADDRESS_RANGE_MAX), .help = "instead of what the client sent"},
-    {SECTION_LINK, "interface-version", OPTION_WORD, FIELD(struct config_link, interface_version),
+    {SECTION_LINK, OPTION_WORD, "interface-version", FIELD(struct config_link, interface_version),
      .standard = "3.4", .words = version_words, .help = "of SMPP, in the bind"},
-    {SECTION_LINK, "window", OPTION_INTEGER, FIELD(struct config_link, window), .standard = "100",
+    {SECTION_LINK, OPTION_INTEGER, "window", FIELD(struct config_link, window), .standard = "100",
      RANGE(1, 65533), .help = "requests unanswered at a time, on each leg"},
-    {SECTION_LINK, "connect-timeout", OPTION_DURATION, FIELD(struct config_link, connect_timeout),
+    {SECTION_LINK, OPTION_DURATION, "connect-timeout", FIELD(struct config_link, connect_timeout),
      .standard = "10s", RANGE(100 * MS, 5 * MINUTE), .help = "for name, TCP and TLS"},
-    {SECTION_LINK, "bind-timeout", OPTION_DURATION, FIELD(struct config_link, bind_timeout), .standard = "10s",
+    {SECTION_LINK, OPTION_DURATION, "bind-timeout", FIELD(struct config_link, bind_timeout), .standard = "10s",
      RANGE(100 * MS, 5 * MINUTE), .help = "for the answer to a bind"},
-    {SECTION_LINK, "enquire-link", OPTION_DURATION, FIELD(struct config_link, enquire_link), .standard = "30s",
+    {SECTION_LINK, OPTION_DURATION, "enquire-link", FIELD(struct config_link, enquire_link), .standard = "30s",
      RANGE(0, 1 * HOUR), .help = "silence of the SMSC after which it is asked for a sign of life; 0: never"},
     /* Common clients give up after 60 s and send again; ours must be there well before. */
-    {SECTION_LINK, "response-timeout", OPTION_DURATION, FIELD(struct config_link, response_timeout),
+    {SECTION_LINK, OPTION_DURATION, "response-timeout", FIELD(struct config_link, response_timeout),
      .standard = "20s", RANGE(100 * MS, 10 * MINUTE),
      .help = "for an answer of the SMSC; then the client gets its unknown-outcome"},
-    {SECTION_LINK, "reconnect-min", OPTION_DURATION, FIELD(struct config_link, reconnect_min), .standard = "500ms",
+    {SECTION_LINK, OPTION_DURATION, "reconnect-min", FIELD(struct config_link, reconnect_min), .standard = "500ms",
      RANGE(10 * MS, 1 * HOUR), .help = "first pause before connecting again; it doubles, with jitter"},
-    {SECTION_LINK, "reconnect-max", OPTION_DURATION, FIELD(struct config_link, reconnect_max), .standard = "30s",
+    {SECTION_LINK, OPTION_DURATION, "reconnect-max", FIELD(struct config_link, reconnect_max), .standard = "30s",
      RANGE(10 * MS, 1 * HOUR), .help = "longest pause before connecting again"},
 
-    {SECTION_CLIENT, "password-hash", OPTION_HASH, FIELD(struct config_client, password_hash), .required = true,
+    {SECTION_CLIENT, OPTION_HASH, "password-hash", FIELD(struct config_client, password_hash), .required = true,
      .help = "the password as crypt(5) hashes it; made by turnoutctl hash-password"},
-    {SECTION_CLIENT, "shortcodes", OPTION_LIST, LIST(struct config_client, shortcodes), RANGE(1, ADDRESS_MAX),
+    {SECTION_CLIENT, OPTION_LIST, "shortcodes", LIST(struct config_client, shortcodes), RANGE(1, ADDRESS_MAX),
      .required = true, .help = "source addresses that it may use and whose MO it gets; \"*\" alone: any"},
-    {SECTION_CLIENT, "networks", OPTION_NETWORKS, LIST(struct config_client, networks),
+    {SECTION_CLIENT, OPTION_NETWORKS, "networks", LIST(struct config_client, networks),
      .help = "addresses that it may bind from; without any: every address"},
-    {SECTION_CLIENT, "bind-types", OPTION_WORDS, FIELD(struct config_client, bind_types),
+    {SECTION_CLIENT, OPTION_WORDS, "bind-types", FIELD(struct config_client, bind_types),
      .standard = "transmitter, receiver, transceiver", .words = bind_type_words, .help = "how it may bind"},
-    {SECTION_CLIENT, "max-binds", OPTION_INTEGER, FIELD(struct config_client, max_binds), .standard = "4",
+    {SECTION_CLIENT, OPTION_INTEGER, "max-binds", FIELD(struct config_client, max_binds), .standard = "4",
      RANGE(1, 1000), .help = "sessions at a time"},
-    {SECTION_CLIENT, "window", OPTION_INTEGER, FIELD(struct config_client, window), .standard = "100",
+    {SECTION_CLIENT, OPTION_INTEGER, "window", FIELD(struct config_client, window), .standard = "100",
      RANGE(1, 65533), .help = "MT unanswered at a time, of one session; then reading from it stops"},
-    {SECTION_CLIENT, "mo-window", OPTION_INTEGER, FIELD(struct config_client, mo_window), .standard = "100",
+    {SECTION_CLIENT, OPTION_INTEGER, "mo-window", FIELD(struct config_client, mo_window), .standard = "100",
      RANGE(1, 65533), .help = "MO and receipts unanswered at a time, of one session"},
-    {SECTION_CLIENT, "bind-answer", OPTION_WORD, FIELD(struct config_client, bind_answer), .standard = "first",
+    {SECTION_CLIENT, OPTION_WORD, "bind-answer", FIELD(struct config_client, bind_answer), .standard = "first",
      .words = bind_answer_words,
      .help = "its bind is answered: first, when the first of its legs is bound; once, at once; all, when all are"},
     /* Must beat the client's own response timer; the shortest common default is 2 s. */
-    {SECTION_CLIENT, "hold-budget", OPTION_DURATION, FIELD(struct config_client, hold_budget), .standard = "1500ms",
+    {SECTION_CLIENT, OPTION_DURATION, "hold-budget", FIELD(struct config_client, hold_budget), .standard = "1500ms",
      RANGE(0, 60 * SECOND),
      .help = "how long a message may wait for its leg or route, while a move is under way; 0: not at all. Less than "
              "the client's own response timer"},
-    {SECTION_CLIENT, "wait-count", OPTION_INTEGER, FIELD(struct config_client, wait_count), .standard = "100",
+    {SECTION_CLIENT, OPTION_INTEGER, "wait-count", FIELD(struct config_client, wait_count), .standard = "100",
      RANGE(0, 65533), .help = "messages that may wait for one carrier, of one session; then reading from it stops"},
-    {SECTION_CLIENT, "wait-bytes", OPTION_SIZE, FIELD(struct config_client, wait_bytes), .standard = "1m",
+    {SECTION_CLIENT, OPTION_SIZE, "wait-bytes", FIELD(struct config_client, wait_bytes), .standard = "1m",
      RANGE(0, 256 * MIB), .help = "octets that may wait, of one session, over all carriers"},
     /* ESME_RTHROTTLED would be retried as well, but pauses the whole bind in one common client. */
-    {SECTION_CLIENT, "hold-refusal", OPTION_STATUS, FIELD(struct config_client, hold_refusal),
+    {SECTION_CLIENT, OPTION_STATUS, "hold-refusal", FIELD(struct config_client, hold_refusal),
      .standard = "ESME_RMSGQFUL", .help = "command_status of a message that waited in vain"},
-    {SECTION_CLIENT, "closed-refusal", OPTION_STATUS, FIELD(struct config_client, closed_refusal),
+    {SECTION_CLIENT, OPTION_STATUS, "closed-refusal", FIELD(struct config_client, closed_refusal),
      .standard = "ESME_RMSGQFUL", .help = "command_status of a message whose route is closed"},
-    {SECTION_CLIENT, "unknown-outcome", OPTION_STATUS, FIELD(struct config_client, unknown_outcome),
+    {SECTION_CLIENT, OPTION_STATUS, "unknown-outcome", FIELD(struct config_client, unknown_outcome),
      .standard = "ESME_RSYSERR",
      .help = "command_status of a message that was sent to an SMSC which then never answered it"},
-    {SECTION_CLIENT, "nul-in-refusal", OPTION_BOOL, FIELD(struct config_client, nul_in_refusal),
+    {SECTION_CLIENT, OPTION_BOOL, "nul-in-refusal", FIELD(struct config_client, nul_in_refusal),
      .standard = "false", .help = "the proxy's own refusals carry an empty message id, which some clients need"},
-    {SECTION_CLIENT, "enquire-link", OPTION_DURATION, FIELD(struct config_client, enquire_link), .standard = "30s",
+    {SECTION_CLIENT, OPTION_DURATION, "enquire-link", FIELD(struct config_client, enquire_link), .standard = "30s",
      RANGE(0, 1 * HOUR), .help = "silence of the client after which it is asked for a sign of life; 0: never"},
     /* An SMSC may count an unanswered MO as failed after 30 s. */
-    {SECTION_CLIENT, "response-timeout", OPTION_DURATION, FIELD(struct config_client, response_timeout),
+    {SECTION_CLIENT, OPTION_DURATION, "response-timeout", FIELD(struct config_client, response_timeout),
      .standard = "20s", RANGE(100 * MS, 10 * MINUTE),
      .help = "for its answer to MO, receipts and enquire_link; the SMSC then gets mo-refusal"},
-    {SECTION_CLIENT, "inactivity", OPTION_DURATION, FIELD(struct config_client, inactivity), .standard = "0s",
+    {SECTION_CLIENT, OPTION_DURATION, "inactivity", FIELD(struct config_client, inactivity), .standard = "0s",
      RANGE(0, 24 * HOUR), .help = "a session with no message for so long is closed; 0: never"},
 
-    {SECTION_UPSTREAM, "system-id", OPTION_TEXT, FIELD(struct config_upstream, system_id), RANGE(1, SYSTEM_ID_MAX),
+    {SECTION_UPSTREAM, OPTION_TEXT, "system-id", FIELD(struct config_upstream, system_id), RANGE(1, SYSTEM_ID_MAX),
      .required = true, .help = "longer than 15 octets breaks SMPP 3.4, but occurs"},
-    {SECTION_UPSTREAM, "password", OPTION_SECRET, FIELD(struct config_upstream, password), RANGE(0, PASSWORD_MAX),
+    {SECTION_UPSTREAM, OPTION_SECRET, "password", FIELD(struct config_upstream, password), RANGE(0, PASSWORD_MAX),
      .help = "longer than 8 octets breaks SMPP 3.4, but occurs"},
-    {SECTION_UPSTREAM, "password-file", OPTION_SECRET_FILE, FIELD(struct config_upstream, password),
+    {SECTION_UPSTREAM, OPTION_SECRET_FILE, "password-file", FIELD(struct config_upstream, password),
      RANGE(0, PASSWORD_MAX), .help = "instead of password: a file whose first line it is"},
-    {SECTION_UPSTREAM, "system-type", OPTION_TEXT, FIELD(struct config_upstream, system_type),
+    {SECTION_UPSTREAM, OPTION_TEXT, "system-type", FIELD(struct config_upstream, system_type),
      RANGE(0, SYSTEM_TYPE_MAX), .help = "instead of the link's or what the client sent"},
 
-    {SECTION_REDIS, "host", OPTION_TEXT, FIELD(struct config, redis.host), .standard = "127.0.0.1",
+    {SECTION_REDIS, OPTION_TEXT, "host", FIELD(struct config, redis.host), .standard = "127.0.0.1",
      RANGE(1, HOST_MAX), .restart = true, .help = "name or address"},
-    {SECTION_REDIS, "port", OPTION_INTEGER, FIELD(struct config, redis.port), .standard = "6379", RANGE(1, 65535),
+    {SECTION_REDIS, OPTION_INTEGER, "port", FIELD(struct config, redis.port), .standard = "6379", RANGE(1, 65535),
      .restart = true, .help = "TCP port"},
-    {SECTION_REDIS, "unix-path", OPTION_TEXT, FIELD(struct config, redis.unix_path), RANGE(1, 107), .restart = true,
+    {SECTION_REDIS, OPTION_TEXT, "unix-path", FIELD(struct config, redis.unix_path), RANGE(1, 107), .restart = true,
      .help = "a socket in the file system, instead of host and port"},
-    {SECTION_REDIS, "username", OPTION_TEXT, FIELD(struct config, redis.username), RANGE(1, SECRET_MAX),
+    {SECTION_REDIS, OPTION_TEXT, "username", FIELD(struct config, redis.username), RANGE(1, SECRET_MAX),
      .restart = true, .help = "of Redis' access control list"},
-    {SECTION_REDIS, "password", OPTION_SECRET, FIELD(struct config, redis.password), RANGE(1, SECRET_MAX),
+    {SECTION_REDIS, OPTION_SECRET, "password", FIELD(struct config, redis.password), RANGE(1, SECRET_MAX),
      .restart = true, .help = "for Redis"},
-    {SECTION_REDIS, "password-file", OPTION_SECRET_FILE, FIELD(struct config, redis.password), RANGE(1, SECRET_MAX),
+    {SECTION_REDIS, OPTION_SECRET_FILE, "password-file", FIELD(struct config, redis.password), RANGE(1, SECRET_MAX),
      .restart = true, .help = "instead of password: a file whose first line it is"},
-    {SECTION_REDIS, "database", OPTION_INTEGER, FIELD(struct config, redis.database), .standard = "0",
+    {SECTION_REDIS, OPTION_INTEGER, "database", FIELD(struct config, redis.database), .standard = "0",
      RANGE(0, 65535), .restart = true, .help = "number of the database; a Cluster has only 0"},
-    {SECTION_REDIS, "prefix", OPTION_TEXT, FIELD(struct config, redis.prefix), .standard = "{turnout}",
+    {SECTION_REDIS, OPTION_TEXT, "prefix", FIELD(struct config, redis.prefix), .standard = "{turnout}",
      RANGE(3, 64), .restart = true,
      .help = "what Turnout's keys begin with; the part in braces keeps them in one slot of a Cluster"},
-    {SECTION_REDIS, "beat", OPTION_DURATION, FIELD(struct config, redis.beat), .standard = "2s",
+    {SECTION_REDIS, OPTION_DURATION, "beat", FIELD(struct config, redis.beat), .standard = "2s",
      RANGE(100 * MS, 1 * MINUTE), .restart = true, .help = "how often this instance says that it lives"},
     /* Five beats may be lost before a flip no longer waits for this instance. */
-    {SECTION_REDIS, "lease", OPTION_DURATION, FIELD(struct config, redis.lease), .standard = "10s",
+    {SECTION_REDIS, OPTION_DURATION, "lease", FIELD(struct config, redis.lease), .standard = "10s",
      RANGE(200 * MS, 10 * MINUTE), .restart = true, .help = "without a beat for so long it counts as dead"},
-    {SECTION_REDIS, "timeout", OPTION_DURATION, FIELD(struct config, redis.timeout), .standard = "2s",
+    {SECTION_REDIS, OPTION_DURATION, "timeout", FIELD(struct config, redis.timeout), .standard = "2s",
      RANGE(50 * MS, 1 * MINUTE), .restart = true, .help = "to connect, and for an answer"},
-    {SECTION_REDIS, "reconnect-min", OPTION_DURATION, FIELD(struct config, redis.reconnect_min),
+    {SECTION_REDIS, OPTION_DURATION, "reconnect-min", FIELD(struct config, redis.reconnect_min),
      .standard = "100ms", RANGE(10 * MS, 1 * MINUTE), .restart = true,
      .help = "first pause before connecting again; it doubles, with jitter"},
-    {SECTION_REDIS, "reconnect-max", OPTION_DURATION, FIELD(struct config, redis.reconnect_max), .standard = "5s",
+    {SECTION_REDIS, OPTION_DURATION, "reconnect-max", FIELD(struct config, redis.reconnect_max), .standard = "5s",
      RANGE(10 * MS, 10 * MINUTE), .restart = true, .help = "longest pause before connecting again"},
 
-    {SECTION_ADMIN, "enabled", OPTION_BOOL, FIELD(struct config, admin.enabled), .standard = "true",
+    {SECTION_ADMIN, OPTION_BOOL, "enabled", FIELD(struct config, admin.enabled), .standard = "true",
      .restart = true, .help = "false: no admin listener"},
-    {SECTION_ADMIN, "address", OPTION_ADDRESS, FIELD(struct config, admin.address), .standard = "127.0.0.1",
+    {SECTION_ADMIN, OPTION_ADDRESS, "address", FIELD(struct config, admin.address), .standard = "127.0.0.1",
      .restart = true, .help = "address to listen on; who reaches it sees every session"},
-    {SECTION_ADMIN, "port", OPTION_INTEGER, FIELD(struct config, admin.port), .standard = "9775", RANGE(0, 65535),
+    {SECTION_ADMIN, OPTION_INTEGER, "port", FIELD(struct config, admin.port), .standard = "9775", RANGE(0, 65535),
      .restart = true, .help = "TCP port; 0: any free one, which the log tells"},
 
-    {SECTION_LOG, "format", OPTION_WORD, FIELD(struct config, log.json), .standard = "json", .words = format_words,
+    {SECTION_LOG, OPTION_WORD, "format", FIELD(struct config, log.json), .standard = "json", .words = format_words,
      .help = "a JSON object a line, or text for people"},
-    {SECTION_LOG, "level", OPTION_WORD, FIELD(struct config, log.level), .standard = "info", .words = level_words,
+    {SECTION_LOG, OPTION_WORD, "level", FIELD(struct config, log.level), .standard = "info", .words = level_words,
      .help = "events of this level and the graver ones are logged"},
-    {SECTION_LOG, "file", OPTION_TEXT, FIELD(struct config, log.file), RANGE(1, FILE_NAME_MAX),
+    {SECTION_LOG, OPTION_TEXT, "file", FIELD(struct config, log.file), RANGE(1, FILE_NAME_MAX),
      .help = "opened again on SIGHUP; without one: standard error"},
 };
 /* clang-format on */
 const size_t option_rows_count = sizeof option_rows / sizeof option_rows[0];
 
-/* --- values
- * ---------------------------------------------------------------------------------------------------- */
+/* --- values --- */
 
 static const char no_memory[] = "no memory for it";
 
@@ -406,10 +405,11 @@ static const char *parse_secret_file(const struct option_row *row, const char *t
 }
 
 /* libcrypt knows a hash by its beginning and takes anything that begins like a traditional DES hash (two
- * letters), so also most passwords in clear: that method is refused, and the hash proper must be there. */
+ * letters), so also most passwords in clear: that method is refused. It takes a salt alone, too; but the hash
+ * of every method left has 43 characters or more, and no usual salt has. */
 static const char *parse_hash(const struct option_row *row, const char *text, void *fields)
 {
-    enum { HASH_MIN = 22, HASH_MAX = CRYPT_OUTPUT_SIZE - 1 };
+    enum { HASH_MIN = 43, HASH_MAX = CRYPT_OUTPUT_SIZE - 1 };
     const char *last = strrchr(text, '$');
     if (strlen(text) > HASH_MAX || crypt_checksalt(text) != CRYPT_SALT_OK || last == NULL || text[0] != '$')
         return "is no hash that libcrypt takes";
@@ -717,8 +717,7 @@ const char *option_default(const struct option_row *row, void *fields)
     return option_is_list(row) ? default_list(row, fields) : option_parse(row, row->standard, fields);
 }
 
-/* --- what is allowed
- * ------------------------------------------------------------------------------------------- */
+/* --- what is allowed --- */
 
 /* In the largest unit that leaves a whole number. */
 static void print_quantity(char *out, size_t cap, enum option_type type, uint64_t value)
@@ -775,8 +774,7 @@ void option_allowed(const struct option_row *row, char *out, size_t cap)
         allowed_quantity(row, out, cap);
 }
 
-/* --- the rows as a whole
- * --------------------------------------------------------------------------------------- */
+/* --- the rows as a whole --- */
 
 const struct option_row *options_next(enum option_section section, const struct option_row *after)
 {
@@ -829,8 +827,7 @@ void options_free(enum option_section section, void *fields)
         free_field(row, fields);
 }
 
-/* --- the nearest name
- * ------------------------------------------------------------------------------------------ */
+/* --- the nearest name --- */
 
 enum { WORD_MAX = 40 };
 
@@ -892,8 +889,7 @@ const char *options_nearest(enum option_section section, const char *name)
     return nearest.best;
 }
 
-/* --- the reference
- * --------------------------------------------------------------------------------------------- */
+/* --- the reference --- */
 
 static const char *default_shown(const struct option_row *row)
 {

@@ -72,8 +72,8 @@ struct option_word {
 
 struct option_row {
     enum option_section section;
-    const char *name;
     enum option_type type;
+    const char *name;
     size_t offset, width, count_offset;
     const char *standard; /* the default as text, a list's separated by commas; NULL: none */
     uint64_t min, max;
