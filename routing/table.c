@@ -209,7 +209,7 @@ static struct segment *segment_splice(const struct segment *old, size_t row, int
     static const struct segment empty;
     if (old == NULL)
         old = &empty;
-    struct segment *next = segment_new((size_t)(old->rows + rows_more), (size_t)(old->slots + slots_more));
+    struct segment *next = segment_new(old->rows + (size_t)rows_more, old->slots + (size_t)slots_more);
     if (next == NULL)
         return NULL;
 
@@ -298,10 +298,15 @@ static struct page *page_copy(const struct page *page)
     return copy;
 }
 
+static size_t table_size(unsigned bits)
+{
+    return sizeof(struct table) + page_count(bits) * sizeof(void *);
+}
+
 /* Without pages: a page is NULL until something is in it. */
 static struct table *table_sized(unsigned bits)
 {
-    struct table *table = calloc(1, sizeof(*table) + page_count(bits) * sizeof(table->pages[0]));
+    struct table *table = calloc(1, table_size(bits));
     if (table == NULL)
         return NULL;
     table->bits = bits;
@@ -327,10 +332,10 @@ void table_free(struct table *table)
 struct table *table_clone(const struct table *table)
 {
     size_t pages = page_count(table->bits);
-    struct table *clone = malloc(sizeof(*clone) + pages * sizeof(clone->pages[0]));
+    struct table *clone = malloc(table_size(table->bits));
     if (clone == NULL)
         return NULL;
-    memcpy(clone, table, sizeof(*clone) + pages * sizeof(clone->pages[0]));
+    memcpy(clone, table, table_size(table->bits));
     for (size_t i = 0; i < pages; i++)
         if (clone->pages[i] != NULL)
             clone->pages[i]->refs++;

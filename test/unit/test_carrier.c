@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "routing/carrier.h"
+#include "test/unit/seeded.h"
 
 enum { SPARK, ONENZ, DEGREES, SKINNY, OTHER };
 
@@ -81,16 +82,16 @@ static void many_prefixes_agree_with_a_plain_search(void **state)
     enum { PREFIXES = 2000, LOOKUPS = 20000 };
     static char prefixes[PREFIXES][8];
     struct carrier_map *map = carrier_map_new(NAME_NONE);
-    srand(7);
+    seeded(7);
     for (int i = 0; i < PREFIXES; i++) {
-        snprintf(prefixes[i], sizeof(prefixes[i]), "%d", rand() % 1000000);
+        snprintf(prefixes[i], sizeof(prefixes[i]), "%u", any_of(1000000));
         enum carrier_map_added added = carrier_map_add(map, prefixes[i], (uint8_t)(i % 60));
         if (added == CARRIER_MAP_TAKEN)
             prefixes[i][0] = '\0';
     }
     for (int i = 0; i < LOOKUPS; i++) {
         char digits[16];
-        snprintf(digits, sizeof(digits), "%d%d", rand() % 1000000, rand() % 1000);
+        snprintf(digits, sizeof(digits), "%u%u", any_of(1000000), any_of(1000));
         uint8_t expected = NAME_NONE;
         size_t longest = 0;
         for (int p = 0; p < PREFIXES; p++) {

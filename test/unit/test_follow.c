@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "routing/follow.h"
+#include "test/unit/seeded.h"
 
 /* --- a model of Redis
  * ---------------------------------------------------------------------------------------------- */
@@ -99,7 +100,11 @@ struct entry_text {
 
 static void entry_make(const struct moment *moment, struct entry_text *text, struct follow_entry *entry)
 {
-    const char from = moment->from == 0 ? '-' : moment->from, to = moment->to == 0 ? '-' : moment->to;
+    char from = moment->from, to = moment->to;
+    if (from == 0)
+        from = '-';
+    if (to == 0)
+        to = '-';
     snprintf(text->moves, sizeof(text->moves), "10%d c %c %s %c %s -", moment->code, from,
              from == '-' ? "-" : "open", to, to == '-' ? "-" : "open");
     const char *kind = moment->garbage ? "odd" : moment->restore ? "restore" : "set";
@@ -133,7 +138,7 @@ static size_t model_changes(struct model *model, struct follow *follow, uint64_t
 static void model_page(struct model *model, struct follow *follow, const char *cursor)
 {
     const struct moment *now = model_last(model);
-    int from = atoi(cursor), to = from + PAGE_CODES;
+    int from = (int)strtol(cursor, NULL, 10), to = from + PAGE_CODES;
     char codes[PAGE_CODES][20], values[PAGE_CODES][64], next[20];
     const char *text[3 * PAGE_CODES];
     struct follow_page page = {now->version, now->chain, next, 0, text};
@@ -197,7 +202,7 @@ static bool step(struct world *world)
     struct follow_ask ask = follow_ask(world->follow);
     bool busy = true;
     switch (ask.need) {
-    case FOLLOW_NOTHING: return false;
+    case FOLLOW_NOTHING:
     case FOLLOW_PAUSE: return false;
     case FOLLOW_INFO: {
         const struct moment *last = model_last(world->model);
@@ -600,16 +605,16 @@ static bool is_ours(const struct model *model, const struct world *world)
 static void disturb(struct world *world)
 {
     struct model *model = world->model;
-    switch (rand() % 16) {
-    case 0: model->trimmed = (size_t)rand() % model->count; break;
-    case 1: model_cut(model, 1 + (size_t)rand() % model->count); break;
-    case 2: model_restore(model, follow_desired(world->follow), &all[(size_t)rand() % (serial + 1)]); break;
+    switch (any_of(16)) {
+    case 0: model->trimmed = any_of((unsigned)model->count); break;
+    case 1: model_cut(model, 1 + any_of((unsigned)model->count)); break;
+    case 2: model_restore(model, follow_desired(world->follow), &all[any_of((unsigned)(serial + 1))]); break;
     case 3: follow_disconnected(world->follow, "Lost."); break;
     case 4: follow_connected(world->follow); break;
     case 5: follow_beat(world->follow, follow_version(world->follow), model_last(model)->version); break;
     case 6: poll_again(world); break;
-    case 7: model_last(model)->garbage = model->count > 1 && rand() % 4 == 0; break;
-    default: model_change(model, rand() % CODES, "\0abcde"[rand() % 6]); break;
+    case 7: model_last(model)->garbage = model->count > 1 && any_of(4) == 0; break;
+    default: model_change(model, (int)any_of(CODES), "\0abcde"[any_of(6)]); break;
     }
 }
 
@@ -619,11 +624,11 @@ static void whatever_happens_the_table_goes_forward_only(void **state)
     unsigned refused = 0, tables = 0;
     for (unsigned seed = 1; seed <= 300; seed++) {
         struct world world;
-        srand(seed);
+        seeded(seed);
         world_start(&world, &the_model);
         for (int i = 0; i < 300; i++) {
             disturb(&world);
-            for (int n = rand() % 4; n > 0; n--)
+            for (unsigned n = any_of(4); n > 0; n--)
                 step(&world); /* checks each table: newer, and exactly a moment that was */
             (void)follow_trouble(world.follow);
         }

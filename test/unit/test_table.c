@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "test/unit/seeded.h"
+
 static long allocations_left = -1; /* -1: none fails */
 static long blocks;
 static size_t octets;
@@ -63,11 +65,12 @@ static void test_release(void *block)
 /* --- a small world of shortcodes, and the model: an array
  * ---------------------------------------------------------- */
 
-enum { CODES = 400, CARRIERS = 5 };
+enum { CODES = 400 };
+static const uint8_t CARRIERS = 5;
 
 struct model {
-    struct route route[CODES][CARRIERS];
-    bool there[CODES][CARRIERS];
+    struct route route[CODES][5];
+    bool there[CODES][5];
 };
 
 static char codes[CODES][SHORTCODE_LEN_MAX + 1];
@@ -95,7 +98,7 @@ static int codes_setup(void **state)
                                       "a12"};
     size_t n = 0;
     for (; n < sizeof(odd) / sizeof(odd[0]); n++)
-        strcpy(codes[n], odd[n]);
+        snprintf(codes[n], sizeof(codes[n]), "%s", odd[n]);
     for (; n < CODES; n++)
         snprintf(codes[n], sizeof(codes[n]), n % 3 == 0 ? "sender%zu" : "%zu", n * 7);
     return 0;
@@ -103,8 +106,8 @@ static int codes_setup(void **state)
 
 static struct route some_route(void)
 {
-    return (struct route){(uint8_t)(rand() % 3), (uint8_t)(rand() % ROUTE_STATE_COUNT), NAME_NONE,
-                          (uint32_t)rand()};
+    return (struct route){(uint8_t)(any_of(3)), (uint8_t)(any_of(ROUTE_STATE_COUNT)), NAME_NONE,
+                          any_of(1u << 31)};
 }
 
 static bool routes_equal(const struct route *a, const struct route *b)
@@ -167,11 +170,11 @@ static struct table *edit(const struct table *base, struct model *model, uint64_
     struct table_builder *builder = table_edit(base);
     if (builder == NULL)
         return NULL;
-    for (int n = rand() % 30; n >= 0; n--) {
-        int i = rand() % 4 == 0 ? rand() % 20 : rand() % CODES;
-        uint8_t c = (uint8_t)(rand() % CARRIERS);
+    for (unsigned n = any_of(30) + 1; n > 0; n--) {
+        unsigned i = any_of(4) == 0 ? any_of(20) : any_of(CODES);
+        uint8_t c = (uint8_t)(any_of(CARRIERS));
         struct route route = some_route();
-        if (rand() % 5 < 2) {
+        if (any_of(5) < 2) {
             if (table_unset(builder, codes[i], c))
                 model->there[i][c] = false;
         } else if (table_set(builder, codes[i], c, &route)) {
@@ -189,7 +192,7 @@ static void random_edits_agree_with_the_model(void **state)
     static struct model models[KEPT];
     struct table *tables[KEPT] = {table_new()};
     memset(models, 0, sizeof(models));
-    srand(1);
+    seeded(1);
     for (unsigned step = 1; step < STEPS; step++) {
         unsigned from = (step - 1) % KEPT, to = step % KEPT;
         table_free(tables[to]);
@@ -211,11 +214,11 @@ static void a_failed_allocation_changes_nothing_and_leaks_nothing(void **state)
     static struct model model;
     memset(&model, 0, sizeof(model));
     struct table *table = table_new();
-    srand(2);
+    seeded(2);
     for (unsigned step = 1; step < 4000; step++) {
         static struct model next_model;
         next_model = model;
-        allocations_left = rand() % 60;
+        allocations_left = any_of(60);
         struct table *next = edit(table, &next_model, step);
         allocations_left = -1;
         if (step % 50 == 0)
@@ -243,7 +246,7 @@ static void clones_and_abandoned_builders_share_safely(void **state)
     (void)state;
     static struct model model, other;
     memset(&model, 0, sizeof(model));
-    srand(3);
+    seeded(3);
     struct table *table = edit(NULL, &model, 1), *clone = table_clone(table);
     other = model;
     struct table_builder *builder = table_edit(table);
@@ -329,6 +332,12 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { ROWS_MOST = 100000 }; /* a million takes a quarter of a minute there */
+#else
+enum { ROWS_MOST = 1000000 };
+#endif
+
 static void code_of(char code[SHORTCODE_LEN_MAX + 1], unsigned i)
 {
     snprintf(code, SHORTCODE_LEN_MAX + 1, "%u", 100000 + i);
@@ -384,7 +393,7 @@ static double change_us(struct table **table, unsigned rows)
 static void a_million_shortcodes_fit(void **state)
 {
     (void)state;
-    for (unsigned rows = 1000; rows <= 1000000; rows *= 10) {
+    for (unsigned rows = 1000; rows <= ROWS_MOST; rows *= 10) {
         double start = seconds();
         struct table *table = table_of(rows);
         double built = seconds() - start, found = lookup_ns(table, rows);
