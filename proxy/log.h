@@ -66,10 +66,11 @@ struct log_field {
 };
 #define LOG_TEXT(n, s) ((struct log_field){.name = (n), .type = LOG_FIELD_TEXT, .text = (s)})
 #define LOG_SPAN(n, p, l) \
-    ((struct log_field){.name = (n), .type = LOG_FIELD_SPAN, .text = (const char *)(p), .len = (l)})
+    ((struct log_field){.name = (n), .type = LOG_FIELD_SPAN, .text = (const char *)(p), .len = (uint32_t)(l)})
 #define LOG_INT(n, v) ((struct log_field){.name = (n), .type = LOG_FIELD_INT, .value = (int64_t)(v)})
 #define LOG_NUMBER(n, p, l) \
-    ((struct log_field){.name = (n), .type = LOG_FIELD_NUMBER, .text = (const char *)(p), .len = (l)})
+    ((struct log_field){    \
+        .name = (n), .type = LOG_FIELD_NUMBER, .text = (const char *)(p), .len = (uint32_t)(l)})
 
 /* log_event(EVENT_X, LOG_TEXT("client", name), LOG_INT("binds", n)) */
 #define log_event(...)             LOG_EVENT_CALL(__VA_ARGS__, (struct log_field){.type = LOG_FIELD_END})
