@@ -1,0 +1,211 @@
+/* See barrier.h. */
+#include "routing/ctl/barrier.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "routing/ctl/output.h"
+
+/* Instances apply a change within a few milliseconds, so the first looks come fast; an instance that takes
+ * longer is in trouble, and need not be asked a thousand times a second. */
+enum { PAUSE_MIN_US = 1000, PAUSE_MAX_US = 10000, ANSWER_MS = 2000 };
+
+int64_t barrier_pause_us(int64_t waited_us)
+{
+    int64_t pause = waited_us / 20;
+    return pause < PAUSE_MIN_US ? PAUSE_MIN_US : pause > PAUSE_MAX_US ? PAUSE_MAX_US : pause;
+}
+
+bool barrier_applied(const struct barrier *barrier, const struct instance *instance)
+{
+    return instance_number(instance, "applied") >= barrier->version;
+}
+
+void barrier_judge(struct barrier *barrier)
+{
+    barrier->live = barrier->applied = barrier->dead = 0;
+    for (size_t i = 0; i < barrier->instances.count; i++) {
+        const struct instance *instance = &barrier->instances.items[i];
+        bool alive = instance_alive(instance);
+        barrier->live += alive;
+        barrier->dead += !alive;
+        barrier->applied += alive && barrier_applied(barrier, instance);
+    }
+    barrier->end = barrier->live == 0                  ? BARRIER_NOBODY
+                   : barrier->applied == barrier->live ? BARRIER_COMPLETE
+                                                       : BARRIER_WAITING;
+}
+
+/* Reads the list anew; the one read before stays where that fails. */
+static bool look(struct redis *redis, struct barrier *barrier)
+{
+    struct instance_list list;
+    if (!instance_list_read(redis, &list)) {
+        return false;
+    }
+    instance_list_free(&barrier->instances);
+    barrier->instances = list;
+    return true;
+}
+
+void barrier_wait(struct ctl *ctl, uint64_t version, int64_t changed_us, struct barrier *barrier)
+{
+    int64_t limit_us = (int64_t)ctl->options.timeout_ms * 1000;
+    int64_t began_us = ctl_now_us();
+    memset(barrier, 0, sizeof *barrier);
+    barrier->version = version;
+    redis_patience(ctl->redis, ANSWER_MS);
+    while (barrier->end == BARRIER_WAITING) {
+        if (!look(ctl->redis, barrier)) {
+            barrier->end = BARRIER_LOST;
+            break;
+        }
+        barrier_judge(barrier);
+        int64_t waited_us = ctl_now_us() - began_us;
+        if (barrier->end == BARRIER_WAITING && waited_us >= limit_us) {
+            barrier->end = BARRIER_LATE;
+        } else if (barrier->end == BARRIER_WAITING) {
+            struct timespec pause = {.tv_nsec = barrier_pause_us(waited_us) * 1000};
+            nanosleep(&pause, NULL);
+        }
+    }
+    int64_t now_us = ctl_now_us();
+    barrier->from_start_us = now_us - ctl->started_us;
+    barrier->from_change_us = now_us - changed_us;
+}
+
+void barrier_free(struct barrier *barrier)
+{
+    instance_list_free(&barrier->instances);
+}
+
+/* --- the outcome -------------------------------------------------------------------------------------------
+ */
+
+static json_t *one_json(const struct barrier *barrier, const struct instance *instance)
+{
+    json_t *object = need(json_object());
+    json_put(object, "id", json_text(instance->id));
+    json_put(object, "silent_ms",
+             json_integer((json_int_t)instance_silence_ms(&barrier->instances, instance)));
+    if (instance_alive(instance)) {
+        json_put(object, "applied", json_integer((json_int_t)instance_number(instance, "applied")));
+        json_put(object, "state", json_text(instance_field(instance, "state")));
+        json_put(object, "obstacle", json_text(instance_field(instance, "obstacle")));
+    }
+    return object;
+}
+
+static void answer_barrier(struct ctl *ctl, const struct barrier *barrier)
+{
+    json_t *object = need(json_object());
+    json_t *missing = need(json_array());
+    json_t *dead = need(json_array());
+    for (size_t i = 0; i < barrier->instances.count; i++) {
+        const struct instance *instance = &barrier->instances.items[i];
+        if (!instance_alive(instance)) {
+            json_array_append_new(dead, one_json(barrier, instance));
+        } else if (!barrier_applied(barrier, instance)) {
+            json_array_append_new(missing, one_json(barrier, instance));
+        }
+    }
+    json_put(object, "complete", json_boolean(barrier->end == BARRIER_COMPLETE));
+    json_put(object, "live", json_integer(barrier->live));
+    json_put(object, "applied", json_integer(barrier->applied));
+    json_put(object, "ms_from_start", json_real((double)barrier->from_start_us / 1000));
+    json_put(object, "ms_from_change", json_real((double)barrier->from_change_us / 1000));
+    json_put(object, "missing", missing);
+    json_put(object, "dead", dead);
+    ctl_answer(ctl, "barrier", object);
+}
+
+static void print_missing(const struct barrier *barrier)
+{
+    static const struct column columns[] = {
+        {"MISSING", false}, {"APPLIED", true}, {"STATE", false}, {"OBSTACLE", false}};
+    struct grid *grid = grid_new(columns, 4);
+    for (size_t i = 0; i < barrier->instances.count; i++) {
+        const struct instance *instance = &barrier->instances.items[i];
+        if (instance_alive(instance) && !barrier_applied(barrier, instance)) {
+            grid_cell(grid, "%s", instance->id);
+            grid_cell(grid, "%llu", (unsigned long long)instance_number(instance, "applied"));
+            grid_cell(grid, "%s", instance_field(instance, "state"));
+            grid_cell(grid, "%s", instance_field(instance, "obstacle"));
+        }
+    }
+    fflush(stdout);
+    grid_print(grid, stderr, "  ");
+    grid_free(grid);
+}
+
+static void print_dead(const struct barrier *barrier)
+{
+    char age[AGE_TEXT_SIZE];
+    for (size_t i = 0; i < barrier->instances.count; i++) {
+        const struct instance *instance = &barrier->instances.items[i];
+        char *text = NULL;
+        if (!instance_alive(instance)) {
+            int len = asprintf(
+                &text,
+                "%s is dead, silent for %s: not waited for. Should it still run, cut off from Redis, "
+                "then it goes by an older table. Should it be gone: turnoutctl instances forget %s",
+                instance->id, age_text(instance_silence_ms(&barrier->instances, instance), age),
+                instance->id);
+            text_wrap(stdout, "", need(len < 0 ? NULL : text));
+            free(text);
+        }
+    }
+}
+
+static void print_complete(const struct barrier *barrier)
+{
+    char who[48] = "the one live instance";
+    if (barrier->live > 1) {
+        snprintf(who, sizeof who, "all %u live instances", barrier->live);
+    }
+    printf("Version %llu is applied by %s:\n%.1f ms after the change was sent, %.1f ms in all.\n",
+           (unsigned long long)barrier->version, who, (double)barrier->from_change_us / 1000,
+           (double)barrier->from_start_us / 1000);
+}
+
+static enum ctl_exit fail_late(struct ctl *ctl, const struct barrier *barrier)
+{
+    enum ctl_exit code = ctl_fail(
+        ctl, CTL_INCOMPLETE,
+        "Those named may still use the route before. Look at \"turnoutctl instances\"; "
+        "the same command again waits again.",
+        "version %llu is made, but only %u of %u live instances applied it within %u ms",
+        (unsigned long long)barrier->version, barrier->applied, barrier->live, ctl->options.timeout_ms);
+    if (!ctl->options.json) {
+        print_missing(barrier);
+    }
+    return code;
+}
+
+enum ctl_exit barrier_report(struct ctl *ctl, const struct barrier *barrier, enum ctl_exit code)
+{
+    if (ctl->options.json) {
+        answer_barrier(ctl, barrier);
+    } else {
+        if (barrier->end == BARRIER_COMPLETE) {
+            print_complete(barrier);
+        }
+        print_dead(barrier);
+    }
+    switch (barrier->end) {
+    case BARRIER_LATE: return fail_late(ctl, barrier);
+    case BARRIER_NOBODY:
+        return ctl_fail(ctl, CTL_NO_INSTANCES, "An instance that starts now takes it at once.",
+                        "version %llu is in Redis, but no instance is alive to apply it",
+                        (unsigned long long)barrier->version);
+    case BARRIER_LOST:
+        return ctl_fail(ctl, CTL_INCOMPLETE,
+                        "Give the same command again once Redis answers: it waits again.",
+                        "version %llu is made, but the instances cannot be asked: %s",
+                        (unsigned long long)barrier->version, redis_trouble_text(ctl->redis));
+    case BARRIER_WAITING:
+    case BARRIER_COMPLETE: break;
+    }
+    return code;
+}

@@ -1,0 +1,48 @@
+/* After a change, waits until every live instance reports that it has applied it.
+ *
+ *   version ──▶ turnout_instances, again and again ──barrier_judge──▶ every live one applied? none alive?
+ * time over?
+ *
+ * A dead instance (its lease ran out) is named, but not waited for. */
+#ifndef ROUTING_CTL_BARRIER_H
+#define ROUTING_CTL_BARRIER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "routing/ctl/ctl.h"
+#include "routing/ctl/instance_list.h"
+
+enum barrier_end {
+    BARRIER_WAITING,
+    BARRIER_COMPLETE,
+    BARRIER_NOBODY, /* no instance is alive */
+    BARRIER_LATE,   /* time over */
+    BARRIER_LOST,   /* Redis went away: the instances cannot be asked */
+};
+
+struct barrier {
+    enum barrier_end end;
+    uint64_t version;
+    unsigned live, applied, dead;
+    int64_t from_start_us, from_change_us;
+    struct instance_list instances; /* as last read */
+};
+
+/* Counts, and says COMPLETE, NOBODY or WAITING. */
+void barrier_judge(struct barrier *barrier);
+
+/* Has this one applied the version? */
+bool barrier_applied(const struct barrier *barrier, const struct instance *instance);
+
+/* How long to wait before looking again, after so much time. */
+int64_t barrier_pause_us(int64_t waited_us);
+
+/* Waits at most --timeout. changed_us: when the change was sent to Redis. */
+void barrier_wait(struct ctl *ctl, uint64_t version, int64_t changed_us, struct barrier *barrier);
+void barrier_free(struct barrier *barrier);
+
+/* Shows the outcome; code is what the command ends with where the barrier is complete. */
+enum ctl_exit barrier_report(struct ctl *ctl, const struct barrier *barrier, enum ctl_exit code);
+
+#endif

@@ -1,0 +1,245 @@
+/* See commands.h. */
+#include "routing/ctl/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define EXIT(code) (1u << (code))
+#define EXITS_CHANGE                                                                            \
+    (EXIT(CTL_CONFLICT) | EXIT(CTL_INCOMPLETE) | EXIT(CTL_UNCHANGED) | EXIT(CTL_NO_INSTANCES) | \
+     EXIT(CTL_INVALID) | EXIT(CTL_UNKNOWN))
+#define TAKES_CHANGE (OPTION(WHY) | OPTION(TICKET) | OPTION(NO_WAIT))
+#define JSON_CHANGE                                                                                        \
+    "version, changed, moves [shortcode, carrier, from, from_state, to, state], barrier (complete, live, " \
+    "applied, "                                                                                            \
+    "ms_from_start, ms_from_change, missing [id, applied, state, obstacle, silent_ms], dead [id, "         \
+    "silent_ms]), "                                                                                        \
+    "conflicts [shortcode, carrier, is, is_state, expected, expected_state], errors"
+
+const struct command command_table[] = {
+    {
+        .words = "status",
+        .args = "",
+        .brief = "show the version, the instances and the board",
+        .text = "The board has a line for each shortcode and a column for each carrier; it ends after 50 "
+                "lines. A "
+                "state other than open stands behind the platform.",
+        .json = "version, chain, shortcodes, live, dead, instances [as in instances], board {shortcode: "
+                "{carrier: "
+                "{platform, state}}}, board_complete",
+        .run = run_status,
+    },
+    {
+        .words = "flip",
+        .args = "SHORTCODE...",
+        .args_min = 1,
+        .args_max = 100000,
+        .takes = OPTION(CARRIER) | OPTION(TO) | OPTION(FROM) | OPTION(CREATE) | TAKES_CHANGE,
+        .needs = OPTION(CARRIER) | OPTION(TO),
+        .brief = "move shortcodes of one carrier to another platform",
+        .text =
+            "All shortcodes move in one change, or none does. The change is made only where the table is as "
+            "expected: with --from, that platform serves now; without, nothing differs from what this "
+            "command "
+            "has just read. Then it waits until every live instance has applied the change: from that moment "
+            "no instance sends another message by the route before. The routes are open afterwards.\n\n"
+            "The shortcode * is the default row. A shortcode without a row of its own is refused, unless "
+            "--create is given.",
+        .json = JSON_CHANGE,
+        .exits = EXITS_CHANGE | EXIT(CTL_NOT_FOUND),
+        .run = run_flip,
+    },
+    {
+        .words = "route list",
+        .args = "[SHORTCODE]",
+        .args_max = 1,
+        .brief = "show the routing table",
+        .text = "The shortcode * is the default row: it serves where there is no row for a shortcode and "
+                "carrier. "
+                "PREVIOUS is the platform before the last move, AGE the time since then.",
+        .json = "version, routes [shortcode, carrier, platform, state, previous, changed_ms, version]",
+        .exits = EXIT(CTL_NOT_FOUND),
+        .run = run_route_list,
+    },
+    {
+        .words = "route set",
+        .args = "SHORTCODE",
+        .args_min = 1,
+        .args_max = 1,
+        .takes = OPTION(CARRIER) | OPTION(TO) | OPTION(STATE) | OPTION(FROM) | TAKES_CHANGE,
+        .needs = OPTION(CARRIER) | OPTION(TO),
+        .brief = "set one route, whatever it was",
+        .text =
+            "Makes the row where there is none. With --from it is refused unless that platform serves now.",
+        .json = JSON_CHANGE,
+        .exits = EXITS_CHANGE,
+        .run = run_route_set,
+    },
+    {
+        .words = "route remove",
+        .args = "SHORTCODE",
+        .args_min = 1,
+        .args_max = 1,
+        .takes = OPTION(CARRIER) | OPTION(FROM) | TAKES_CHANGE,
+        .needs = OPTION(CARRIER),
+        .brief = "remove one route; the default row serves from then on",
+        .text = "With --from it is refused unless that platform serves now.",
+        .json = JSON_CHANGE,
+        .exits = EXITS_CHANGE,
+        .run = run_route_remove,
+    },
+    {
+        .words = "route import",
+        .args = "FILE",
+        .args_min = 1,
+        .args_max = 1,
+        .takes = OPTION(DRY_RUN) | TAKES_CHANGE,
+        .brief = "set all routes of a CSV file in one change",
+        .text =
+            "The columns are shortcode,carrier,platform and, if you like, state (open, hold or closed); a "
+            "first "
+            "line with these names is skipped. FILE may be - for the standard input. Either every line is "
+            "taken "
+            "or none is, and every error is shown with its line. Routes that the file does not name stay as "
+            "they are.",
+        .json =
+            "rows, new, differing, same (with --dry-run also changes), errors [line, error]; " JSON_CHANGE,
+        .exits = EXITS_CHANGE,
+        .run = run_route_import,
+    },
+    {
+        .words = "route export",
+        .args = "[FILE]",
+        .args_max = 1,
+        .brief = "write the routing table as a CSV file",
+        .text = "Without FILE it goes to the standard output. What is exported can be imported again.",
+        .json = "version, rows; file, or routes as in route list",
+        .run = run_route_export,
+    },
+    {
+        .words = "route restore",
+        .args = "FILE",
+        .args_min = 1,
+        .args_max = 1,
+        .takes = OPTION(YES) | TAKES_CHANGE,
+        .brief = "replace the table in Redis by an instance's snapshot",
+        .text = "For a Redis that has lost its table. FILE is a snapshot as an instance keeps it on disk: "
+                "take the "
+                "one with the highest version. Every route in Redis is replaced.",
+        .json = JSON_CHANGE ", snapshot_version, rows",
+        .exits = EXITS_CHANGE | EXIT(CTL_NOT_CONFIRMED),
+        .run = run_route_restore,
+    },
+    {
+        .words = "log",
+        .args = "[SHORTCODE]",
+        .args_max = 1,
+        .takes = OPTION(LAST) | OPTION(FOLLOW),
+        .brief = "show who changed what, and when",
+        .text =
+            "The newest change comes last. With SHORTCODE only changes of it, and restores, are shown. With "
+            "--follow and --json each change is an object of its own, on a line.",
+        .json = "changes [version, at_ms, kind, who, why, ticket, moves [shortcode, carrier, from, "
+                "from_state, to, "
+                "state]]",
+        .run = run_log,
+    },
+    {
+        .words = "instances",
+        .args = "[ID]",
+        .args_max = 1,
+        .brief = "show the running proxies, or all that one reports",
+        .text = "LEASE is the time until an instance counts as dead unless it is heard of again; for a dead "
+                "one, how "
+                "long it has been silent. DESIRED is the version it knows of, APPLIED the one its messages "
+                "go by.",
+        .json = "version, instances [id, alive, lease_ms, silent_ms, fields]",
+        .exits = EXIT(CTL_NOT_FOUND),
+        .run = run_instances,
+    },
+    {
+        .words = "instances forget",
+        .args = "ID",
+        .args_min = 1,
+        .args_max = 1,
+        .brief = "take a dead instance off the list",
+        .text = "An instance that is alive is refused.",
+        .json = "id",
+        .exits = EXIT(CTL_NOT_FOUND) | EXIT(CTL_CONFLICT),
+        .run = run_instances_forget,
+    },
+    {
+        .words = "sessions",
+        .args = "",
+        .takes = OPTION(BY_INSTANCE),
+        .brief = "show who is bound, over all instances",
+        .text = "",
+        .json =
+            "sessions [side, client, link, carrier, platform, bind_type, state, count; with --by-instance "
+            "instance], silent [ids of live instances that report none]",
+        .run = run_sessions,
+    },
+    {
+        .words = "hash-password",
+        .args = "",
+        .brief = "make the hash of a client's password for the config",
+        .text = "Asks for the password twice without showing it, or reads one line where the standard input "
+                "is not "
+                "a terminal. Prints the yescrypt hash. Redis is not needed.",
+        .json = "hash",
+        .exits = EXIT(CTL_INVALID),
+        .run = run_hash_password,
+    },
+    {
+        .words = "ping",
+        .args = "",
+        .brief = "see whether Redis answers",
+        .text = "",
+        .json = "ms, redis_version, functions_version, version",
+        .run = run_ping,
+    },
+    {
+        .words = "help",
+        .args = "[COMMAND...]",
+        .args_max = 2,
+        .takes = OPTION(ALL),
+        .brief = "show all commands, one of them, or the whole reference",
+        .text = "",
+        .json = "commands [command, args, brief], exits [code, result, meaning]",
+        .exits = EXIT(CTL_NOT_FOUND),
+        .run = run_help,
+    },
+};
+const size_t command_count = sizeof command_table / sizeof *command_table;
+
+/* How many of the words name the command; 0 where they do not. */
+static int words_match(const struct command *command, char *const *words, int count)
+{
+    char joined[64];
+    size_t len = strlen(command->words);
+    if (count >= 1 && strcmp(command->words, words[0]) == 0) {
+        return 1;
+    }
+    if (count < 2 || strlen(words[0]) + strlen(words[1]) + 1 != len) {
+        return 0;
+    }
+    snprintf(joined, sizeof joined, "%s %s", words[0], words[1]);
+    return strcmp(command->words, joined) == 0 ? 2 : 0;
+}
+
+const struct command *command_find(char *const *words, int count, int *used)
+{
+    const struct command *found = NULL;
+    int most = 0;
+    for (size_t i = 0; i < command_count; i++) {
+        int matched = words_match(&command_table[i], words, count);
+        if (matched > most) {
+            most = matched;
+            found = &command_table[i];
+        }
+    }
+    if (found) {
+        *used = most;
+    }
+    return found;
+}

@@ -1,0 +1,44 @@
+/* The commands of turnoutctl. One table: dispatch, --help, the reference and the check of arguments are made
+ * from it; what a command does is in the file named after its first word. */
+#ifndef ROUTING_CTL_COMMANDS_H
+#define ROUTING_CTL_COMMANDS_H
+
+#include <stddef.h>
+
+#include "routing/ctl/ctl.h"
+
+struct command {
+    const char *words; /* one or two: "route set" */
+    const char *args;  /* as help shows them */
+    int args_min, args_max;
+    unsigned takes, needs; /* sets of options; those that work everywhere are not named */
+    const char *brief;     /* a line */
+    const char *text;      /* paragraphs */
+    const char *json;      /* members of its --json object */
+    unsigned exits;        /* a set of exit codes, beside done, failed, usage and (with Redis) unreachable */
+    enum ctl_exit (*run)(struct ctl *ctl);
+};
+
+extern const struct command command_table[];
+extern const size_t command_count;
+
+/* The command that the words begin with: *used is how many of them name it. NULL for none. */
+const struct command *command_find(char *const *words, int count, int *used);
+
+enum ctl_exit run_route_list(struct ctl *ctl);
+enum ctl_exit run_route_set(struct ctl *ctl);
+enum ctl_exit run_route_remove(struct ctl *ctl);
+enum ctl_exit run_route_import(struct ctl *ctl);
+enum ctl_exit run_route_export(struct ctl *ctl);
+enum ctl_exit run_route_restore(struct ctl *ctl);
+enum ctl_exit run_flip(struct ctl *ctl);
+enum ctl_exit run_log(struct ctl *ctl);
+enum ctl_exit run_instances(struct ctl *ctl);
+enum ctl_exit run_instances_forget(struct ctl *ctl);
+enum ctl_exit run_sessions(struct ctl *ctl);
+enum ctl_exit run_status(struct ctl *ctl);
+enum ctl_exit run_hash_password(struct ctl *ctl);
+enum ctl_exit run_ping(struct ctl *ctl);
+enum ctl_exit run_help(struct ctl *ctl);
+
+#endif

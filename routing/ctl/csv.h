@@ -1,0 +1,40 @@
+/* The routing table as a CSV file: shortcode,carrier,platform[,state]. Pure: text in, rows and errors out.
+ *
+ *   text ──csv_parse──▶ rows (line, four fields), and every error with its line
+ *
+ * Taken: LF and CRLF, a byte order mark, "quoted ""fields""", blanks around a field, empty lines, lines that
+ * begin with #, and a first line that names the columns. */
+#ifndef ROUTING_CTL_CSV_H
+#define ROUTING_CTL_CSV_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "routing/ctl/cells.h"
+
+struct csv_row {
+    unsigned line;
+    struct cell cell; /* shortcode, carrier, platform and state */
+};
+
+struct csv_error {
+    unsigned line;
+    char text[160];
+};
+
+struct csv {
+    size_t rows_count, rows_space;
+    struct csv_row *rows;
+    size_t errors_count, errors_space;
+    struct csv_error *errors;
+};
+
+/* csv is empty before; text is len octets with a NUL behind them. */
+void csv_parse(struct csv *csv, const char *text, size_t len);
+void csv_free(struct csv *csv);
+
+/* The header line, and one line of a cell, quoted where it must be. */
+void csv_write_header(FILE *out);
+void csv_write_cell(FILE *out, const struct cell *cell);
+
+#endif

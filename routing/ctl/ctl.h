@@ -1,0 +1,48 @@
+/* What every command of turnoutctl is given, and how it ends.
+ *
+ *   command line ──arguments──▶ struct ctl ──command's run──▶ text on stdout, or members of ctl->answer
+ * (--json) └──▶ exit code; what failed and what to do by ctl_fail
+ */
+#ifndef ROUTING_CTL_CTL_H
+#define ROUTING_CTL_CTL_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "routing/ctl/exits.h"
+#include "routing/ctl/options.h"
+
+struct command;
+struct redis;
+
+struct ctl {
+    const struct command *command;
+    struct options options;
+    char **args; /* the arguments after the command's words */
+    int args_count;
+    struct redis *redis; /* NULL until ctl_redis */
+    json_t *answer;      /* the object that --json prints at the end */
+    int64_t started_us;  /* when the command started, ctl_now_us() */
+};
+
+/* Says what failed and what to do: on stderr, or as "error" and "advice" with --json. advice may be NULL.
+ * Returns code, so that a command can end with it. */
+enum ctl_exit ctl_fail(struct ctl *ctl, enum ctl_exit code, const char *advice, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* Connects on first use. False where that failed; ctl_redis_failed() then ends the command. */
+bool ctl_redis(struct ctl *ctl);
+
+/* Ends a command whose call to Redis failed. */
+enum ctl_exit ctl_redis_failed(struct ctl *ctl);
+
+/* A clock for durations, in microseconds. */
+int64_t ctl_now_us(void);
+
+/* The person to name in the log: --as, else the login name. */
+const char *ctl_who(const struct ctl *ctl);
+
+/* A member of the answer. Takes the value over. */
+void ctl_answer(struct ctl *ctl, const char *name, json_t *value);
+
+#endif

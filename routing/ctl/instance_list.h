@@ -1,0 +1,50 @@
+/* The instances as Redis knows them, at one moment.
+ *
+ *   turnout_instances ──instance_list_read──▶ list ──instance_field(item, "applied")──▶ text
+ *
+ * The list keeps the reply; its strings live as long as it does. */
+#ifndef ROUTING_CTL_INSTANCE_LIST_H
+#define ROUTING_CTL_INSTANCE_LIST_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "routing/ctl/redis.h"
+
+struct instance {
+    const char *id;
+    int64_t lease_ms; /* what is left of it; -1 for a dead instance */
+    redisReply *const *strings;
+    size_t strings_count; /* field and value in turn */
+};
+
+struct instance_list {
+    redisReply *reply;
+    uint64_t now_ms; /* Redis' clock */
+    size_t count;
+    struct instance *items;
+};
+
+/* False where the call failed. */
+bool instance_list_read(struct redis *redis, struct instance_list *list);
+
+/* The same from a reply, which is taken over. False (and freed) where it is malformed. */
+bool instance_list_parse(redisReply *reply, struct instance_list *list);
+void instance_list_free(struct instance_list *list);
+
+bool instance_alive(const struct instance *instance);
+
+/* A field as text, "" where the instance does not report it; and as a number, 0 where it is none. */
+const char *instance_field(const struct instance *instance, const char *name);
+uint64_t instance_number(const struct instance *instance, const char *name);
+
+/* How long ago it was last heard of. */
+uint64_t instance_silence_ms(const struct instance_list *list, const struct instance *instance);
+
+/* {"id", "alive", "lease_ms" (null for a dead one), "silent_ms", "fields": {name: text ...}}; the field
+ * "sessions", which is JSON itself, is given as it is. */
+json_t *instance_json(const struct instance_list *list, const struct instance *instance);
+
+#endif

@@ -1,0 +1,175 @@
+/* instances, instances forget and sessions: what the proxies say of themselves. */
+#include "routing/ctl/instances.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "routing/ctl/commands.h"
+#include "routing/ctl/instance_list.h"
+#include "routing/ctl/output.h"
+#include "routing/ctl/sessions.h"
+
+static void print_lease(struct grid *grid, const struct instance_list *list, const struct instance *instance)
+{
+    char age[AGE_TEXT_SIZE];
+    if (instance_alive(instance)) {
+        grid_cell(grid, "%.1f s", (double)instance->lease_ms / 1000);
+    } else {
+        grid_cell(grid, "dead %s", age_text(instance_silence_ms(list, instance), age));
+    }
+}
+
+static void print_sessions_count(struct grid *grid, const struct instance *instance)
+{
+    struct sessions sessions = {0};
+    unsigned long long sum = 0;
+    if (instance_alive(instance) && sessions_read(&sessions, instance)) {
+        for (size_t i = 0; i < sessions.count; i++) {
+            sum += sessions.items[i].count;
+        }
+        grid_cell(grid, "%llu", sum);
+    } else {
+        grid_cell(grid, "%s", "");
+    }
+    sessions_free(&sessions);
+}
+
+/* Sentences do not fit into a column. */
+static void print_obstacles(const struct instance_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const char *obstacle = instance_field(&list->items[i], "obstacle");
+        if (*obstacle) {
+            char *first = NULL;
+            int len = asprintf(&first, "%s: ", list->items[i].id);
+            text_wrap(stdout, text_clean(need(len < 0 ? NULL : first)), obstacle);
+            free(first);
+        }
+    }
+}
+
+void instances_print(const struct instance_list *list)
+{
+    static const struct column columns[] = {{"INSTANCE", false}, {"LEASE", true},  {"APPLIED", true},
+                                            {"DESIRED", true},   {"STATE", false}, {"SESSIONS", true},
+                                            {"IN FLIGHT", true}};
+    struct grid *grid = grid_new(columns, sizeof columns / sizeof *columns);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct instance *instance = &list->items[i];
+        grid_cell(grid, "%s", instance->id);
+        print_lease(grid, list, instance);
+        grid_cell(grid, "%s", instance_field(instance, "applied"));
+        grid_cell(grid, "%s", instance_field(instance, "desired"));
+        grid_cell(grid, "%s", instance_field(instance, "state"));
+        print_sessions_count(grid, instance);
+        grid_cell(grid, "%s", instance_field(instance, "in_flight"));
+    }
+    grid_print(grid, stdout, "");
+    print_obstacles(list);
+    grid_free(grid);
+}
+
+json_t *instances_json(const struct instance_list *list)
+{
+    json_t *array = need(json_array());
+    for (size_t i = 0; i < list->count; i++) {
+        json_array_append_new(array, instance_json(list, &list->items[i]));
+    }
+    return array;
+}
+
+static const struct instance *find_instance(const struct instance_list *list, const char *id)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->items[i].id, id) == 0) {
+            return &list->items[i];
+        }
+    }
+    return NULL;
+}
+
+/* All that one instance reports, a line a field. */
+static void print_fields(const struct instance *instance)
+{
+    static const struct column columns[] = {{"FIELD", false}, {"VALUE", false}};
+    struct grid *grid = grid_new(columns, 2);
+    for (size_t i = 0; i + 1 < instance->strings_count; i += 2) {
+        grid_cell(grid, "%s", instance->strings[i]->str);
+        grid_cell(grid, "%s", instance->strings[i + 1]->str);
+    }
+    grid_print(grid, stdout, "");
+    grid_free(grid);
+}
+
+static enum ctl_exit show_one(struct ctl *ctl, const struct instance_list *list, const char *id)
+{
+    const struct instance *instance = find_instance(list, id);
+    if (!instance) {
+        return ctl_fail(ctl, CTL_NOT_FOUND, "\"turnoutctl instances\" shows them all.",
+                        "there is no instance %s", id);
+    }
+    if (ctl->options.json) {
+        json_t *array = need(json_array());
+        json_array_append_new(array, instance_json(list, instance));
+        ctl_answer(ctl, "instances", array);
+    } else {
+        print_fields(instance);
+    }
+    return CTL_DONE;
+}
+
+enum ctl_exit run_instances(struct ctl *ctl)
+{
+    struct instance_list list;
+    enum ctl_exit code = CTL_DONE;
+    if (!ctl_redis(ctl) || !instance_list_read(ctl->redis, &list)) {
+        return ctl_redis_failed(ctl);
+    }
+    if (ctl->args_count > 0) {
+        code = show_one(ctl, &list, ctl->args[0]);
+    } else if (ctl->options.json) {
+        ctl_answer(ctl, "instances", instances_json(&list));
+    } else if (list.count == 0) {
+        puts("No instance is known.");
+    } else {
+        instances_print(&list);
+    }
+    instance_list_free(&list);
+    return code;
+}
+
+/* Redis says no alike for a living and an unknown instance; the operator wants to know which. */
+static enum ctl_exit why_not_forgotten(struct ctl *ctl, const char *id)
+{
+    struct instance_list list;
+    if (!instance_list_read(ctl->redis, &list)) {
+        return ctl_redis_failed(ctl);
+    }
+    bool known = find_instance(&list, id) != NULL;
+    instance_list_free(&list);
+    if (known) {
+        return ctl_fail(ctl, CTL_CONFLICT, "Stop it first: an instance that ends leaves the list by itself.",
+                        "%s is alive", id);
+    }
+    return ctl_fail(ctl, CTL_NOT_FOUND, "\"turnoutctl instances\" shows them all.", "there is no instance %s",
+                    id);
+}
+
+enum ctl_exit run_instances_forget(struct ctl *ctl)
+{
+    const char *const args[] = {ctl->args[0]};
+    redisReply *reply = ctl_redis(ctl) ? redis_function(ctl->redis, "turnout_forget", args, 1) : NULL;
+    if (!reply) {
+        return ctl_redis_failed(ctl);
+    }
+    bool forgotten = reply->integer == 1;
+    freeReplyObject(reply);
+    ctl_answer(ctl, "id", json_text(ctl->args[0]));
+    if (!forgotten) {
+        return why_not_forgotten(ctl, ctl->args[0]);
+    }
+    if (!ctl->options.json) {
+        printf("%s is off the list.\n", ctl->args[0]);
+    }
+    return CTL_DONE;
+}

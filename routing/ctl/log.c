@@ -1,0 +1,307 @@
+/* log: the stream of changes, newest last, and on as it grows.
+ *
+ *   XREVRANGE, page by page, until enough entries fit ──▶ printed in turn ──--follow──▶ XREAD BLOCK, for ever
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "routing/change.h"
+#include "routing/ctl/cells.h"
+#include "routing/ctl/commands.h"
+#include "routing/ctl/output.h"
+#include "routing/ctl/route.h"
+
+enum { PAGE = 200, MOVES_SHOWN = 20 };
+
+/* An entry keeps the strings of the reply that it came with. */
+struct entry {
+    const redisReply *fields; /* field and value in turn */
+    struct change *change;    /* NULL where it cannot be understood; reason says why */
+    const char *reason;
+    uint64_t version;
+};
+
+static const char *entry_field(const struct entry *entry, const char *name)
+{
+    for (size_t i = 0; i + 1 < entry->fields->elements; i += 2) {
+        if (strcmp(redis_text(entry->fields, i), name) == 0) {
+            return redis_text(entry->fields, i + 1);
+        }
+    }
+    return "";
+}
+
+static void entry_parse(struct entry *entry, const redisReply *item)
+{
+    const redisReply *pairs = item->element[1];
+    const char **fields = need(calloc(pairs->elements + 1, sizeof *fields));
+    size_t *lens = need(calloc(pairs->elements + 1, sizeof *lens));
+    for (size_t i = 0; i < pairs->elements; i++) {
+        fields[i] = pairs->element[i]->str;
+        lens[i] = pairs->element[i]->len;
+    }
+    entry->fields = pairs;
+    entry->version = redis_number(item, 0);
+    entry->change = change_parse(entry->version, fields, lens, pairs->elements, &entry->reason);
+    free(fields);
+    free(lens);
+}
+
+static bool move_fits(const struct change_move *move, const char *shortcode)
+{
+    return !shortcode || strcmp(move->shortcode, shortcode) == 0;
+}
+
+/* Has the entry to do with the shortcode? One that cannot be understood, or replaces everything, may have. */
+static bool entry_fits(const struct entry *entry, const char *shortcode)
+{
+    if (!shortcode || !entry->change || strcmp(entry->change->kind, "restore") == 0) {
+        return true;
+    }
+    for (size_t i = 0; i < entry->change->moves_count; i++) {
+        if (move_fits(&entry->change->moves[i], shortcode)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- one entry as JSON -------------------------------------------------------------------------------------
+ */
+
+static json_t *name_or_null(const char *name)
+{
+    return *name ? json_text(name) : json_null();
+}
+
+static json_t *move_json(const struct change_move *move)
+{
+    json_t *object = need(json_object());
+    json_put(object, "shortcode", json_text(move->shortcode));
+    json_put(object, "carrier", json_text(move->carrier));
+    json_put(object, "from", name_or_null(move->from));
+    json_put(object, "from_state", *move->from ? json_text(route_state_name(move->from_state)) : json_null());
+    json_put(object, "to", name_or_null(move->to));
+    json_put(object, "state", *move->to ? json_text(route_state_name(move->state)) : json_null());
+    return object;
+}
+
+static json_t *entry_json(const struct entry *entry, const char *shortcode)
+{
+    json_t *object = need(json_object());
+    json_t *moves = need(json_array());
+    json_put(object, "version", json_integer((json_int_t)entry->version));
+    json_put(object, "at_ms", json_integer((json_int_t)strtoull(entry_field(entry, "at"), NULL, 10)));
+    json_put(object, "kind", json_text(entry_field(entry, "kind")));
+    json_put(object, "who", json_text(entry_field(entry, "who")));
+    json_put(object, "why", json_text(entry_field(entry, "why")));
+    json_put(object, "ticket", json_text(entry_field(entry, "ticket")));
+    for (size_t i = 0; entry->change && i < entry->change->moves_count; i++) {
+        if (move_fits(&entry->change->moves[i], shortcode)) {
+            json_array_append_new(moves, move_json(&entry->change->moves[i]));
+        }
+    }
+    json_put(object, "moves", moves);
+    return object;
+}
+
+/* --- one entry as text -------------------------------------------------------------------------------------
+ */
+
+static void print_labelled(const char *before, const char *text)
+{
+    if (*text) {
+        fputs(before, stdout);
+        text_print(stdout, text);
+    }
+}
+
+static void print_move(const struct change_move *move)
+{
+    printf("    %s %s: ", move->shortcode, move->carrier);
+    if (*move->from) {
+        printf("%s (%s) -> ", move->from, route_state_name(move->from_state));
+    } else {
+        fputs("no row -> ", stdout);
+    }
+    if (*move->to) {
+        printf("%s (%s)\n", move->to, route_state_name(move->state));
+    } else {
+        puts("no row");
+    }
+}
+
+static void print_moves(const struct change *change, const char *shortcode)
+{
+    size_t shown = 0;
+    size_t left_out = 0;
+    for (size_t i = 0; i < change->moves_count; i++) {
+        bool fits = move_fits(&change->moves[i], shortcode);
+        if (fits && shown < MOVES_SHOWN) {
+            print_move(&change->moves[i]);
+            shown++;
+        } else {
+            left_out += fits;
+        }
+    }
+    if (left_out > 0) {
+        printf("    and %zu more, which --json shows\n", left_out);
+    }
+    if (strcmp(change->kind, "restore") == 0) {
+        puts("    the whole table was replaced");
+    }
+}
+
+static void print_entry(const struct entry *entry, const char *shortcode)
+{
+    char when[TIME_TEXT_SIZE];
+    printf("%s  version %llu", time_text(strtoull(entry_field(entry, "at"), NULL, 10), when),
+           (unsigned long long)entry->version);
+    print_labelled("  ", entry_field(entry, "kind"));
+    print_labelled(" by ", entry_field(entry, "who"));
+    print_labelled(", ticket ", entry_field(entry, "ticket"));
+    print_labelled("\n    why: ", entry_field(entry, "why"));
+    putchar('\n');
+    if (entry->change) {
+        print_moves(entry->change, shortcode);
+    } else {
+        printf("    cannot be understood: %s\n", entry->reason);
+    }
+}
+
+/* --- the last N --------------------------------------------------------------------------------------------
+ */
+
+/* Pages of the stream, newest first, kept until everything is shown. */
+struct history {
+    size_t pages_count, fit_count, wanted;
+    redisReply **pages;
+    const redisReply **items; /* the entries that fit, newest first */
+    const char *shortcode;
+    uint64_t newest; /* the version to follow from */
+};
+
+static void history_free(struct history *history)
+{
+    for (size_t i = 0; i < history->pages_count; i++) {
+        freeReplyObject(history->pages[i]);
+    }
+    free(history->pages);
+    free((void *)history->items);
+}
+
+static void history_page(struct history *history, redisReply *page)
+{
+    history->pages = need(reallocarray(history->pages, history->pages_count + 1, sizeof(redisReply *)));
+    history->pages[history->pages_count++] = page;
+    for (size_t i = 0; i < page->elements && history->fit_count < history->wanted; i++) {
+        struct entry entry;
+        entry_parse(&entry, page->element[i]);
+        if (entry_fits(&entry, history->shortcode)) {
+            history->items[history->fit_count++] = page->element[i];
+        }
+        change_free(entry.change);
+    }
+}
+
+static bool history_read(struct redis *redis, struct history *history)
+{
+    char page_size[16];
+    char upto[32] = "+";
+    uint64_t oldest = 0;
+    /* The first page may hold but one entry: --follow needs the newest, though none is to be shown. */
+    size_t size = history->wanted == 0 ? 1 : history->shortcode ? PAGE : history->wanted;
+    snprintf(page_size, sizeof page_size, "%zu", size < PAGE ? size : PAGE);
+    history->items = need(calloc(history->wanted + 1, sizeof(redisReply *)));
+    do {
+        const char *const range[] = {"XREVRANGE", redis_key(redis, "changes"), upto, "-", "COUNT", page_size};
+        redisReply *page = redis_call(redis, range, 6);
+        if (!page) {
+            return false;
+        }
+        size_t count = page->elements;
+        history->newest =
+            history->newest == 0 && count > 0 ? redis_number(page->element[0], 0) : history->newest;
+        oldest = count > 0 ? redis_number(page->element[count - 1], 0) : 0;
+        history_page(history, page);
+        snprintf(upto, sizeof upto, "%llu", (unsigned long long)(oldest > 0 ? oldest - 1 : 0));
+    } while (oldest > 1 && history->fit_count < history->wanted);
+    return true;
+}
+
+static void show_item(struct ctl *ctl, const redisReply *item, const char *shortcode, json_t *array)
+{
+    struct entry entry;
+    entry_parse(&entry, item);
+    if (!entry_fits(&entry, shortcode)) {
+        change_free(entry.change);
+        return;
+    }
+    if (array) {
+        json_array_append_new(array, entry_json(&entry, shortcode));
+    } else if (ctl->options.json) {
+        json_t *object = entry_json(&entry, shortcode);
+        json_dumpf(object, stdout, JSON_COMPACT);
+        putchar('\n');
+        json_decref(object);
+    } else {
+        print_entry(&entry, shortcode);
+    }
+    change_free(entry.change);
+}
+
+static void show_history(struct ctl *ctl, const struct history *history)
+{
+    json_t *array = ctl->options.json && !ctl->options.follow ? need(json_array()) : NULL;
+    for (size_t i = history->fit_count; i > 0; i--) {
+        show_item(ctl, history->items[i - 1], history->shortcode, array);
+    }
+    if (array) {
+        ctl_answer(ctl, "changes", array);
+    } else if (!ctl->options.json && history->fit_count == 0 && !ctl->options.follow) {
+        puts("No change is recorded.");
+    }
+}
+
+/* --- and on ------------------------------------------------------------------------------------------------
+ */
+
+/* Ends only with Redis, or with the terminal. */
+static enum ctl_exit follow(struct ctl *ctl, const char *shortcode, uint64_t version)
+{
+    redis_patience(ctl->redis, 0);
+    while (fflush(stdout) == 0) {
+        char from[32];
+        snprintf(from, sizeof from, "%llu", (unsigned long long)version);
+        const char *const read[] = {"XREAD", "BLOCK", "0", "STREAMS", redis_key(ctl->redis, "changes"), from};
+        redisReply *reply = redis_call(ctl->redis, read, 6);
+        if (!reply) {
+            return ctl_redis_failed(ctl);
+        }
+        /* [[stream, [entry ...]]], or nothing */
+        const redisReply *items = reply->elements > 0 ? reply->element[0]->element[1] : NULL;
+        for (size_t i = 0; items && i < items->elements; i++) {
+            show_item(ctl, items->element[i], shortcode, NULL);
+            version = redis_number(items->element[i], 0);
+        }
+        freeReplyObject(reply);
+    }
+    return CTL_FAILED;
+}
+
+enum ctl_exit run_log(struct ctl *ctl)
+{
+    const char *shortcode = ctl->args_count > 0 ? ctl->args[0] : NULL;
+    struct history history = {.wanted = ctl->options.last, .shortcode = shortcode};
+    if (!route_names_fine(ctl)) {
+        return CTL_USAGE;
+    }
+    if (!ctl_redis(ctl) || !history_read(ctl->redis, &history)) {
+        history_free(&history);
+        return ctl_redis_failed(ctl);
+    }
+    show_history(ctl, &history);
+    uint64_t newest = history.newest;
+    history_free(&history);
+    return ctl->options.follow ? follow(ctl, shortcode, newest) : CTL_DONE;
+}

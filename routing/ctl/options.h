@@ -1,0 +1,81 @@
+/* The options of turnoutctl. One table: the parser, --help, the reference and the check that a required
+ * option is there are all made from it. */
+#ifndef ROUTING_CTL_OPTIONS_H
+#define ROUTING_CTL_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* X(id, field, kind, name, argument, environment, default, help); options up to OPT_TIMEOUT work everywhere.
+ */
+#define CTL_OPTIONS(X)                                                                                       \
+    X(REDIS, redis, OPTION_TEXT, "redis", "ADDRESS", "TURNOUT_REDIS", "127.0.0.1:6379",                      \
+      "Redis: HOST[:PORT], the path of a socket, or redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]")         \
+    X(PASSWORD_FILE, password_file, OPTION_TEXT, "redis-password-file", "FILE",                              \
+      "TURNOUT_REDIS_PASSWORD_FILE", NULL,                                                                   \
+      "the first line of FILE is the password for Redis (or set TURNOUT_REDIS_PASSWORD to the password)")    \
+    X(PREFIX, prefix, OPTION_TEXT, "prefix", "PREFIX", "TURNOUT_PREFIX", "{turnout}",                        \
+      "what Turnout's keys in Redis begin with")                                                             \
+    X(AS, who, OPTION_TEXT, "as", "WHO", NULL, NULL,                                                         \
+      "who makes the change, for the log (else your login name)")                                            \
+    X(JSON, json, OPTION_FLAG, "json", NULL, NULL, NULL, "answer with one JSON object")                      \
+    X(TIMEOUT, timeout_ms, OPTION_DURATION, "timeout", "TIME", NULL, "5s",                                   \
+      "how long to wait for the instances to apply a change: 500ms, 5s, 1m")                                 \
+    X(CARRIER, carrier, OPTION_TEXT, "carrier", "NAME", NULL, NULL, "the mobile network")                    \
+    X(TO, to, OPTION_TEXT, "to", "PLATFORM", NULL, NULL, "the platform that shall serve")                    \
+    X(FROM, from, OPTION_TEXT, "from", "PLATFORM", NULL, NULL,                                               \
+      "refuse unless this platform serves now (else: unless it is as just read)")                            \
+    X(STATE, state, OPTION_STATE, "state", "STATE", NULL, NULL,                                              \
+      "open (messages pass), hold (kept back for a moment) or closed (refused); open if not given")          \
+    X(WHY, why, OPTION_TEXT, "why", "TEXT", NULL, NULL, "the reason, for the log")                           \
+    X(TICKET, ticket, OPTION_TEXT, "ticket", "TEXT", NULL, NULL, "the ticket or change number, for the log") \
+    X(CREATE, create, OPTION_FLAG, "create", NULL, NULL, NULL,                                               \
+      "give a shortcode a row of its own where only the default row * covers it")                            \
+    X(NO_WAIT, no_wait, OPTION_FLAG, "no-wait", NULL, NULL, NULL,                                            \
+      "do not wait for the instances to apply it")                                                           \
+    X(DRY_RUN, dry_run, OPTION_FLAG, "dry-run", NULL, NULL, NULL, "say what would change, change nothing")   \
+    X(YES, yes, OPTION_FLAG, "yes", NULL, NULL, NULL, "do not ask")                                          \
+    X(LAST, last, OPTION_COUNT, "last", "N", NULL, "20", "how many changes to show")                         \
+    X(FOLLOW, follow, OPTION_FLAG, "follow", NULL, NULL, NULL, "then go on with each change as it is made")  \
+    X(BY_INSTANCE, by_instance, OPTION_FLAG, "by-instance", NULL, NULL, NULL, "each instance for itself")    \
+    X(ALL, all, OPTION_FLAG, "all", NULL, NULL, NULL, "the whole reference, as Markdown")
+
+enum option_kind { OPTION_TEXT, OPTION_STATE, OPTION_FLAG, OPTION_DURATION, OPTION_COUNT };
+
+#define OPTION_ENUM(id, field, kind, name, arg, env, standard, help) OPT_##id,
+enum option_id { CTL_OPTIONS(OPTION_ENUM) OPT_COUNT };
+#undef OPTION_ENUM
+
+/* A set of options, one bit each: OPTION(CARRIER) | OPTION(TO). */
+#define OPTION(id)         (1u << OPT_##id)
+#define OPTIONS_EVERYWHERE ((OPTION(TIMEOUT) << 1) - 1)
+
+struct option_row {
+    const char *name, *arg, *env, *standard, *help;
+    enum option_kind kind;
+    size_t offset; /* of its field in struct options */
+};
+extern const struct option_row option_table[OPT_COUNT];
+
+struct options {
+    const char *redis, *password_file, *prefix, *who;
+    const char *carrier, *to, *from, *state, *why, *ticket;
+    bool json, create, no_wait, dry_run, yes, follow, by_instance, all;
+    unsigned timeout_ms, last;
+};
+
+/* Every option from the environment, else its default. False with a sentence in reason (static text, preceded
+ * by the environment variable's name in *which). */
+bool options_start(struct options *options, const char **which, const char **reason);
+
+/* Sets one option; text is NULL for a flag, and is kept, not copied. False with a sentence in reason. */
+bool options_set(struct options *options, enum option_id id, const char *text, const char **reason);
+
+/* True where a text option of this set is missing: *which is the first. */
+bool options_missing(const struct options *options, unsigned set, enum option_id *which);
+
+/* "500ms", "5s", "2m", "5" (seconds), at most a day. */
+bool options_duration(const char *text, unsigned *ms);
+
+#endif
