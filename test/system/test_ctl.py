@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from resp import RedisServer, Resp, Table
+from resp import RedisServer, Table
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CTL = os.path.join(os.environ.get("TURNOUT_BUILD", os.path.join(ROOT, "build")), "turnoutctl")
@@ -589,5 +589,10 @@ def test_help(ctl):
     ctl.json("help", "nonsense", code=NOT_FOUND)
     assert ctl.run("--no-such-option").returncode == USAGE
     assert ctl.run("status", "--create").returncode == USAGE
+    gone, pipe = os.pipe()
+    os.close(gone)
+    cut = subprocess.run([CTL, "help"], stdout=pipe, stderr=subprocess.PIPE)  # as head leaves it
+    os.close(pipe)
+    assert cut.returncode == FAILED and cut.stderr == b""
     full = subprocess.run([CTL, "help"], stdout=open("/dev/full", "w"), stderr=subprocess.PIPE)
     assert full.returncode == FAILED and b"cannot be written" in full.stderr
