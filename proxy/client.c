@@ -456,6 +456,10 @@ void client_end(struct client *client)
     if (client->conn.paused) { /* answers of the client must still be read */
         conn_resume(&client->conn);
     }
+    if (client->conn.smpp.state == SMPP_BINDING) {
+        client_refuse_bind(client, ESME_RBINDFAIL, "shutdown");
+        return;
+    }
     if (!conn_is_bound(&client->conn) && client->conn.smpp.state != SMPP_UNBINDING) {
         conn_close(&client->conn, "shutdown", false);
         return;

@@ -193,6 +193,8 @@ static void on_client_bind(struct client *client)
     unsigned needed = review_legs(client);
     if (needed == 0 || client->account->bind_answer == BIND_ANSWER_ONCE) {
         client_accept_bind(client);
+    } else {
+        answer_bind(client); /* without memory for any leg there is nothing to wait for */
     }
 }
 
@@ -703,6 +705,7 @@ static void forward_mo(struct leg *leg, struct client *client, const struct smpp
     if (c->window.used == 1) {
         conn_watch(c);
     }
+    leg->owed++;
     count_mo(leg, event);
 }
 
@@ -731,6 +734,7 @@ static void on_client_response(struct client *client, const struct smpp_event *e
         return;
     }
     conn_forward(&leg->conn, event->pdu, event->header.length, slot->owner_sequence);
+    leg_paid(leg);
 }
 
 static void refuse_mo_of(struct client *client, const struct window_slot *slot, enum refused cause)
@@ -738,6 +742,7 @@ static void refuse_mo_of(struct client *client, const struct window_slot *slot, 
     struct leg *leg = find_leg(client->conn.worker, slot->owner);
     if (leg != NULL && leg->conn.stream != NULL) {
         refuse_mo(leg, slot->command_id, slot->owner_sequence, cause);
+        leg_paid(leg);
     }
 }
 

@@ -99,6 +99,7 @@ static void connect_leg(struct leg *leg)
                                    .timeout_ms = link->connect_timeout / 1000000};
     conn_init(&leg->conn, w, &leg_conn_owner, SMPP_ROLE_ESME, &limits, link->window, link->response_timeout);
     leg->peer_unbinds = false;
+    leg->owed = 0;
     metric_add(&leg->metrics->connects, 1);
     set_state(leg, LEG_CONNECTING);
     struct stream *stream = w->connect(&w->env, &target, &conn_stream_events, &leg->conn);
@@ -236,11 +237,11 @@ bool leg_forward(struct leg *leg, const uint8_t *pdu, uint32_t len, struct windo
     return true;
 }
 
-/* Once nothing is in flight: the good-bye that is due. */
+/* Once nothing is in flight, either way: the good-bye that is due. */
 static void say_goodbye(struct leg *leg)
 {
     struct conn *c = &leg->conn;
-    if (c->window.used > 0 || c->stream == NULL || c->closing) {
+    if (c->window.used > 0 || leg->owed > 0 || c->stream == NULL || c->closing) {
         return;
     }
     if (leg->peer_unbinds) {
@@ -249,6 +250,14 @@ static void say_goodbye(struct leg *leg)
         conn_close(c, "smsc_unbound", true);
     } else if (leg->state == LEG_ENDING && c->smpp.state != SMPP_UNBINDING && !conn_unbind(c)) {
         conn_close(c, "ended", true);
+    }
+}
+
+void leg_paid(struct leg *leg)
+{
+    leg->owed--;
+    if (leg->owed == 0 && (leg->state == LEG_ENDING || leg->peer_unbinds)) {
+        say_goodbye(leg);
     }
 }
 

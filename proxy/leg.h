@@ -61,6 +61,7 @@ struct leg {
     uint8_t carrier, platform;
     struct window_owner client; /* whose it is; {0, 0} once the client has gone */
     struct metrics_link *metrics;
+    unsigned owed;      /* requests of the SMSC passed on and not answered yet */
     unsigned attempts;  /* failed in a row */
     struct timer retry; /* WAITING: the next attempt. ENDING: patience */
     bool peer_unbinds;  /* the SMSC said unbind: answer when nothing is in flight */
@@ -91,6 +92,10 @@ static inline bool leg_is_bound(const struct leg *leg)
  * nothing was sent. */
 bool leg_forward(struct leg *leg, const uint8_t *pdu, uint32_t len, struct window_owner owner,
                  uint32_t owner_sequence);
+
+/* A request of the SMSC that was passed on (owed was raised) has been answered; the answer is in the output.
+ */
+void leg_paid(struct leg *leg);
 
 /* No new requests; unbind once nothing is in flight, then `ended`. */
 void leg_end(struct leg *leg);
