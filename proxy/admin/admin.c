@@ -12,6 +12,7 @@
 #include <microhttpd.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,12 +24,14 @@ enum {
     CONNECTION_MEMORY = 16384, /* request line, headers and our answer's headers */
     BACKLOG = 64,
     WHY_MAX = 256,
+    ACCEPT_PAUSE_MS = 20,
 };
 
 struct admin {
     uv_poll_t poll;
     uv_timer_t timer;
     struct MHD_Daemon *daemon;
+    int epoll_fd; /* the daemon's */
     uint16_t port;
     struct admin_source source;
     void *source_ctx;
@@ -37,8 +40,7 @@ struct admin {
     void *done_ctx;
 };
 
-/* --- pages
- * ---------------------------------------------------------------------------------------------------- */
+/* --- pages ------------------------------------------------------------------------------------ */
 
 struct page {
     const char *path;
@@ -108,8 +110,7 @@ static const struct page *page_of(const char *path)
     return NULL;
 }
 
-/* --- answers
- * -------------------------------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 /* Sends a response and gives it up. libmicrohttpd leaves the body out by itself where the method is HEAD. */
 static enum MHD_Result send_response(struct MHD_Connection *connection, unsigned status, const char *type,
@@ -210,35 +211,62 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, cons
     return respond(cls, connection, url, method);
 }
 
-/* --- the loop
- * ------------------------------------------------------------------------------------------------- */
+/* --- the loop --------------------------------------------------------------------------------- */
 
 static void on_timer(uv_timer_t *timer);
+static void on_poll(uv_poll_t *poll, int status, int events);
 
+static unsigned connections(const struct admin *admin)
+{
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(admin->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+    return info != NULL ? info->num_connections : 0;
+}
+
+/* At its limit libmicrohttpd stops listening, and begins again in the run after the one in which a connection
+ * ended; with none left, nothing would ask for that run. */
 static void run(struct admin *admin)
 {
     MHD_UNSIGNED_LONG_LONG timeout = 0;
-    MHD_run(admin->daemon);
+    unsigned before;
+    do {
+        before = connections(admin);
+        MHD_run(admin->daemon);
+    } while (connections(admin) < before);
     if (MHD_get_timeout(admin->daemon, &timeout) == MHD_YES)
         uv_timer_start(&admin->timer, on_timer, timeout, 0);
     else
         uv_timer_stop(&admin->timer);
 }
 
+/* Without a descriptor for its first connection, libmicrohttpd leaves it where it is and its own descriptor
+ * readable for ever. */
+static bool cannot_accept(const struct admin *admin)
+{
+    struct pollfd still = {.fd = admin->epoll_fd, .events = POLLIN};
+    return connections(admin) == 0 && poll(&still, 1, 0) > 0;
+}
+
 static void on_timer(uv_timer_t *timer)
 {
-    run(timer->data);
+    struct admin *admin = timer->data;
+    uv_poll_start(&admin->poll, UV_READABLE, on_poll);
+    run(admin);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
+    struct admin *admin = poll->data;
     (void)status;
     (void)events;
-    run(poll->data);
+    run(admin);
+    if (cannot_accept(admin)) {
+        uv_poll_stop(poll);
+        uv_timer_start(&admin->timer, on_timer, ACCEPT_PAUSE_MS, 0);
+    }
 }
 
-/* --- opening and closing
- * -------------------------------------------------------------------------------------- */
+/* --- opening and closing ---------------------------------------------------------------------- */
 
 /* A listening socket, or -1 and errno. */
 static int listen_on(const struct addrinfo *where)
@@ -300,6 +328,7 @@ static bool start_handles(struct admin *admin, uv_loop_t *loop)
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(admin->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     if (info == NULL || uv_poll_init(loop, &admin->poll, info->epoll_fd) != 0)
         return false;
+    admin->epoll_fd = info->epoll_fd;
     uv_timer_init(loop, &admin->timer);
     admin->poll.data = admin;
     admin->timer.data = admin;
