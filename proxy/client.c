@@ -271,6 +271,7 @@ static void use_account(struct client *client)
     c->smpp.limits = bound_limits(c->worker->config, account);
     c->smpp.with_nul = account->nul_in_refusal;
     c->response_timeout = account->response_timeout;
+    conn_rearm(c);
 }
 
 static void on_good_password(struct client *client)
@@ -332,7 +333,7 @@ void client_accept_bind(struct client *client)
     count_bound(client);
     metric_add(&c->worker->metrics->binds_accepted, 1);
     log_event(EVENT_CLIENT_BOUND, LOG_TEXT("client", client->name), LOG_TEXT("peer", stream_peer(c->stream)),
-              LOG_TEXT("bind", smpp_command_name(c->smpp.bind_id)));
+              LOG_TEXT("bind", smpp_command_name(c->smpp.bind_id)), LOG_INT("worker", c->worker->number));
 }
 
 /* --- bound

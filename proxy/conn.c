@@ -32,12 +32,14 @@ void conn_sent_bind(struct conn *c, uint32_t bind_id, uint32_t sequence_number)
 {
     smpp_session_sent_bind(&c->smpp, bind_id, sequence_number, c->worker->now);
     recount(c);
+    conn_rearm(c);
 }
 
 void conn_bound(struct conn *c, uint8_t peer_version)
 {
     smpp_session_bound(&c->smpp, peer_version, c->worker->now);
     recount(c);
+    conn_rearm(c);
 }
 
 static void end_session(struct conn *c)
@@ -51,7 +53,7 @@ static void end_session(struct conn *c)
 /* --- deadlines
  * -------------------------------------------------------------------------------------------------- */
 
-static void arm(struct conn *c)
+void conn_rearm(struct conn *c)
 {
     uint64_t next = UINT64_MAX;
     (void)smpp_session_due(&c->smpp, c->worker->now, &next);
@@ -61,6 +63,8 @@ static void arm(struct conn *c)
     }
     if (next != UINT64_MAX) {
         timer_set(&c->worker->timers, &c->timer, next);
+    } else {
+        timer_cancel(&c->timer);
     }
 }
 
@@ -118,7 +122,7 @@ static void on_timer(struct timer *timer, uint64_t now)
     do_due(c, smpp_session_due(&c->smpp, now, &next));
     expire_requests(c, now);
     if (c->stream != NULL && !c->closing) {
-        arm(c);
+        conn_rearm(c);
     }
 }
 
@@ -254,7 +258,7 @@ bool conn_unbind(struct conn *c)
     conn_send(c, pdu, smpp_control_unbind(pdu, sizeof pdu, sequence));
     smpp_session_unbinding(&c->smpp, c->worker->now);
     recount(c);
-    conn_watch(c);
+    conn_rearm(c);
     return true;
 }
 
@@ -500,7 +504,7 @@ void conn_attach(struct conn *c, struct stream *stream)
     c->stream = stream;
     c->gauge = c->owner->gauge(c);
     metric_add(c->gauge, 1);
-    arm(c);
+    conn_rearm(c);
 }
 
 static void unlist(struct conn **list, const struct conn *c, bool resumed)

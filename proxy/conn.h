@@ -102,6 +102,9 @@ void conn_close(struct conn *c, const char *why, bool flush);
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);
 
+/* Sets the timer by what is due next: after the state or the limits have changed. */
+void conn_rearm(struct conn *c);
+
 /* Makes sure that the deadline of a request opened now is watched. */
 void conn_watch(struct conn *c);
 

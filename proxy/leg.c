@@ -184,7 +184,7 @@ static void on_bind_response(struct leg *leg, const struct smpp_event *event)
     leg->attempts = 0;
     set_state(leg, LEG_BOUND);
     log_event(EVENT_LEG_BOUND, LOG_TEXT("link", link_name(leg)),
-              LOG_TEXT("bind", smpp_command_name(leg->bind_id)));
+              LOG_TEXT("bind", smpp_command_name(leg->bind_id)), LOG_INT("worker", c->worker->number));
     leg->events->bound(leg);
 }
 

@@ -45,6 +45,7 @@ struct thread {
     uint64_t awaited_since;
     bool obstacle_told;
     bool ending, finished;
+    bool past_limit; /* of the drain */
     _Atomic uint64_t turned;
     struct thread_view view; /* main's */
 };
@@ -277,15 +278,8 @@ static void open_bundle(void *owner, struct letter *letter)
     free(note);
 }
 
-static void close_everything(struct thread *t)
+static void close_legs(struct worker *w)
 {
-    struct worker *w = &t->worker;
-    for (uint32_t i = 0; i < w->clients.capacity; i++) {
-        struct client *client = registry_at(&w->clients, i);
-        if (client != NULL) {
-            conn_close(&client->conn, "drain_limit", false);
-        }
-    }
     for (uint32_t i = 0; i < w->legs.capacity; i++) {
         struct leg *leg = registry_at(&w->legs, i);
         if (leg != NULL) {
@@ -295,11 +289,26 @@ static void close_everything(struct thread *t)
     }
 }
 
+static void close_clients(struct worker *w)
+{
+    for (uint32_t i = 0; i < w->clients.capacity; i++) {
+        struct client *client = registry_at(&w->clients, i);
+        if (client != NULL) {
+            conn_close(&client->conn, "drain_limit", true);
+        }
+    }
+}
+
+/* The legs first: their ends answer what the clients still wait for. */
 static void on_drain_limit(struct timer *timer, uint64_t now)
 {
     struct thread *t = (struct thread *)((char *)timer - offsetof(struct thread, drain));
-    close_everything(t);
-    timer_set(&t->worker.timers, &t->drain, now + SECOND / 10);
+    close_legs(&t->worker);
+    if (t->past_limit) {
+        close_clients(&t->worker);
+    }
+    t->past_limit = true;
+    timer_set(&t->worker.timers, &t->drain, now + SECOND / 5);
 }
 
 static void on_listener_closed(uv_handle_t *handle)
@@ -332,7 +341,7 @@ static void open_end(void *owner, struct letter *letter)
         timer_set(&w->timers, &t->drain, w->now + w->config->drain);
     }
     if (note->flag) {
-        close_everything(t);
+        timer_set(&w->timers, &t->drain, w->now);
     }
     free(note);
 }
