@@ -45,10 +45,11 @@ static struct bundle *allocate(struct config *config)
         return NULL;
     }
     b->config = config;
+    b->owners = owners_new(config);
     b->listener_tls = calloc(config->listeners_count + 1, sizeof(struct ssl_ctx_st *));
     b->link_tls = calloc(config->link_at_count + 1, sizeof(struct ssl_ctx_st *));
     b->link_number = malloc((config->link_at_count + 1) * sizeof(int));
-    if (b->listener_tls == NULL || b->link_tls == NULL || b->link_number == NULL) {
+    if (b->owners == NULL || b->listener_tls == NULL || b->link_tls == NULL || b->link_number == NULL) {
         bundle_free(b);
         return NULL;
     }
@@ -91,6 +92,7 @@ void bundle_free(struct bundle *bundle)
     free_contexts(bundle->listener_tls, bundle->config->listeners_count);
     free_contexts(bundle->link_tls, bundle->config->link_at_count);
     free(bundle->link_number);
+    free(bundle->owners);
     config_free(bundle->config);
     free(bundle);
 }
@@ -103,6 +105,18 @@ struct ssl_ctx_st *bundle_listener_tls(const struct bundle *bundle, const char *
         }
     }
     return NULL;
+}
+
+bool bundle_has_tls(const struct bundle *bundle)
+{
+    bool any = false;
+    for (size_t i = 0; i < bundle->config->listeners_count; i++) {
+        any = any || bundle->listener_tls[i] != NULL;
+    }
+    for (size_t i = 0; i < bundle->config->link_at_count; i++) {
+        any = any || bundle->link_tls[i] != NULL;
+    }
+    return any;
 }
 
 int bundle_link_of_number(const struct bundle *bundle, int number)

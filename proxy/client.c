@@ -318,6 +318,57 @@ void client_authenticated(struct worker *w, uint64_t token, enum auth_verdict ve
     on_verdict(client, client->account == NULL && verdict == AUTH_GOOD ? AUTH_BAD : verdict);
 }
 
+/* --- who receives --------------------------------------------------------------------------------------- */
+
+static bool make_room_for_receiver(struct worker *w, unsigned index)
+{
+    if (index < w->receivers_count) {
+        return true;
+    }
+    struct client **receivers = realloc(w->receivers, (index + 1) * sizeof *receivers);
+    if (receivers == NULL) {
+        return false;
+    }
+    memset(receivers + w->receivers_count, 0, (index + 1 - w->receivers_count) * sizeof *receivers);
+    w->receivers = receivers;
+    w->receivers_count = index + 1;
+    return true;
+}
+
+/* Without memory it receives what its own legs bring, and nothing of others. */
+static void list_receiver(struct client *client)
+{
+    struct worker *w = client->conn.worker;
+    if (client->conn.smpp.state != SMPP_BOUND_TX && make_room_for_receiver(w, client->account_index)) {
+        client->next_receiver = w->receivers[client->account_index];
+        w->receivers[client->account_index] = client;
+    }
+}
+
+static void unlist_receiver(struct client *client)
+{
+    struct worker *w = client->conn.worker;
+    if (!client->has_account || client->account_index >= w->receivers_count) {
+        return;
+    }
+    struct client **place = &w->receivers[client->account_index];
+    while (*place != NULL && *place != client) {
+        place = &(*place)->next_receiver;
+    }
+    if (*place != NULL) {
+        *place = client->next_receiver;
+    }
+}
+
+struct client *client_receiver(const struct worker *w, const struct config_client *account)
+{
+    struct client *client = account->index < w->receivers_count ? w->receivers[account->index] : NULL;
+    while (client != NULL && (!client_may_receive(client) || window_full(&client->conn.window))) {
+        client = client->next_receiver;
+    }
+    return client;
+}
+
 void client_accept_bind(struct client *client)
 {
     struct conn *c = &client->conn;
@@ -330,6 +381,7 @@ void client_accept_bind(struct client *client)
                                        smpp_sc_interface_version(client->interface_version));
     conn_send(c, pdu, len);
     conn_bound(c, client->interface_version);
+    list_receiver(client);
     count_bound(client);
     metric_add(&c->worker->metrics->binds_accepted, 1);
     log_event(EVENT_CLIENT_BOUND, LOG_TEXT("client", client->name), LOG_TEXT("peer", stream_peer(c->stream)),
@@ -507,6 +559,7 @@ static void on_client_closed(struct conn *c, const char *why, const char *detail
     }
     client->events->closed(client);
     timer_cancel(&client->hold_timer);
+    unlist_receiver(client);
     conn_forget(c);
     registry_remove(&w->clients, client->index);
     count_out_session(client);

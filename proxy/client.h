@@ -61,6 +61,7 @@ struct client {
     unsigned held_count;
     size_t held_bytes;
     struct timer hold_timer;
+    struct client *next_receiver; /* of the same account, in worker->receivers */
 };
 
 /* Accepts a connection from a listener's handle. tls NULL: plain. False where it could not be: *error is
@@ -101,7 +102,11 @@ void client_follow_config(struct client *client);
 static inline bool client_may_receive(const struct client *client)
 {
     enum smpp_state state = client->conn.smpp.state;
-    return conn_is_bound(&client->conn) && state != SMPP_BOUND_TX && !client->unbind_wanted;
+    return conn_is_bound(&client->conn) && state != SMPP_BOUND_TX && !client->unbind_wanted &&
+           !client->ending;
 }
+
+/* A session of this client, bound here, that has room for an MO; NULL for none. */
+struct client *client_receiver(const struct worker *w, const struct config_client *account);
 
 #endif

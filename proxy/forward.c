@@ -43,7 +43,7 @@ static bool set_has(const struct link_set *set, unsigned link)
 }
 
 /* The links of one (shortcode, carrier): today's platform, and the one before it while its legs linger. */
-static void add_links_of(const struct worker *w, const char *shortcode, uint8_t carrier, struct link_set *set)
+static void add_links_of(struct worker *w, const char *shortcode, uint8_t carrier, struct link_set *set)
 {
     struct route route;
     if (!table_lookup(w->table, shortcode, strlen(shortcode), carrier, &route)) {
@@ -53,13 +53,14 @@ static void add_links_of(const struct worker *w, const char *shortcode, uint8_t 
     if (route.platform < NAMES_MAX) {
         set_add(set, of_carrier[route.platform]);
     }
-    uint64_t linger_s = w->config->linger / 1000000000;
-    if (route.previous < NAMES_MAX && w->now_s < route.changed + linger_s) {
+    uint64_t linger_end = route.changed + w->config->linger / 1000000000;
+    if (route.previous < NAMES_MAX && w->now_s < linger_end) {
         set_add(set, of_carrier[route.previous]);
+        w->linger_end = linger_end < w->linger_end ? linger_end : w->linger_end;
     }
 }
 
-static struct link_set links_needed(const struct worker *w, const struct config_client *account)
+static struct link_set links_needed(struct worker *w, const struct config_client *account)
 {
     struct link_set set = {.bits = {0}};
     const struct config *config = w->config;
@@ -709,13 +710,49 @@ static void forward_mo(struct leg *leg, struct client *client, const struct smpp
     count_mo(leg, event);
 }
 
-static void on_leg_request(struct leg *leg, const struct smpp_event *event)
+/* A receiving session of the shortcode's owner, NULL where none is bound here. *owned: it has an owner. */
+static struct client *receiver_of_owner(const struct worker *w, struct smpp_span shortcode, bool *owned)
+{
+    size_t count = 0;
+    const struct owner *owner = owners_of(w->bundle->owners, shortcode.p, shortcode.len, &count);
+    *owned = count > 0;
+    for (; count > 0; owner++, count--) {
+        struct client *client = client_receiver(w, owner->client);
+        if (client != NULL) {
+            return client;
+        }
+    }
+    return NULL;
+}
+
+/* Who gets an MO: the leg's own client if the shortcode is its; else a session of the owner, since an SMSC to
+ * which several clients look alike may hand one's MO to another's bind; a shortcode that nobody owns goes to
+ * the leg's client. */
+static struct client *receiver_of(struct leg *leg, const struct smpp_event *event)
 {
     struct worker *w = leg->conn.worker;
+    struct smpp_address source;
+    struct smpp_address dest;
+    bool owned = false;
     struct client *client = find_client(w, leg->client);
-    if (w->draining || leg->state != LEG_BOUND || leg->peer_unbinds) {
+    bool may = client != NULL && client_may_receive(client);
+    if (!smpp_has_response(event->header.command_id) ||
+        !smpp_view_addresses(event->pdu, event->header.length, &source, &dest) ||
+        (may && config_client_owns(client->account, dest.digits.p, dest.digits.len))) {
+        return may ? client : NULL;
+    }
+    struct client *other = receiver_of_owner(w, dest.digits, &owned);
+    return other != NULL ? other : owned || !may ? NULL : client;
+}
+
+static void on_leg_request(struct leg *leg, const struct smpp_event *event)
+{
+    if (leg->conn.worker->draining || leg->state != LEG_BOUND || leg->peer_unbinds) {
         refuse_mo(leg, event->header.command_id, event->header.sequence_number, REFUSED_SHUTDOWN);
-    } else if (client == NULL || client->ending || !client_may_receive(client)) {
+        return;
+    }
+    struct client *client = receiver_of(leg, event);
+    if (client == NULL) {
         refuse_mo(leg, event->header.command_id, event->header.sequence_number, REFUSED_NO_RECEIVER);
     } else if (!smpp_has_response(event->header.command_id)) {
         conn_forward(&client->conn, event->pdu, event->header.length, event->header.sequence_number);
@@ -896,6 +933,7 @@ void forward_follow_config(struct worker *w)
 
 void forward_review(struct worker *w)
 {
+    w->linger_end = UINT64_MAX;
     each_client(w, follow_table);
 }
 

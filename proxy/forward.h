@@ -25,7 +25,7 @@ void forward_follow_table(struct worker *w);
 /* Another config is in use (worker_set_bundle was called). The old one must still be alive. */
 void forward_follow_config(struct worker *w);
 
-/* To be called now and then: legs that nobody needs any more are ended. */
+/* To be called when w->linger_end has come: legs that nobody needs any more are ended. */
 void forward_review(struct worker *w);
 
 /* Ends every session in an orderly way. Nothing new is taken from here on. */

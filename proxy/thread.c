@@ -13,7 +13,7 @@
 #include "proxy/log.h"
 
 #define SECOND 1000000000ULL
-enum { REVIEW_SECONDS = 60, OBSTACLE_TEXT = 128, RESUME_ROUNDS = 16 };
+enum { OBSTACLE_TEXT = 128, RESUME_ROUNDS = 16 };
 
 struct listener {
     uv_tcp_t tcp;
@@ -40,7 +40,6 @@ struct thread {
     unsigned open_listeners;
     struct timer second; /* wall clock, sign of life, review */
     struct timer drain;
-    unsigned seconds;
     uint64_t awaited; /* version to be reported as applied, 0 for none */
     uint64_t awaited_since;
     bool obstacle_told;
@@ -220,7 +219,7 @@ static void on_second(struct timer *timer, uint64_t now)
     struct worker *w = &t->worker;
     w->now_s = (uint64_t)time(NULL);
     atomic_store_explicit(&t->turned, now, memory_order_relaxed);
-    if (++t->seconds % REVIEW_SECONDS == 0 && !w->draining) {
+    if (w->now_s >= w->linger_end && !w->draining) {
         forward_review(w);
     }
     timer_set(&w->timers, &t->second, now + SECOND);

@@ -181,7 +181,6 @@ static struct bundle *read_bundle(struct turnoutd *d, const char *file, char *er
 static void reload(struct turnoutd *d)
 {
     char error[ERROR_TEXT];
-    char restart[256] = "";
     log_reopen();
     if (d->next != NULL || d->ending > 0) {
         return; /* the one before is still on its way: milliseconds */
@@ -192,13 +191,31 @@ static void reload(struct turnoutd *d)
         log_event(EVENT_CONFIG_REFUSED, LOG_TEXT("why", error));
         return;
     }
-    config_needs_restart(d->bundle->config, next->config, restart, sizeof restart);
     d->next = next;
-    d->process.config_reloads++;
-    log_event(EVENT_CONFIG_LOADED, LOG_TEXT("file", next->config->file), LOG_TEXT("needs_restart", restart));
     for (unsigned i = 0; i < d->threads_count; i++) {
         (void)thread_set_bundle(d->threads[i], next);
     }
+}
+
+static void tell_warnings(const struct config *config)
+{
+    if (config->warnings != NULL) {
+        log_event(EVENT_CONFIG_WARNING, LOG_TEXT("what", config->warnings));
+    }
+}
+
+/* Every worker goes by the new config now. */
+static void tell_loaded(struct turnoutd *d, const struct config *old)
+{
+    char restart[256] = "";
+    config_needs_restart(old, d->bundle->config, restart, sizeof restart);
+    d->process.config_reloads++;
+    log_event(EVENT_CONFIG_LOADED, LOG_TEXT("file", d->bundle->config->file),
+              LOG_TEXT("needs_restart", restart));
+    if (bundle_has_tls(d->bundle)) {
+        log_event(EVENT_TLS_RELOADED, LOG_TEXT("file", d->bundle->config->file));
+    }
+    tell_warnings(d->bundle->config);
 }
 
 static void on_bundle_passed(void *ctx, struct thread *thread, const struct bundle *bundle)
@@ -213,6 +230,7 @@ static void on_bundle_passed(void *ctx, struct thread *thread, const struct bund
     struct bundle *old = d->bundle;
     d->bundle = d->next;
     d->next = NULL;
+    tell_loaded(d, old->config);
     bundle_free(old);
 }
 
@@ -483,6 +501,7 @@ static bool start(struct turnoutd *d, const char *config_file, char *error, size
         return false;
     }
     log_event(EVENT_CONFIG_LOADED, LOG_TEXT("file", d->bundle->config->file));
+    tell_warnings(d->bundle->config);
     if (uv_loop_init(&d->loop) != 0 || mailbox_init(&d->box, &d->loop, d) != 0 || !start_signals(d)) {
         snprintf(error, cap, "the main loop could not be made");
         return false;

@@ -15,6 +15,7 @@ bool worker_init(struct worker *w, unsigned number, uv_loop_t *loop, uint64_t (*
                          .ids = ids,
                          .shared = shared,
                          .connect = stream_connect,
+                         .linger_end = UINT64_MAX,
                          .random = now ^ ((uint64_t)number << 32) ^ 0x9E3779B97F4A7C15U};
     timers_init(&w->timers, now);
     chunk_pool_init(&w->chunks, CHUNKS_KEPT);
@@ -26,6 +27,7 @@ void worker_clear(struct worker *w)
 {
     registry_clear(&w->clients);
     registry_clear(&w->legs);
+    free(w->receivers);
     chunk_pool_clear(&w->chunks);
     hold_pool_clear(&w->held);
     free(w->env.cipher);

@@ -25,6 +25,7 @@
 #include "proxy/timers.h"
 #include "routing/table.h"
 
+struct client;
 struct conn;
 
 enum { SHARED_CLIENTS_MAX = 65536 };
@@ -53,13 +54,16 @@ struct worker {
     struct conn *dirty;   /* connections with output of this turn */
     struct conn *resumed; /* connections whose kept bytes are to be looked at again */
     struct registry clients, legs;
+    struct client **receivers; /* by client index: the first of its sessions that receive MO here */
+    unsigned receivers_count;
     struct hold_pool held;
     struct metrics_worker *metrics;
     struct auth *auth;
     struct message_index *ids;
     struct shared *shared;
-    bool draining;   /* the process is ending: nothing new is taken */
-    uint64_t random; /* state of worker_random */
+    uint64_t linger_end; /* seconds since 1970: when the next leg of a platform left may go */
+    bool draining;       /* the process is ending: nothing new is taken */
+    uint64_t random;     /* state of worker_random */
     /* Connects an upstream stream; a simulation puts its own here. */
     struct stream *(*connect)(struct stream_env *env, const struct stream_target *target,
                               const struct stream_events *events, void *owner);
