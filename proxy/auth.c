@@ -195,7 +195,7 @@ static struct check *check_new(struct auth *auth, const char *hash, const uint8_
     c->auth = auth;
     c->work.data = c;
     c->settled = !fits;
-    strcpy(c->hash, hash);
+    memcpy(c->hash, hash, strlen(hash) + 1); /* it fits: auth_check */
     memcpy(c->password, password, len < sizeof c->password ? len : sizeof c->password - 1);
     return c;
 }

@@ -120,7 +120,7 @@ static void *block_new(size_t size)
 
 struct metrics *metrics_new(unsigned workers)
 {
-    struct metrics *metrics = calloc(1, sizeof *metrics + workers * sizeof metrics->blocks[0]);
+    struct metrics *metrics = calloc(1, sizeof *metrics + workers * sizeof(struct metrics_worker *));
     if (metrics == NULL)
         return NULL;
     for (unsigned i = 0; i < workers; i++) {

@@ -343,7 +343,6 @@ static void garbage_is_survived(void **state)
             random = random * 1103515245 + 12345;
             noise[i] = (char)(round % 2 ? random >> 16 : ' ' + (random >> 16) % 95);
         }
-        memcpy(noise + sizeof noise - 4, "\r\n\r\n", 4);
         int fd = client_connect();
         client_send(fd, noise, round * sizeof noise / 100);
         client_send(fd, "\r\n\r\n", 4);
@@ -365,8 +364,7 @@ static void endless_headers_are_refused(void **state)
     assert_true(lines < 100000);
     close(fd);
     char path[20000];
-    memset(path, 'p', sizeof path);
-    memcpy(path, "GET /", 5);
+    snprintf(path, sizeof path, "GET /%019990d", 0);
     fd = client_connect();
     client_send(fd, path, sizeof path);
     assert_true(client_receive(fd));

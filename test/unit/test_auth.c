@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +35,7 @@ char *crypt_r(const char *phrase, const char *setting, struct crypt_data *data)
     void *symbol = dlsym(RTLD_NEXT, "crypt_r");
     memcpy(&real, &symbol, sizeof real);
     pthread_mutex_lock(&crypts.lock);
-    strcpy(crypts.setting[crypts.calls++ % NOTED], setting);
+    snprintf(crypts.setting[crypts.calls++ % NOTED], CRYPT_OUTPUT_SIZE, "%s", setting);
     pthread_cond_broadcast(&crypts.changed);
     while (crypts.held)
         pthread_cond_wait(&crypts.changed, &crypts.lock);
@@ -64,7 +65,8 @@ static void await_calls(unsigned calls)
 static bool wiped_secret;
 static pthread_t loop_thread;
 
-static void wipe(void *data, size_t len)
+void test_wipe(void *data, size_t len);
+void test_wipe(void *data, size_t len)
 {
     if (pthread_equal(pthread_self(), loop_thread) && memmem(data, len, "secret", 6) != NULL)
         wiped_secret = true;
@@ -74,14 +76,14 @@ static void wipe(void *data, size_t len)
 
 void explicit_bzero(void *data, size_t len)
 {
-    wipe(data, len);
+    test_wipe(data, len);
 }
 
 void __explicit_bzero_chk(void *data, size_t len, size_t room);
 void __explicit_bzero_chk(void *data, size_t len, size_t room)
 {
     assert_true(len <= room);
-    wipe(data, len);
+    test_wipe(data, len);
 }
 
 /* --- the world -------------------------------------------------------------------------------- */
@@ -89,7 +91,7 @@ void __explicit_bzero_chk(void *data, size_t len, size_t room)
 enum { QUEUE = 40, CLIENTS = 2, TOKENS = 64, NO_VERDICT = 99, POOL = 4 };
 
 static char *hashes[CLIENTS]; /* of "secret" and "other" */
-static struct config_client clients[CLIENTS];
+static struct config_client acme, other, *const clients[CLIENTS] = {&acme, &other};
 
 static struct world {
     uv_loop_t loop;
@@ -102,7 +104,8 @@ static char *hash_of(const char *password)
 {
     struct crypt_data *data = calloc(1, sizeof *data);
     char *setting = crypt_gensalt_ra("$y$", 1, NULL, 0);
-    assert_true(data != NULL && setting != NULL);
+    if (data == NULL || setting == NULL)
+        abort();
     char *hash = strdup(crypt_r(password, setting, data));
     assert_int_equal(strncmp(hash, "$y$", 3), 0);
     free(setting);
@@ -141,7 +144,7 @@ static int open_world(void **state)
     (void)state;
     static char id[] = "client";
     for (unsigned i = 0; i < CLIENTS; i++)
-        clients[i] = (struct config_client){.system_id = id, .index = i * 100, .password_hash = hashes[i]};
+        *clients[i] = (struct config_client){.system_id = id, .index = i * 100, .password_hash = hashes[i]};
     for (unsigned i = 0; i < TOKENS; i++)
         world.verdicts[i] = (enum auth_verdict)NO_VERDICT;
     world.answers = 0;
@@ -182,22 +185,22 @@ static enum auth_verdict verdict_of(const struct config_client *client, const ch
 static void a_password_is_good_or_bad(void **state)
 {
     (void)state;
-    assert_int_equal(verdict_of(&clients[0], "wrong"), AUTH_BAD);
-    assert_int_equal(verdict_of(&clients[0], "secre"), AUTH_BAD);
-    assert_int_equal(verdict_of(&clients[0], ""), AUTH_BAD);
-    assert_int_equal(verdict_of(&clients[0], "other"), AUTH_BAD);
-    assert_int_equal(verdict_of(&clients[0], "secret"), AUTH_GOOD);
-    assert_int_equal(verdict_of(&clients[1], "other"), AUTH_GOOD);
-    assert_int_equal(verdict_of(&clients[1], "secret"), AUTH_BAD);
+    assert_int_equal(verdict_of(clients[0], "wrong"), AUTH_BAD);
+    assert_int_equal(verdict_of(clients[0], "secre"), AUTH_BAD);
+    assert_int_equal(verdict_of(clients[0], ""), AUTH_BAD);
+    assert_int_equal(verdict_of(clients[0], "other"), AUTH_BAD);
+    assert_int_equal(verdict_of(clients[0], "secret"), AUTH_GOOD);
+    assert_int_equal(verdict_of(clients[1], "other"), AUTH_GOOD);
+    assert_int_equal(verdict_of(clients[1], "secret"), AUTH_BAD);
 }
 
 static void only_the_octets_given_count(void **state)
 {
     (void)state;
     world.verdicts[1] = world.verdicts[2] = world.verdicts[3] = (enum auth_verdict)NO_VERDICT;
-    auth_check(world.auth, &clients[0], NULL, (const uint8_t *)"secretsecret", 6, 1);
-    auth_check(world.auth, &clients[0], NULL, (const uint8_t *)"secret\0x", 8, 2);
-    auth_check(world.auth, &clients[0], NULL, NULL, 0, 3);
+    auth_check(world.auth, clients[0], NULL, (const uint8_t *)"secretsecret", 6, 1);
+    auth_check(world.auth, clients[0], NULL, (const uint8_t *)"secret\0x", 8, 2);
+    auth_check(world.auth, clients[0], NULL, NULL, 0, 3);
     uv_run(&world.loop, UV_RUN_DEFAULT);
     assert_int_equal(world.verdicts[1], AUTH_GOOD);
     assert_int_equal(world.verdicts[2], AUTH_BAD);
@@ -207,28 +210,28 @@ static void only_the_octets_given_count(void **state)
 static void a_success_is_remembered_a_failure_is_not(void **state)
 {
     (void)state;
-    assert_int_equal(verdict_of(&clients[1], "other"), AUTH_GOOD);
+    assert_int_equal(verdict_of(clients[1], "other"), AUTH_GOOD);
     assert_int_equal(crypts.calls, 1);
     for (unsigned i = 0; i < 100; i++)
-        assert_int_equal(check(&clients[1], "other", 0), AUTH_GOOD);
+        assert_int_equal(check(clients[1], "other", 0), AUTH_GOOD);
     assert_int_equal(crypts.calls, 1);
-    assert_int_equal(verdict_of(&clients[1], "wrong"), AUTH_BAD);
-    assert_int_equal(verdict_of(&clients[1], "wrong"), AUTH_BAD);
+    assert_int_equal(verdict_of(clients[1], "wrong"), AUTH_BAD);
+    assert_int_equal(verdict_of(clients[1], "wrong"), AUTH_BAD);
     assert_int_equal(crypts.calls, 3);
-    assert_int_equal(check(&clients[1], "other", 0), AUTH_GOOD); /* not forgotten over it */
-    assert_int_equal(verdict_of(&clients[0], "other"), AUTH_BAD);
+    assert_int_equal(check(clients[1], "other", 0), AUTH_GOOD); /* not forgotten over it */
+    assert_int_equal(verdict_of(clients[0], "other"), AUTH_BAD);
 }
 
 static void a_changed_hash_is_checked_anew(void **state)
 {
     (void)state;
-    assert_int_equal(verdict_of(&clients[0], "secret"), AUTH_GOOD);
-    clients[0].password_hash = hashes[1];
-    assert_int_equal(verdict_of(&clients[0], "secret"), AUTH_BAD);
-    assert_int_equal(verdict_of(&clients[0], "other"), AUTH_GOOD);
+    assert_int_equal(verdict_of(clients[0], "secret"), AUTH_GOOD);
+    clients[0]->password_hash = hashes[1];
+    assert_int_equal(verdict_of(clients[0], "secret"), AUTH_BAD);
+    assert_int_equal(verdict_of(clients[0], "other"), AUTH_GOOD);
     assert_int_equal(crypts.calls, 3);
-    clients[0].password_hash = hashes[0];
-    assert_int_equal(verdict_of(&clients[0], "other"), AUTH_BAD);
+    clients[0]->password_hash = hashes[0];
+    assert_int_equal(verdict_of(clients[0], "other"), AUTH_BAD);
 }
 
 /* The hash may be freed by a reload while the pool works on it. */
@@ -237,7 +240,8 @@ static void a_check_outlives_the_config(void **state)
     (void)state;
     char *hash = strdup(hashes[0]);
     struct config_client *client = malloc(sizeof *client);
-    assert_true(hash != NULL && client != NULL);
+    if (hash == NULL || client == NULL)
+        abort();
     *client = (struct config_client){.index = 3, .password_hash = hash};
     hold_crypt(true);
     assert_int_equal(check(client, "secret", 0), AUTH_PENDING);
@@ -252,7 +256,7 @@ static void a_check_outlives_the_config(void **state)
 static void a_password_is_wiped(void **state)
 {
     (void)state;
-    assert_int_equal(verdict_of(&clients[0], "secret"), AUTH_GOOD);
+    assert_int_equal(verdict_of(clients[0], "secret"), AUTH_GOOD);
     wiped_secret = false;
     assert_int_equal(verdict_of(NULL, "secret"), AUTH_BAD);
     assert_true(wiped_secret);
@@ -263,7 +267,7 @@ static void a_password_is_wiped(void **state)
 static void an_unknown_id_costs_what_a_wrong_password_costs(void **state)
 {
     (void)state;
-    assert_int_equal(verdict_of(&clients[0], "wrong"), AUTH_BAD);
+    assert_int_equal(verdict_of(clients[0], "wrong"), AUTH_BAD);
     assert_int_equal(verdict_of(NULL, "wrong"), AUTH_BAD);
     assert_int_equal(crypts.calls, 2);
     assert_string_equal(crypts.setting[0], crypts.setting[1]);
@@ -273,7 +277,7 @@ static void an_unknown_id_costs_what_a_wrong_password_costs(void **state)
 static void an_unknown_id_is_never_good(void **state)
 {
     (void)state;
-    assert_int_equal(verdict_of(&clients[0], "secret"), AUTH_GOOD);
+    assert_int_equal(verdict_of(clients[0], "secret"), AUTH_GOOD);
     assert_int_equal(verdict_of(NULL, "secret"), AUTH_BAD);
     assert_int_equal(verdict_of(NULL, "secret"), AUTH_BAD);
     assert_int_equal(crypts.calls, 3);
@@ -303,17 +307,17 @@ static void a_dummy_that_costs_nothing_is_replaced(void **state)
 static void what_crypt_cannot_handle_is_busy(void **state)
 {
     (void)state;
-    char nonsense[] = "$q$nothing", longest[CRYPT_OUTPUT_SIZE + 1];
-    clients[0].password_hash = nonsense;
-    assert_int_equal(verdict_of(&clients[0], "secret"), AUTH_BUSY);
+    static char nonsense[] = "$q$nothing", longest[CRYPT_OUTPUT_SIZE + 1];
+    clients[0]->password_hash = nonsense;
+    assert_int_equal(verdict_of(clients[0], "secret"), AUTH_BUSY);
     memset(longest, 'a', sizeof longest);
     longest[sizeof longest - 1] = '\0';
-    clients[0].password_hash = longest;
-    assert_int_equal(verdict_of(&clients[0], "secret"), AUTH_BUSY);
+    clients[0]->password_hash = longest;
+    assert_int_equal(verdict_of(clients[0], "secret"), AUTH_BUSY);
     crypts.fails = true;
-    assert_int_equal(verdict_of(&clients[1], "other"), AUTH_BUSY);
+    assert_int_equal(verdict_of(clients[1], "other"), AUTH_BUSY);
     crypts.fails = false;
-    assert_int_equal(verdict_of(&clients[1], "other"), AUTH_GOOD);
+    assert_int_equal(verdict_of(clients[1], "other"), AUTH_GOOD);
 }
 
 static void an_endless_password_is_bad(void **state)
@@ -324,7 +328,7 @@ static void an_endless_password_is_bad(void **state)
     memset(endless, 'p', sizeof endless);
     for (unsigned i = 0; i < 4; i++) {
         world.verdicts[0] = (enum auth_verdict)NO_VERDICT;
-        assert_int_equal(auth_check(world.auth, &clients[0], NULL, endless, lengths[i], 0), AUTH_PENDING);
+        assert_int_equal(auth_check(world.auth, clients[0], NULL, endless, lengths[i], 0), AUTH_PENDING);
         uv_run(&world.loop, UV_RUN_DEFAULT);
         assert_int_equal(world.verdicts[0], AUTH_BAD);
     }
@@ -334,19 +338,19 @@ static void an_endless_password_is_bad(void **state)
 static void a_full_queue_is_busy_for_known_and_unknown(void **state)
 {
     (void)state;
-    assert_int_equal(verdict_of(&clients[1], "other"), AUTH_GOOD);
+    assert_int_equal(verdict_of(clients[1], "other"), AUTH_GOOD);
     hold_crypt(true);
     for (unsigned i = 1; i <= QUEUE; i++)
-        assert_int_equal(check(i % 2 ? &clients[0] : NULL, "wrong", i), AUTH_PENDING);
-    assert_int_equal(check(&clients[0], "secret", 0), AUTH_BUSY);
+        assert_int_equal(check(i % 2 ? clients[0] : NULL, "wrong", i), AUTH_PENDING);
+    assert_int_equal(check(clients[0], "secret", 0), AUTH_BUSY);
     assert_int_equal(check(NULL, "secret", 0), AUTH_BUSY);
-    assert_int_equal(check(&clients[1], "other", 0), AUTH_GOOD); /* remembered: needs no place */
+    assert_int_equal(check(clients[1], "other", 0), AUTH_GOOD); /* remembered: needs no place */
     hold_crypt(false);
     uv_run(&world.loop, UV_RUN_DEFAULT);
     assert_int_equal(world.answers, QUEUE + 1);
     for (unsigned i = 1; i <= QUEUE; i++)
         assert_int_equal(world.verdicts[i], AUTH_BAD);
-    assert_int_equal(verdict_of(&clients[0], "secret"), AUTH_GOOD);
+    assert_int_equal(verdict_of(clients[0], "secret"), AUTH_GOOD);
 }
 
 /* --- storms, ends ----------------------------------------------------------------------------- */
@@ -358,10 +362,10 @@ static void a_storm_costs_little(void **state)
     (void)state;
     hold_crypt(true);
     for (unsigned i = 0; i < 30; i++)
-        assert_int_equal(check(&clients[0], "secret", i), AUTH_PENDING);
-    assert_int_equal(check(&clients[0], "wrong", 30), AUTH_PENDING);
+        assert_int_equal(check(clients[0], "secret", i), AUTH_PENDING);
+    assert_int_equal(check(clients[0], "wrong", 30), AUTH_PENDING);
     assert_int_equal(check(NULL, "secret", 31), AUTH_PENDING);
-    assert_int_equal(check(&clients[1], "secret", 32), AUTH_PENDING);
+    assert_int_equal(check(clients[1], "secret", 32), AUTH_PENDING);
     await_calls(POOL);
     hold_crypt(false);
     uv_run(&world.loop, UV_RUN_DEFAULT);
@@ -378,7 +382,7 @@ static void freed_while_checks_are_under_way(void **state)
     (void)state;
     hold_crypt(true);
     for (unsigned i = 0; i < 20; i++)
-        assert_int_equal(check(&clients[0], "secret", i), AUTH_PENDING);
+        assert_int_equal(check(clients[0], "secret", i), AUTH_PENDING);
     await_calls(POOL);
     auth_free(world.auth);
     world.auth = NULL;

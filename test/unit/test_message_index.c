@@ -443,7 +443,7 @@ static void *put_and_find(void *arg)
 static void threads_lose_nothing_of_each_other(void **state)
 {
     (void)state;
-    struct message_index *index = open_index(NULL, 65536 * 8, NULL);
+    struct message_index *index = open_index(NULL, (size_t)65536 * 8, NULL);
     struct worker workers[THREADS];
     pthread_t threads[THREADS];
     for (unsigned i = 0; i < THREADS; i++) {
