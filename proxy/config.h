@@ -67,8 +67,8 @@ struct config_link {
     bool tls_verify;
     enum config_credentials credentials;
     char *system_id, *password, *system_type;
-    char *address_range; /* NULL: what the client sent */
-    uint8_t interface_version;
+    char *address_range;       /* NULL: what the client sent */
+    uint8_t interface_version; /* 0: the client's */
     unsigned window;
     uint64_t connect_timeout, bind_timeout, enquire_link, response_timeout;
     uint64_t reconnect_min, reconnect_max;

@@ -92,7 +92,8 @@ static const struct option_word bind_answer_words[] = {
     {"first", BIND_ANSWER_FIRST}, {"once", BIND_ANSWER_ONCE}, {"all", BIND_ANSWER_ALL}, {0}};
 static const struct option_word bind_type_words[] = {
     {"transmitter", BIND_TRANSMITTER}, {"receiver", BIND_RECEIVER}, {"transceiver", BIND_TRANSCEIVER}, {0}};
-static const struct option_word version_words[] = {{"3.3", 0x33}, {"3.4", 0x34}, {"5.0", 0x50}, {0}};
+static const struct option_word version_words[] = {
+    {"client", 0}, {"3.3", 0x33}, {"3.4", 0x34}, {"5.0", 0x50}, {0}};
 static const struct option_word format_words[] = {{"text", false}, {"json", true}, {0}};
 static const struct option_word level_words[] = {
     {"error", LOG_ERROR}, {"warning", LOG_WARNING}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}, {0}};
@@ -193,11 +194,13 @@ const struct option_row option_rows[] = {
     {SECTION_LINK, OPTION_SECRET_FILE, "password-file", FIELD(struct config_link, password), RANGE(0, PASSWORD_MAX),
      .help = "instead of password: a file whose first line it is"},
     {SECTION_LINK, OPTION_TEXT, "system-type", FIELD(struct config_link, system_type), RANGE(0, SYSTEM_TYPE_MAX),
-     .help = "instead of what the client sent"},
+     .help = "in the bind; without one: empty"},
     {SECTION_LINK, OPTION_TEXT, "address-range", FIELD(struct config_link, address_range),
      RANGE(0, ADDRESS_RANGE_MAX), .help = "instead of what the client sent"},
+    /* An SMSC sends no TLVs to a peer that binds as 3.3, and the client has to be able to read what it sends. */
     {SECTION_LINK, OPTION_WORD, "interface-version", FIELD(struct config_link, interface_version),
-     .standard = "3.4", .words = version_words, .help = "of SMPP, in the bind"},
+     .standard = "client", .words = version_words,
+     .help = "of SMPP, in the bind; client: the version that the client bound with"},
     {SECTION_LINK, OPTION_INTEGER, "window", FIELD(struct config_link, window), .standard = "100",
      RANGE(1, 65533), .help = "requests unanswered at a time, on each leg"},
     {SECTION_LINK, OPTION_DURATION, "connect-timeout", FIELD(struct config_link, connect_timeout),
@@ -267,7 +270,7 @@ const struct option_row option_rows[] = {
     {SECTION_UPSTREAM, OPTION_SECRET_FILE, "password-file", FIELD(struct config_upstream, password),
      RANGE(0, PASSWORD_MAX), .help = "instead of password: a file whose first line it is"},
     {SECTION_UPSTREAM, OPTION_TEXT, "system-type", FIELD(struct config_upstream, system_type),
-     RANGE(0, SYSTEM_TYPE_MAX), .help = "instead of the link's or what the client sent"},
+     RANGE(0, SYSTEM_TYPE_MAX), .help = "in the bind; without one: the link's"},
 
     {SECTION_REDIS, OPTION_TEXT, "host", FIELD(struct config, redis.host), .standard = "127.0.0.1",
      RANGE(1, HOST_MAX), .restart = true, .help = "name or address"},

@@ -219,7 +219,7 @@ static void check_link_defaults(const struct config_link *l)
     assert_null(l->password);
     assert_null(l->system_type);
     assert_null(l->address_range);
-    assert_int_equal(l->interface_version, 0x34);
+    assert_int_equal(l->interface_version, 0);
     assert_int_equal(l->window, 100);
     assert_int_equal(l->connect_timeout, 10ULL * S);
     assert_int_equal(l->bind_timeout, 10ULL * S);

@@ -11,9 +11,11 @@
 #include <jansson.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -390,6 +392,41 @@ static void test_a_full_disk(void **state)
     assert_int_equal(log_lost() - lost, 7);
 }
 
+static void limit_file(rlim_t octets)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = octets;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* The file may grow to the middle of a line: the rest of that line is lost, and it alone. */
+static void test_half_a_line(void **state)
+{
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN);
+    open_json();
+    log_event(EVENT_STARTED, LOG_INT("x", 1));
+    size_t whole = strlen(slurp(path));
+    uint64_t lost = log_lost();
+    limit_file(whole + whole / 2);
+    log_event(EVENT_STARTED, LOG_INT("x", 2));
+    log_event(EVENT_STARTED, LOG_INT("x", 3));
+    limit_file(RLIM_INFINITY);
+    log_event(EVENT_STARTED, LOG_INT("x", 4));
+    signal(SIGXFSZ, SIG_DFL);
+    assert_int_equal(log_lost() - lost, 2);
+    unsigned good = 0;
+    unsigned bad = 0;
+    for (char *line = strtok(slurp(path), "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        json_t *json = json_loads(line, 0, NULL);
+        *(json != NULL ? &good : &bad) += 1;
+        json_decref(json);
+    }
+    assert_int_equal(good, 3); /* the first, the count, the last */
+    assert_int_equal(bad, 1);
+}
+
 /* A pipe that nobody reads fills up; the log neither waits nor spoils the lines that went in. */
 static void check_does_not_block(int reader, int writer)
 {
@@ -536,6 +573,7 @@ int main(void)
         cmocka_unit_test_teardown(test_an_open_log_goes_on_in_its_file, remove_files),
         cmocka_unit_test_teardown(test_a_file_that_cannot_be_opened, remove_files),
         cmocka_unit_test_teardown(test_a_full_disk, remove_files),
+        cmocka_unit_test_teardown(test_half_a_line, remove_files),
         cmocka_unit_test_teardown(test_a_pipe_that_nobody_reads, remove_files),
         cmocka_unit_test_teardown(test_a_socket_that_nobody_reads, remove_files),
         cmocka_unit_test_teardown(test_threads_and_rotation, remove_files),

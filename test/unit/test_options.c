@@ -185,6 +185,19 @@ static void test_every_field_holds_its_range(void **state)
     }
 }
 
+/* These sockets are opened once, at the start. */
+static void test_redis_and_admin_need_a_restart(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < option_rows_count; i++) {
+        const struct option_row *row = &option_rows[i];
+        if (row->section == SECTION_REDIS || row->section == SECTION_ADMIN)
+            assert_true(row->restart);
+        if (row->section == SECTION_CLIENT || row->section == SECTION_LINK || row->section == SECTION_CARRIER)
+            assert_false(row->restart);
+    }
+}
+
 static void test_every_name_is_there_once(void **state)
 {
     (void)state;
@@ -240,6 +253,7 @@ static void test_what_no_type_takes(void **state)
         {SECTION_CLIENT, "hold-budget", "9999999999999999999s", "is out of range"},
         {SECTION_CLIENT, "hold-budget", "9000000000000000000h", "is out of range"},
         {SECTION_CLIENT, "hold-budget", "18446744073709551616ms", "is out of range"},
+        {SECTION_CLIENT, "hold-budget", "2251799813685248h", "is out of range"}, /* 0 in 64 bits */
         {SECTION_CLIENT, "window", "10k", "is no whole number"},
         {SECTION_CLIENT, "window", "0x10", "is no whole number"},
         {SECTION_ROOT, "max-pdu-open", "4K", "has an unknown unit"},
@@ -381,6 +395,7 @@ int main(void)
         cmocka_unit_test(test_every_word_is_taken),
         cmocka_unit_test(test_every_default_is_allowed),
         cmocka_unit_test(test_every_field_holds_its_range),
+        cmocka_unit_test(test_redis_and_admin_need_a_restart),
         cmocka_unit_test(test_every_name_is_there_once),
         cmocka_unit_test(test_units),
         cmocka_unit_test(test_what_no_type_takes),
