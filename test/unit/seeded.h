@@ -3,7 +3,6 @@
 #ifndef TEST_UNIT_SEEDED_H
 #define TEST_UNIT_SEEDED_H
 
-#include <assert.h>
 #include <stdint.h>
 
 static uint64_t seeded_state = 1;
@@ -13,14 +12,13 @@ static inline void seeded(unsigned seed)
     seeded_state = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
 }
 
-/* 0 to n - 1; n is not 0. */
+/* 0 to n - 1; 0 for 0. */
 static inline unsigned any_of(unsigned n)
 {
-    assert(n > 0);
     seeded_state ^= seeded_state << 13; /* xorshift64 */
     seeded_state ^= seeded_state >> 7;
     seeded_state ^= seeded_state << 17;
-    return (unsigned)((seeded_state >> 16) % n);
+    return n == 0 ? 0 : (unsigned)((seeded_state >> 16) % n);
 }
 
 #endif

@@ -333,6 +333,30 @@ static void it_loads_the_table_while_changes_go_on(void **state)
     follow_free(world.follow);
 }
 
+/* Between the last page and the changes up to it, Redis is set back and goes another way to the same version.
+ */
+static void a_page_of_a_history_that_is_gone_is_not_taken(void **state)
+{
+    (void)state;
+    struct world world;
+    world_start(&world, &the_model);
+    for (int i = 0; i < CODES; i++)
+        model_change(&the_model, i, 'a');
+    follow_connected(world.follow);
+    assert_true(step(&world)); /* info */
+    for (int i = 0; i < CODES; i += PAGE_CODES) {
+        if (i + PAGE_CODES >= CODES)
+            model_change(&the_model, 6, 'b');
+        assert_true(step(&world));
+    }
+    model_cut(&the_model, 8);
+    model_change(&the_model, 0, 'c');
+    settle(&world);
+    assert_following(&world, 8);
+    assert_string_equal(follow_chain(world.follow), model_last(&the_model)->chain);
+    follow_free(world.follow);
+}
+
 static void it_catches_up_after_an_absence(void **state)
 {
     (void)state;
@@ -655,6 +679,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_follows_an_empty_redis_from_its_first_change),
         cmocka_unit_test(it_loads_the_table_while_changes_go_on),
+        cmocka_unit_test(a_page_of_a_history_that_is_gone_is_not_taken),
         cmocka_unit_test(it_catches_up_after_an_absence),
         cmocka_unit_test(a_stream_that_was_trimmed_is_made_good_by_a_load),
         cmocka_unit_test(an_older_redis_is_refused_until_the_right_one_is_back),
