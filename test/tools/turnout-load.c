@@ -222,15 +222,19 @@ static void want_tlv(struct load_config *config, const char *value, struct argp_
 
 static void want_ton_npi(struct load_config *config, const char *value, struct argp_state *state)
 {
-    unsigned v[4];
-    char rest = 0;
-    if (sscanf(value, "%3u,%3u,%3u,%3u%c", &v[0], &v[1], &v[2], &v[3], &rest) !=
-        4) { /* NOLINT(cert-err34-c) */
-        argp_error(state, "\"%s\": four numbers are wanted", value);
-        return;
+    char *copy = tools_copy(value);
+    char *rest = NULL;
+    size_t n = 0;
+    for (char *word = strtok_r(copy, ",", &rest); word != NULL; word = strtok_r(NULL, ",", &rest), n++) {
+        uint64_t number = 0;
+        want_number(word, 0, UINT8_MAX, &number, state);
+        if (n < 4) {
+            config->ton_npi[n] = (uint8_t)number;
+        }
     }
-    for (size_t i = 0; i < 4; i++) {
-        config->ton_npi[i] = (uint8_t)v[i];
+    free(copy);
+    if (n != 4) {
+        argp_error(state, "\"%s\": four numbers are wanted", value);
     }
 }
 

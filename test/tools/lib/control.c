@@ -43,6 +43,7 @@ json_t *control_error(const char *format, ...)
     char text[256];
     va_list args;
     va_start(args, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is, one line above */
     (void)vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     return json_pack("{s:b, s:s}", "ok", 0, "error", text);
@@ -65,10 +66,10 @@ static char *answer(struct control *control, char *line)
     json_t *reply = control->handler(control->context, line);
     char *text = json_dumps(reply, JSON_COMPACT | JSON_ENSURE_ASCII);
     json_decref(reply);
-    size_t len = strlen(text);
-    char *with_newline = tools_alloc(len + 2, 1);
-    memcpy(with_newline, text, len);
-    with_newline[len] = '\n';
+    char *with_newline = NULL;
+    if (asprintf(&with_newline, "%s\n", text) < 0) {
+        with_newline = tools_copy("\n");
+    }
     free(text);
     return with_newline;
 }

@@ -80,9 +80,9 @@ void defer_add(struct defer *d, struct defer_item *item, uint64_t due)
 {
     if (d->len == d->cap) {
         size_t cap = d->cap == 0 ? 64 : d->cap * 2;
-        struct defer_item **heap = tools_alloc(cap, sizeof(*heap));
+        struct defer_item **heap = tools_alloc(cap, sizeof(struct defer_item *));
         if (d->len > 0) {
-            memcpy(heap, d->heap, d->len * sizeof(*heap));
+            memcpy(heap, d->heap, d->len * sizeof(struct defer_item *));
         }
         free(d->heap);
         d->heap = heap;

@@ -66,12 +66,11 @@ static size_t digits_of(uint64_t value, char out[NUMBER_DIGITS])
 
 static void put_name(struct ledger *l, const char *name)
 {
-    size_t len = strlen(name);
-    uint8_t *p = buffer_reserve(&l->pending, len + 2);
-    p[0] = ' ';
-    memcpy(p + 1, name, len);
-    p[len + 1] = '=';
-    buffer_commit(&l->pending, len + 2);
+    char *begin = (char *)buffer_reserve(&l->pending, strlen(name) + 2);
+    begin[0] = ' ';
+    char *end = stpcpy(begin + 1, name);
+    *end++ = '=';
+    buffer_commit(&l->pending, (size_t)(end - begin));
 }
 
 void ledger_begin(struct ledger *l, uint64_t realtime_ns, const char *event)

@@ -71,7 +71,7 @@ static void close_all(struct load *load)
 {
     for (size_t i = 0; i < load->session_count; i++) {
         if (load->sessions[i].state >= LOAD_CONNECTING) {
-            conn_close(&load->sessions[i].conn, CONN_FIN, "unbind was not answered");
+            channel_close(&load->sessions[i].channel, CHANNEL_FIN, "unbind was not answered");
         }
     }
 }
@@ -80,7 +80,7 @@ static void end(struct load *load)
 {
     load->phase = LOAD_ENDED;
     defer_clear(&load->defer);
-    conn_loop_close(&load->conns);
+    channel_loop_close(&load->channels);
     uv_close((uv_handle_t *)&load->pace, NULL);
     uv_close((uv_handle_t *)&load->tick, NULL);
     uv_stop(&load->loop);
@@ -250,12 +250,12 @@ static bool prepare(struct load *load)
     struct load_config *config = &load->config;
     uint16_t port = 0;
     if (!word_endpoint(config->connect, load->host, sizeof(load->host), &port) ||
-        !conn_resolve(load->host, port, &load->address)) {
+        !channel_resolve(load->host, port, &load->address)) {
         fprintf(stderr, "no such address: %s\n", config->connect);
         return false;
     }
     if (config->tls) {
-        load->tls = conn_tls_client(config->ca, config->insecure);
+        load->tls = channel_tls_client(config->ca, config->insecure);
         if (load->tls == NULL) {
             return false;
         }
@@ -306,7 +306,7 @@ bool load_start(struct load *load, const struct load_config *config)
     choose_run(load);
     memset(load->text, '.', sizeof(load->text));
     uv_loop_init(&load->loop);
-    conn_loop_init(&load->conns, &load->loop);
+    channel_loop_init(&load->channels, &load->loop);
     defer_init(&load->defer, &load->loop);
     start_timers(load);
     make_sessions(load);
@@ -324,6 +324,6 @@ void load_free(struct load *load)
     free(load->sessions);
     ledger_close(load->ledger);
     SSL_CTX_free(load->tls);
-    conn_loop_free(&load->conns);
+    channel_loop_free(&load->channels);
     uv_loop_close(&load->loop);
 }

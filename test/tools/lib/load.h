@@ -13,7 +13,7 @@
 #include <jansson.h>
 
 #include "smpp/frame.h"
-#include "test/tools/lib/conn.h"
+#include "test/tools/lib/channel.h"
 #include "test/tools/lib/defer.h"
 #include "test/tools/lib/histogram.h"
 #include "test/tools/lib/ledger.h"
@@ -31,37 +31,34 @@ enum load_bind { BIND_TRANSCEIVER, BIND_TRANSMITTER, BIND_RECEIVER, BIND_PAIR };
 enum load_payload { PAYLOAD_TEXT, PAYLOAD_TLV, PAYLOAD_DATA_SM };
 
 struct load_config {
-    const char *connect;
-    bool tls, insecure;
+    const char *connect; /* HOST:PORT */
     const char *ca;
-    uint64_t sessions;
-    enum load_bind bind;
     const char *system_id, *password, *system_type, *address_range;
+    const char *ledger;
+    const char *run;
+    uint64_t sessions;
     uint64_t version;
     uint64_t window;
     uint64_t rate;     /* messages a second over all sessions, 0: as fast as answered */
     uint64_t count;    /* messages in all; UINT64_MAX: no end */
     uint64_t duration; /* of sending, ns; 0: no end */
     struct numbers from, to;
-    uint8_t ton_npi[4]; /* source ton, npi, dest ton, npi */
     uint64_t size;
     uint64_t registered_delivery, data_coding, esm_class;
-    enum load_payload payload;
-    uint8_t tlvs[LOAD_TLVS_MAX];
     size_t tlvs_len;
     struct setting mo_status, mo_delay, mo_silence;
-    bool retry, retry_unanswered;
     uint64_t retry_delay, retry_max;
     uint64_t timeout;         /* how long an answer may take, ns */
     uint64_t reconnect_delay; /* ns */
-    bool reconnect;
-    uint64_t enquire_link; /* ns; 0: none are sent */
+    uint64_t enquire_link;    /* ns; 0: none are sent */
     uint64_t drain, linger;
     uint64_t wait_receipts, wait_mo; /* numbers that end the lingering */
-    const char *ledger;
-    const char *run;
-    bool progress;
     uint64_t seed;
+    enum load_bind bind;
+    enum load_payload payload;
+    uint8_t ton_npi[4]; /* source ton, npi, dest ton, npi */
+    bool tls, insecure, retry, retry_unanswered, reconnect, progress;
+    uint8_t tlvs[LOAD_TLVS_MAX];
 };
 
 /* X(field, what it counts): as in the JSON. */
@@ -123,7 +120,7 @@ enum load_session_state {
 };
 
 struct load_session {
-    struct conn conn; /* first: a conn is its session */
+    struct channel channel; /* first: a channel is its session */
     struct defer_item reconnect;
     struct load *load;
     uint32_t index;
@@ -142,7 +139,7 @@ enum load_phase { LOAD_STARTING, LOAD_RUNNING, LOAD_DRAINING, LOAD_LINGERING, LO
 
 struct load {
     uv_loop_t loop;
-    struct conn_loop conns;
+    struct channel_loop channels;
     struct defer defer;
     uv_timer_t pace; /* 1 ms, with a rate */
     uv_timer_t tick; /* 100 ms: time-outs, ledger, phases */

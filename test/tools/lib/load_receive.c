@@ -21,7 +21,7 @@ static void run_answer(struct defer_item *item, bool cancelled)
     struct answer *answer = (struct answer *)item;
     struct load_session *s = answer->session;
     if (!cancelled && s->epoch == answer->epoch && s->state == LOAD_BOUND) {
-        conn_send(&s->conn, answer->pdu, answer->len);
+        channel_send(&s->channel, answer->pdu, answer->len);
     }
     free(answer);
 }
@@ -35,7 +35,7 @@ static void send_answer(struct load_session *s, const struct smpp_header *header
                                      header->sequence_number, status, "", none);
     uint64_t delay = setting_time(&load->config.mo_delay, &load->random_state);
     if (delay == 0) {
-        conn_send(&s->conn, out, len);
+        channel_send(&s->channel, out, len);
         return;
     }
     struct answer *answer = tools_alloc(1, sizeof(*answer));

@@ -102,8 +102,8 @@ static void drop(struct load *load, bool rst)
 {
     for (size_t i = 0; i < load->session_count; i++) {
         struct load_session *s = &load->sessions[i];
-        if (s->state >= LOAD_CONNECTING && !s->conn.closing) {
-            conn_close(&s->conn, rst ? CONN_RST : CONN_FIN, "dropped by command");
+        if (s->state >= LOAD_CONNECTING && !s->channel.closing) {
+            channel_close(&s->channel, rst ? CHANNEL_RST : CHANNEL_FIN, "dropped by command");
         }
     }
 }

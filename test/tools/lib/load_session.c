@@ -9,7 +9,7 @@
 #include "smpp/encode.h"
 #include "test/tools/lib/load.h"
 
-static struct load_session *session_of(struct conn *c)
+static struct load_session *session_of(struct channel *c)
 {
     return (struct load_session *)c;
 }
@@ -42,7 +42,7 @@ static void send_header(struct load_session *s, uint32_t command_id)
     struct smpp_header header = {SMPP_HEADER_LEN, command_id, ESME_ROK, next_sequence(s)};
     uint8_t out[SMPP_HEADER_LEN];
     smpp_put_header(out, &header);
-    conn_send(&s->conn, out, sizeof(out));
+    channel_send(&s->channel, out, sizeof(out));
 }
 
 void load_unbind(struct load_session *s)
@@ -51,7 +51,7 @@ void load_unbind(struct load_session *s)
         s->state = LOAD_UNBINDING;
         send_header(s, SMPP_UNBIND);
     } else if (s->state == LOAD_CONNECTING || s->state == LOAD_BINDING) {
-        conn_close(&s->conn, CONN_FIN, "not needed any more");
+        channel_close(&s->channel, CHANNEL_FIN, "not needed any more");
     }
 }
 
@@ -74,7 +74,7 @@ static void on_bind_answer(struct load_session *s, const struct smpp_header *hea
         char why[64];
         s->load->counters.binds_refused++;
         (void)snprintf(why, sizeof(why), "bind refused with 0x%08x", header->command_status);
-        conn_close(&s->conn, CONN_FIN, why);
+        channel_close(&s->channel, CHANNEL_FIN, why);
         return;
     }
     s->state = LOAD_BOUND;
@@ -94,10 +94,10 @@ static void on_response(struct load_session *s, const uint8_t *pdu, const struct
     case SMPP_BIND_TRANSMITTER:
     case SMPP_BIND_RECEIVER: on_bind_answer(s, header, now); break;
     case SMPP_ENQUIRE_LINK: break;
-    case SMPP_UNBIND: conn_close(&s->conn, CONN_FLUSH, "unbound by us"); break;
+    case SMPP_UNBIND: channel_close(&s->channel, CHANNEL_FLUSH, "unbound by us"); break;
     case 0: /* generic_nack */
         if (s->state == LOAD_BINDING) {
-            conn_close(&s->conn, CONN_FIN, "bind answered with generic_nack");
+            channel_close(&s->channel, CHANNEL_FIN, "bind answered with generic_nack");
         } else {
             load_on_answer(s, pdu, header, now);
         }
@@ -109,8 +109,8 @@ static void on_response(struct load_session *s, const uint8_t *pdu, const struct
 static void reply(struct load_session *s, const struct smpp_header *header, uint32_t status)
 {
     uint8_t out[SMPP_REFUSAL_MAX];
-    conn_send(&s->conn, out,
-              smpp_encode_refusal(out, header->command_id, header->sequence_number, status, false));
+    channel_send(&s->channel, out,
+                 smpp_encode_refusal(out, header->command_id, header->sequence_number, status, false));
 }
 
 static void on_pdu(struct load_session *s, const uint8_t *pdu, const struct smpp_header *header, uint64_t now)
@@ -128,7 +128,7 @@ static void on_pdu(struct load_session *s, const uint8_t *pdu, const struct smpp
         break;
     case SMPP_UNBIND:
         reply(s, header, ESME_ROK);
-        conn_close(&s->conn, CONN_FLUSH, "unbound by the peer");
+        channel_close(&s->channel, CHANNEL_FLUSH, "unbound by the peer");
         break;
     case SMPP_ALERT_NOTIFICATION: s->load->counters.alerts++; break;
     default: s->load->counters.bad_pdus++; reply(s, header, ESME_RINVCMDID);
@@ -138,7 +138,7 @@ static void on_pdu(struct load_session *s, const uint8_t *pdu, const struct smpp
 /* --- the connection's handlers -----------------------------------------------------------------------------
  */
 
-static size_t on_data(struct conn *c, const uint8_t *data, size_t len)
+static size_t on_data(struct channel *c, const uint8_t *data, size_t len)
 {
     struct load_session *s = session_of(c);
     uint64_t now = uv_hrtime();
@@ -152,8 +152,8 @@ static size_t on_data(struct conn *c, const uint8_t *data, size_t len)
         if (verdict == SMPP_FRAME_BAD) {
             uint8_t out[SMPP_HEADER_LEN];
             s->load->counters.bad_pdus++;
-            conn_send(c, out, smpp_encode_generic_nack(out, header.sequence_number, ESME_RINVCMDLEN));
-            conn_close(c, CONN_FLUSH, "bad command_length");
+            channel_send(c, out, smpp_encode_generic_nack(out, header.sequence_number, ESME_RINVCMDLEN));
+            channel_close(c, CHANNEL_FLUSH, "bad command_length");
             return len;
         }
         on_pdu(s, data + used, &header, now);
@@ -164,7 +164,7 @@ static size_t on_data(struct conn *c, const uint8_t *data, size_t len)
     return used;
 }
 
-static void on_open(struct conn *c)
+static void on_open(struct channel *c)
 {
     struct load_session *s = session_of(c);
     const struct load_config *config = &s->load->config;
@@ -180,10 +180,10 @@ static void on_open(struct conn *c)
     uint8_t out[1024];
     size_t len = smpp_encode_bind(out, sizeof(out), &fields);
     s->state = LOAD_BINDING;
-    conn_send(c, out, len);
+    channel_send(c, out, len);
 }
 
-static void on_closed(struct conn *c, const char *why)
+static void on_closed(struct channel *c, const char *why)
 {
     struct load_session *s = session_of(c);
     struct load *load = s->load;
@@ -204,17 +204,17 @@ static void on_closed(struct conn *c, const char *why)
     load_check(load);
 }
 
-static const struct conn_handlers handlers = {on_open, on_data, on_closed};
+static const struct channel_handlers handlers = {on_open, on_data, on_closed};
 
 void load_connect(struct load_session *s)
 {
     struct load *load = s->load;
-    memset(&s->conn, 0, sizeof(s->conn));
+    memset(&s->channel, 0, sizeof(s->channel));
     s->state = LOAD_CONNECTING;
     s->sequence = 0;
     s->epoch++;
-    conn_connect(&load->conns, &s->conn, (const struct sockaddr *)&load->address, load->tls, load->host,
-                 &handlers);
+    channel_connect(&load->channels, &s->channel, (const struct sockaddr *)&load->address, load->tls,
+                    load->host, &handlers);
 }
 
 static void run_reconnect(struct defer_item *item, bool cancelled)

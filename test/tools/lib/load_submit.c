@@ -82,7 +82,8 @@ static size_t put_key(const struct load *load, const struct load_message *m, cha
 static size_t put_text(struct load *load, const char *key, size_t key_len)
 {
     char *text = load->text;
-    memcpy(text, "K:", 2);
+    text[0] = 'K';
+    text[1] = ':';
     memcpy(text + 2, key, key_len);
     text[2 + key_len] = ';';
     size_t used = key_len + 3;
@@ -149,9 +150,9 @@ static void write_message(struct load_session *s, const struct load_message *m, 
         .text = {(const uint8_t *)load->text, in_tlv ? 0 : (uint32_t)len},
         .tlvs = {tlvs, (uint32_t)tlvs_len},
     };
-    size_t cap = tlvs_len + SHORT_TEXT * 2;
-    uint8_t *out = conn_reserve(&s->conn, cap);
-    conn_commit(&s->conn, smpp_encode_message(out, cap, &fields));
+    size_t cap = tlvs_len + (size_t)2 * SHORT_TEXT;
+    uint8_t *out = channel_reserve(&s->channel, cap);
+    channel_commit(&s->channel, smpp_encode_message(out, cap, &fields));
 }
 
 static void submit(struct load_session *s, uint64_t now, uint64_t due)
@@ -179,7 +180,7 @@ static void submit(struct load_session *s, uint64_t now, uint64_t due)
 static bool has_room(const struct load_session *s)
 {
     return s->state == LOAD_BOUND && s->in_flight < s->load->config.window && load_transmits(s) &&
-           !s->conn.ending;
+           !s->channel.ending;
 }
 
 void load_fill(struct load_session *s, uint64_t now)

@@ -94,7 +94,7 @@ static size_t repeated(const struct receipt_text *receipt)
     size_t len = CLASSIC_TEXT;
     if (ledger_key(receipt->text, receipt->text_len, &key, &key_len)) {
         size_t to_key = (size_t)(key - (const uint8_t *)receipt->text) + key_len + 1;
-        len = to_key > len && to_key < 2 * LEDGER_KEY_MAX ? to_key : len;
+        len = to_key > len && to_key < (size_t)2 * LEDGER_KEY_MAX ? to_key : len;
     }
     return len < receipt->text_len ? len : receipt->text_len;
 }
@@ -125,7 +125,7 @@ uint8_t receipt_message_state(const char *stat)
 {
     static const char *const states[] = {"ENROUTE", "DELIVRD", "EXPIRED", "DELETED",
                                          "UNDELIV", "ACCEPTD", "UNKNOWN", "REJECTD"};
-    for (uint8_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
         if (strcmp(stat, states[i]) == 0) {
             return (uint8_t)(i + 1);
         }

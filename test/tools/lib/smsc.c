@@ -15,7 +15,7 @@ void smsc_init(struct smsc *smsc)
 {
     memset(smsc, 0, sizeof(*smsc));
     uv_loop_init(&smsc->loop);
-    conn_loop_init(&smsc->conns, &smsc->loop);
+    channel_loop_init(&smsc->channels, &smsc->loop);
     defer_init(&smsc->defer, &smsc->loop);
     smsc->random_state = (ledger_now() ^ ((uint64_t)getpid() << 40)) | 1;
     (void)snprintf(smsc->run, sizeof(smsc->run), "%06x",
@@ -106,12 +106,12 @@ static bool open_link(struct smsc *smsc, struct smsc_link *link)
     uint16_t port = 0;
     const struct smsc_config *config = &link->config;
     if (!word_endpoint(config->listen, host, sizeof(host), &port) ||
-        !conn_resolve(host, port, &link->address)) {
+        !channel_resolve(host, port, &link->address)) {
         fprintf(stderr, "%s: not a HOST:PORT: %s\n", config->name, config->listen);
         return false;
     }
     if (config->tls) {
-        link->tls = conn_tls_server(config->certificate, config->key);
+        link->tls = channel_tls_server(config->certificate, config->key);
         if (link->tls == NULL) {
             return false;
         }
@@ -158,10 +158,10 @@ void smsc_bound_settings(struct smsc_session *s)
 {
     struct setting *slow = &s->link->settings[SET_SLOW_READ];
     if (smsc_hit(s->link, SET_SLOW_READ)) {
-        conn_limit(&s->conn, slow->value);
+        channel_limit(&s->channel, slow->value);
     }
     if (smsc_hit(s->link, SET_HALF_OPEN)) {
-        conn_pause(&s->conn, true);
+        channel_pause(&s->channel, true);
     }
 }
 
@@ -180,7 +180,7 @@ static void send_enquire_links(struct defer_item *item, bool cancelled)
             struct smpp_header header = {SMPP_HEADER_LEN, SMPP_ENQUIRE_LINK, ESME_ROK, smsc_next_sequence(s)};
             uint8_t out[SMPP_HEADER_LEN];
             smpp_put_header(out, &header);
-            conn_send(&s->conn, out, sizeof(out));
+            channel_send(&s->channel, out, sizeof(out));
         }
     }
     smsc_applied(link, SET_ENQUIRE_LINK);
@@ -211,14 +211,14 @@ void smsc_applied(struct smsc_link *link, enum smsc_setting id)
     struct smsc_session *next = NULL;
     for (s = TAILQ_FIRST(&link->sessions); s != NULL; s = next) {
         next = TAILQ_NEXT(s, entry);
-        if (s->bind_id == 0 || s->conn.ending) {
+        if (s->bind_id == 0 || s->channel.ending) {
             continue;
         }
         bool hit = setting_hit(setting, &link->smsc->random_state);
         if (id == SET_HALF_OPEN) {
-            conn_pause(&s->conn, hit);
+            channel_pause(&s->channel, hit);
         } else {
-            conn_limit(&s->conn, hit ? setting->value : 0);
+            channel_limit(&s->channel, hit ? setting->value : 0);
         }
     }
 }
@@ -240,7 +240,7 @@ unsigned smsc_mark(struct smsc *smsc, const char *label, uint64_t grace_ns)
     unsigned left = 0;
     uint64_t until = uv_hrtime() + grace_ns;
     do { /* what is still in a sender's buffer comes as soon as we have made room */
-        left = conn_loop_drain(&smsc->conns);
+        left = channel_loop_drain(&smsc->channels);
     } while (uv_hrtime() < until);
     for (size_t i = 0; i < smsc->link_count; i++) {
         struct ledger *l = smsc->links[i]->ledger;
@@ -345,7 +345,7 @@ static void end_link(struct smsc_link *link)
     struct smsc_session *s = NULL;
     TAILQ_FOREACH(s, &link->sessions, entry)
     {
-        conn_close(&s->conn, CONN_FIN, "the simulator ends");
+        channel_close(&s->channel, CHANNEL_FIN, "the simulator ends");
     }
     smsc_refuse(link);
 }
@@ -360,7 +360,7 @@ void smsc_end(struct smsc *smsc)
         end_link(smsc->links[i]);
     }
     defer_clear(&smsc->defer);
-    conn_loop_close(&smsc->conns);
+    channel_loop_close(&smsc->channels);
 }
 
 void smsc_free(struct smsc *smsc)
@@ -380,6 +380,6 @@ void smsc_free(struct smsc *smsc)
         link_free(smsc->links[i]);
     }
     free(smsc->links);
-    conn_loop_free(&smsc->conns);
+    channel_loop_free(&smsc->channels);
     uv_loop_close(&smsc->loop);
 }

@@ -15,7 +15,7 @@
 
 #include "smpp/frame.h"
 #include "smpp/view.h"
-#include "test/tools/lib/conn.h"
+#include "test/tools/lib/channel.h"
 #include "test/tools/lib/defer.h"
 #include "test/tools/lib/ledger.h"
 #include "test/tools/lib/numbers.h"
@@ -102,7 +102,7 @@ struct smsc_link {
 };
 
 struct smsc_session {
-    struct conn conn; /* first: a conn is its session */
+    struct channel channel; /* first: a channel is its session */
     TAILQ_ENTRY(smsc_session) entry;
     struct smsc_link *link;
     unsigned refs;
@@ -110,6 +110,7 @@ struct smsc_session {
     uint32_t bind_id; /* 0 while not bound */
     uint8_t version;
     bool gone, unbinding;
+    bool bind_answered; /* nothing may be sent before that */
     char system_id[SMSC_SYSTEM_ID_MAX];
     uint32_t sequence;
     struct delivery **window; /* by sequence_number, unanswered */
@@ -123,7 +124,7 @@ struct smsc_session {
 
 struct smsc {
     uv_loop_t loop;
-    struct conn_loop conns;
+    struct channel_loop channels;
     struct defer defer;
     struct smsc_link **links;
     size_t link_count;
@@ -165,8 +166,8 @@ void smsc_session_release(struct smsc_session *s);
 uint32_t smsc_next_sequence(struct smsc_session *s);
 static inline bool smsc_may_receive(const struct smsc_session *s)
 {
-    return s->bind_id != 0 && s->bind_id != 2 && !s->unbinding && !s->gone && !s->conn.ending &&
-           !s->conn.paused;
+    return s->bind_id != 0 && s->bind_id != 2 && s->bind_answered && !s->unbinding && !s->gone &&
+           !s->channel.ending && !s->channel.paused;
 }
 /* Is the session one of WHO ("any", "all", or a system_id)? */
 bool smsc_session_is(const struct smsc_session *s, const char *who);

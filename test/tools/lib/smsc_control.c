@@ -39,7 +39,7 @@ static void each(struct smsc_link *link, const char *who,
     struct smsc_session *next = NULL;
     for (s = TAILQ_FIRST(&link->sessions); s != NULL; s = next) {
         next = TAILQ_NEXT(s, entry);
-        if (s->bind_id != 0 && !s->conn.ending && smsc_session_is(s, who)) {
+        if (s->bind_id != 0 && !s->channel.ending && smsc_session_is(s, who)) {
             count(reply, "sessions");
             act(s, what);
         }
@@ -53,7 +53,7 @@ static void send_header(struct smsc_session *s, const void *what)
     header.sequence_number = own ? smsc_next_sequence(s) : header.sequence_number;
     uint8_t out[SMPP_HEADER_LEN];
     smpp_put_header(out, &header);
-    conn_send(&s->conn, out, sizeof(out));
+    channel_send(&s->channel, out, sizeof(out));
     if (header.command_id == SMPP_UNBIND) {
         s->unbinding = true;
     }
@@ -106,7 +106,7 @@ static const char *do_bad_length(struct smsc_link *link, struct words *words, js
 static void send_octets(struct smsc_session *s, const void *what)
 {
     const struct buffer *octets = what;
-    conn_send(&s->conn, octets->data, octets->len);
+    channel_send(&s->channel, octets->data, octets->len);
 }
 
 static const char *do_raw(struct smsc_link *link, struct words *words, json_t *reply)
@@ -153,7 +153,7 @@ static const char *do_outbind(struct smsc_link *link, struct words *words, json_
     struct sockaddr_storage address;
     (void)reply;
     if (words->count != 3 || !word_endpoint(words->at[0], host, sizeof(host), &port) ||
-        !conn_resolve(host, port, &address)) {
+        !channel_resolve(host, port, &address)) {
         return "outbind HOST:PORT SYSTEM_ID PASSWORD";
     }
     int error = smsc_outbind(link, (const struct sockaddr *)&address, words->at[1], words->at[2]);
@@ -175,9 +175,9 @@ static const char *do_drop(struct smsc_link *link, struct words *words, json_t *
     struct smsc_session *next = NULL;
     for (s = TAILQ_FIRST(&link->sessions); s != NULL; s = next) {
         next = TAILQ_NEXT(s, entry);
-        if (smsc_session_is(s, who) && !s->conn.closing) {
+        if (smsc_session_is(s, who) && !s->channel.closing) {
             count(reply, "sessions");
-            conn_close(&s->conn, rst ? CONN_RST : CONN_FIN, "dropped by command");
+            channel_close(&s->channel, rst ? CHANNEL_RST : CHANNEL_FIN, "dropped by command");
         }
     }
     return NULL;

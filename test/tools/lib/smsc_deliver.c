@@ -194,8 +194,8 @@ static void send_on(struct smsc_session *s, struct delivery *d)
         .text = {(const uint8_t *)d->text, payload ? 0 : (uint32_t)d->text_len},
         .tlvs = {tlvs, (uint32_t)tlvs_len},
     };
-    uint8_t *out = conn_reserve(&s->conn, SMSC_PDU_OUT);
-    conn_commit(&s->conn, smpp_encode_message(out, SMSC_PDU_OUT, &fields));
+    uint8_t *out = channel_reserve(&s->channel, SMSC_PDU_OUT);
+    channel_commit(&s->channel, smpp_encode_message(out, SMSC_PDU_OUT, &fields));
     if (d->receipt) {
         d->link->counters.receipts_sent++;
     } else {
@@ -305,7 +305,7 @@ void smsc_make_receipt(struct smsc_session *s, const struct smsc_receipt_about *
     put_span(d->dest, sizeof(d->dest), about->source);
     d->esm_class =
         smsc_hit(link, SET_RECEIPT_ESM) ? (uint8_t)link->settings[SET_RECEIPT_ESM].value : ESM_RECEIPT;
-    put_span(d->text, 2 * LEDGER_KEY_MAX, about->text);
+    put_span(d->text, (size_t)2 * LEDGER_KEY_MAX, about->text);
     d->text_len = strlen(d->text);
     if (delay > 0) {
         d->item.run = run_receipt;

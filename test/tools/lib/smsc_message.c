@@ -38,8 +38,10 @@ static void run_later(struct defer_item *item, bool cancelled)
     struct later *later = (struct later *)item;
     struct smsc_session *s = later->session;
     s->link->answers_delayed--;
-    if (!cancelled && !s->gone && !s->conn.ending) {
-        conn_send(&s->conn, later->pdu, later->len);
+    if (!cancelled && !s->gone && !s->channel.ending) {
+        channel_send(&s->channel, later->pdu, later->len);
+        s->bind_answered = true; /* by this, or long before */
+        smsc_pump(s->link);
     }
     smsc_session_release(s);
     free(later);
@@ -48,7 +50,7 @@ static void run_later(struct defer_item *item, bool cancelled)
 void smsc_send_later(struct smsc_session *s, const uint8_t *pdu, size_t len, uint64_t delay)
 {
     if (delay == 0) {
-        conn_send(&s->conn, pdu, len);
+        channel_send(&s->channel, pdu, len);
         return;
     }
     struct later *later = tools_alloc(1, sizeof(*later) + len);
@@ -70,7 +72,7 @@ void smsc_release_held(struct smsc_session *s)
         uint32_t len = 0;
         memcpy(&len, s->held.data + end - sizeof(len), sizeof(len));
         end -= sizeof(len) + len;
-        conn_send(&s->conn, s->held.data + end, len);
+        channel_send(&s->channel, s->held.data + end, len);
     }
     s->held.len = 0;
     s->held_count = 0;
@@ -275,7 +277,8 @@ static bool drops(struct smsc_session *s)
     if (!drop->on || s->messages < drop->value || !smsc_hit(s->link, SET_DROP_AFTER)) {
         return false;
     }
-    conn_close(&s->conn, drop->second == 1 ? CONN_RST : CONN_FIN, "dropped after so many messages");
+    channel_close(&s->channel, drop->second == 1 ? CHANNEL_RST : CHANNEL_FIN,
+                  "dropped after so many messages");
     return true;
 }
 
@@ -307,8 +310,8 @@ void smsc_on_message(struct smsc_session *s, const uint8_t *pdu, const struct sm
     if (!smpp_view_message(pdu, header->length, &view)) {
         uint8_t out[SMPP_REFUSAL_MAX];
         s->link->counters.bad_pdus++;
-        conn_send(
-            &s->conn, out,
+        channel_send(
+            &s->channel, out,
             smpp_encode_refusal(out, header->command_id, header->sequence_number, ESME_RINVCMDLEN, false));
         return;
     }
@@ -377,7 +380,6 @@ static size_t encode_query_resp(uint8_t *out, size_t cap, const struct smpp_head
         time_t now = time(NULL);
         struct tm parts;
         date = strftime((char *)rest, sizeof(rest) - 3, "%y%m%d%H%M%S000+", gmtime_r(&now, &parts));
-        memcpy(rest + date - 4, "000+", 4);
     }
     rest[date + 1] = state;
     return smpp_encode_id_resp(out, cap, header->command_id | SMPP_RESPONSE_BIT, header->sequence_number,

@@ -64,15 +64,15 @@ static void refuse(struct smsc_session *s, const struct smpp_header *header, uin
 {
     uint8_t out[SMPP_REFUSAL_MAX];
     s->link->counters.bad_pdus++;
-    conn_send(&s->conn, out,
-              smpp_encode_refusal(out, header->command_id, header->sequence_number, status, false));
+    channel_send(&s->channel, out,
+                 smpp_encode_refusal(out, header->command_id, header->sequence_number, status, false));
 }
 
 static void answer_plainly(struct smsc_session *s, const struct smpp_header *header)
 {
     uint8_t out[SMPP_REFUSAL_MAX];
-    conn_send(&s->conn, out,
-              smpp_encode_refusal(out, header->command_id, header->sequence_number, ESME_ROK, false));
+    channel_send(&s->channel, out,
+                 smpp_encode_refusal(out, header->command_id, header->sequence_number, ESME_ROK, false));
 }
 
 static void on_enquire(struct smsc_session *s, const struct smpp_header *header)
@@ -91,7 +91,7 @@ static void on_unbind(struct smsc_session *s, const struct smpp_header *header)
     }
     smsc_release_held(s);
     answer_plainly(s, header);
-    conn_close(&s->conn, CONN_FLUSH, "unbound by the peer");
+    channel_close(&s->channel, CHANNEL_FLUSH, "unbound by the peer");
 }
 
 /* --- binds -------------------------------------------------------------------------------------------------
@@ -121,12 +121,14 @@ static uint32_t judge(const char *accept, const struct smpp_bind_view *bind)
     return ESME_RINVSYSID;
 }
 
-static void bound(struct smsc_session *s, const struct smpp_header *header, const struct smpp_bind_view *bind)
+static void bound(struct smsc_session *s, const struct smpp_header *header, const struct smpp_bind_view *bind,
+                  uint64_t delay)
 {
     size_t len = bind->system_id.len < SMSC_SYSTEM_ID_MAX ? bind->system_id.len : SMSC_SYSTEM_ID_MAX - 1;
     memcpy(s->system_id, bind->system_id.p, len);
     s->system_id[len] = '\0';
     s->bind_id = header->command_id;
+    s->bind_answered = delay == 0;
     s->version = bind->interface_version;
     s->link->counters.binds++;
     note(s, "BOUND", "type", bind_name(s->bind_id));
@@ -163,10 +165,10 @@ static void on_bind(struct smsc_session *s, const uint8_t *pdu, const struct smp
     uint8_t out[256];
     size_t len = smpp_encode_bind_resp(out, sizeof(out), header->command_id, header->sequence_number, status,
                                        s->link->config.system_id, version);
-    smsc_send_later(s, out, len,
-                    setting_time(&s->link->settings[SET_BIND_DELAY], &s->link->smsc->random_state));
+    uint64_t delay = setting_time(&s->link->settings[SET_BIND_DELAY], &s->link->smsc->random_state);
+    smsc_send_later(s, out, len, delay);
     if (status == ESME_ROK) {
-        bound(s, header, &bind);
+        bound(s, header, &bind, delay);
     }
 }
 
@@ -180,7 +182,7 @@ static void on_response(struct smsc_session *s, const struct smpp_header *header
     case SMPP_DATA_SM:
     case 0: /* generic_nack */ smsc_on_delivery_answer(s, header); break;
     case SMPP_ENQUIRE_LINK: s->link->counters.enquire_answers++; break;
-    case SMPP_UNBIND: conn_close(&s->conn, CONN_FLUSH, "unbound by us"); break;
+    case SMPP_UNBIND: channel_close(&s->channel, CHANNEL_FLUSH, "unbound by us"); break;
     default: s->link->counters.stray++;
     }
 }
@@ -226,12 +228,12 @@ static void on_pdu(struct smsc_session *s, const uint8_t *pdu, const struct smpp
 /* --- the connection's handlers -----------------------------------------------------------------------------
  */
 
-static struct smsc_session *session_of(struct conn *c)
+static struct smsc_session *session_of(struct channel *c)
 {
     return (struct smsc_session *)c;
 }
 
-static size_t on_data(struct conn *c, const uint8_t *data, size_t len)
+static size_t on_data(struct channel *c, const uint8_t *data, size_t len)
 {
     struct smsc_session *s = session_of(c);
     size_t used = 0;
@@ -244,8 +246,8 @@ static size_t on_data(struct conn *c, const uint8_t *data, size_t len)
         if (verdict == SMPP_FRAME_BAD) {
             uint8_t out[SMPP_HEADER_LEN];
             s->link->counters.bad_pdus++;
-            conn_send(c, out, smpp_encode_generic_nack(out, header.sequence_number, ESME_RINVCMDLEN));
-            conn_close(c, CONN_FLUSH, "bad command_length");
+            channel_send(c, out, smpp_encode_generic_nack(out, header.sequence_number, ESME_RINVCMDLEN));
+            channel_close(c, CHANNEL_FLUSH, "bad command_length");
             return len;
         }
         on_pdu(s, data + used, &header);
@@ -255,13 +257,13 @@ static size_t on_data(struct conn *c, const uint8_t *data, size_t len)
     return used;
 }
 
-static void on_open(struct conn *c)
+static void on_open(struct channel *c)
 {
     struct smsc_session *s = session_of(c);
-    conn_send(c, s->greeting.data, s->greeting.len);
+    channel_send(c, s->greeting.data, s->greeting.len);
 }
 
-static void on_closed(struct conn *c, const char *why)
+static void on_closed(struct channel *c, const char *why)
 {
     struct smsc_session *s = session_of(c);
     s->gone = true;
@@ -273,7 +275,7 @@ static void on_closed(struct conn *c, const char *why)
     smsc_session_release(s);
 }
 
-static const struct conn_handlers handlers = {on_open, on_data, on_closed};
+static const struct channel_handlers handlers = {on_open, on_data, on_closed};
 
 static struct smsc_session *session_new(struct smsc_link *link)
 {
@@ -289,7 +291,7 @@ static struct smsc_session *session_new(struct smsc_link *link)
 void smsc_accept(struct smsc_link *link, uv_stream_t *listener)
 {
     struct smsc_session *s = session_new(link);
-    conn_accept(&link->smsc->conns, &s->conn, listener, link->tls, &handlers);
+    channel_accept(&link->smsc->channels, &s->channel, listener, link->tls, &handlers);
 }
 
 int smsc_outbind(struct smsc_link *link, const struct sockaddr *to, const char *system_id,
@@ -303,5 +305,5 @@ int smsc_outbind(struct smsc_link *link, const struct sockaddr *to, const char *
     buffer_commit(&s->greeting, SMPP_HEADER_LEN);
     buffer_append(&s->greeting, system_id, strlen(system_id) + 1);
     buffer_append(&s->greeting, password, strlen(password) + 1);
-    return conn_connect(&link->smsc->conns, &s->conn, to, NULL, NULL, &handlers);
+    return channel_connect(&link->smsc->channels, &s->channel, to, NULL, NULL, &handlers);
 }

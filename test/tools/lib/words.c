@@ -133,7 +133,7 @@ static bool percent(const char *text, uint32_t *per_million)
     if (!isdigit((unsigned char)text[0]) || strcmp(end, "%") != 0 || value > 100) {
         return false;
     }
-    *per_million = (uint32_t)(value * (MILLION / 100) + 0.5);
+    *per_million = (uint32_t)(value * (MILLION / 100.0) + 0.5);
     return true;
 }
 

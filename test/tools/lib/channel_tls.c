@@ -1,8 +1,8 @@
 /* TLS of a connection: OpenSSL between two memory BIOs, so that it never touches the socket itself.
  *
- *   socket octets ──▶ rbio ──▶ SSL_read ──▶ conn_deliver
- *   conn->out ──▶ SSL_write ──▶ wbio ──▶ conn->wire ──▶ the socket */
-#include "test/tools/lib/conn.h"
+ *   socket octets ──▶ rbio ──▶ SSL_read ──▶ channel_deliver
+ *   channel->out ──▶ SSL_write ──▶ wbio ──▶ channel->wire ──▶ the socket */
+#include "test/tools/lib/channel.h"
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
@@ -17,7 +17,7 @@ static SSL_CTX *no_context(SSL_CTX *context, const char *what, const char *file)
     return NULL;
 }
 
-SSL_CTX *conn_tls_server(const char *certificate, const char *key)
+SSL_CTX *channel_tls_server(const char *certificate, const char *key)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
@@ -30,7 +30,7 @@ SSL_CTX *conn_tls_server(const char *certificate, const char *key)
     return context;
 }
 
-SSL_CTX *conn_tls_client(const char *ca, bool insecure)
+SSL_CTX *channel_tls_client(const char *ca, bool insecure)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
@@ -54,7 +54,7 @@ static bool expect(SSL *ssl, const char *name)
     return SSL_set_tlsext_host_name(ssl, name) == 1 && SSL_set1_host(ssl, name) == 1;
 }
 
-bool conn_tls_start(struct conn *c, SSL_CTX *tls, const char *name)
+bool channel_tls_start(struct channel *c, SSL_CTX *tls, const char *name)
 {
     c->ssl = SSL_new(tls);
     BIO *rbio = BIO_new(BIO_s_mem());
@@ -75,7 +75,7 @@ bool conn_tls_start(struct conn *c, SSL_CTX *tls, const char *name)
     return expect(c->ssl, name);
 }
 
-static void take_from_wbio(struct conn *c)
+static void take_from_wbio(struct channel *c)
 {
     BIO *wbio = SSL_get_wbio(c->ssl);
     size_t pending = BIO_ctrl_pending(wbio);
@@ -86,25 +86,25 @@ static void take_from_wbio(struct conn *c)
 }
 
 /* True while TLS merely wants more octets. */
-static bool wants_more(struct conn *c, int result)
+static bool wants_more(struct channel *c, int result)
 {
     int error = SSL_get_error(c->ssl, result);
     if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
         return true;
     }
     if (error == SSL_ERROR_ZERO_RETURN) {
-        conn_close(c, CONN_FIN, "closed by the peer");
+        channel_close(c, CHANNEL_FIN, "closed by the peer");
         return false;
     }
     char why[sizeof(c->why)];
     const char *reason = ERR_reason_error_string(ERR_peek_error());
     (void)snprintf(why, sizeof(why), "TLS: %s", reason == NULL ? "broken" : reason);
     ERR_clear_error();
-    conn_close(c, CONN_FIN, why);
+    channel_close(c, CHANNEL_FIN, why);
     return false;
 }
 
-void conn_tls_feed(struct conn *c, const uint8_t *data, size_t len)
+void channel_tls_feed(struct channel *c, const uint8_t *data, size_t len)
 {
     ERR_clear_error();
     if (len > 0) {
@@ -114,24 +114,24 @@ void conn_tls_feed(struct conn *c, const uint8_t *data, size_t len)
         int done = SSL_do_handshake(c->ssl);
         if (done != 1) {
             if (wants_more(c, done)) {
-                conn_touch(c);
+                channel_touch(c);
             }
             return;
         }
-        conn_opened(c);
+        channel_opened(c);
     }
     while (!c->closing) {
-        int n = SSL_read(c->ssl, c->owner->plain, CONN_SCRATCH);
+        int n = SSL_read(c->ssl, c->owner->plain, CHANNEL_SCRATCH);
         if (n <= 0) {
             wants_more(c, n);
             break;
         }
-        conn_deliver(c, c->owner->plain, (size_t)n);
+        channel_deliver(c, c->owner->plain, (size_t)n);
     }
-    conn_touch(c);
+    channel_touch(c);
 }
 
-void conn_tls_encrypt(struct conn *c)
+void channel_tls_encrypt(struct channel *c)
 {
     if (c->open && c->out.len > 0) {
         int n = SSL_write(c->ssl, c->out.data, (int)c->out.len);

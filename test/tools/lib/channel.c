@@ -1,4 +1,4 @@
-#include "test/tools/lib/conn.h"
+#include "test/tools/lib/channel.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -8,12 +8,12 @@
 
 enum { REFILL_MS = 20, REFILLS_PER_SECOND = 1000 / REFILL_MS };
 
-static void flush(struct conn *c);
+static void flush(struct channel *c);
 
 static void on_prepare(uv_prepare_t *prepare)
 {
-    struct conn_loop *cl = prepare->data;
-    struct conn *c = NULL;
+    struct channel_loop *cl = prepare->data;
+    struct channel *c = NULL;
     while ((c = TAILQ_FIRST(&cl->dirty)) != NULL) {
         TAILQ_REMOVE(&cl->dirty, c, in_dirty);
         c->dirty = false;
@@ -21,14 +21,14 @@ static void on_prepare(uv_prepare_t *prepare)
     }
 }
 
-void conn_loop_init(struct conn_loop *cl, uv_loop_t *loop)
+void channel_loop_init(struct channel_loop *cl, uv_loop_t *loop)
 {
     memset(cl, 0, sizeof(*cl));
     cl->loop = loop;
     TAILQ_INIT(&cl->all);
     TAILQ_INIT(&cl->dirty);
-    cl->scratch = tools_alloc(1, CONN_SCRATCH);
-    cl->plain = tools_alloc(1, CONN_SCRATCH);
+    cl->scratch = tools_alloc(1, CHANNEL_SCRATCH);
+    cl->plain = tools_alloc(1, CHANNEL_SCRATCH);
     uv_prepare_init(loop, &cl->prepare);
     cl->prepare.data = cl;
     uv_prepare_start(&cl->prepare, on_prepare);
@@ -36,13 +36,13 @@ void conn_loop_init(struct conn_loop *cl, uv_loop_t *loop)
     cl->refill.data = cl;
 }
 
-void conn_loop_close(struct conn_loop *cl)
+void channel_loop_close(struct channel_loop *cl)
 {
     uv_close((uv_handle_t *)&cl->prepare, NULL);
     uv_close((uv_handle_t *)&cl->refill, NULL);
 }
 
-void conn_loop_free(struct conn_loop *cl)
+void channel_loop_free(struct channel_loop *cl)
 {
     free(cl->scratch);
     free(cl->plain);
@@ -53,7 +53,7 @@ void conn_loop_free(struct conn_loop *cl)
 
 static void on_closed(uv_handle_t *handle)
 {
-    struct conn *c = handle->data;
+    struct channel *c = handle->data;
     SSL_free(c->ssl);
     buffer_free(&c->in);
     buffer_free(&c->out);
@@ -62,7 +62,7 @@ static void on_closed(uv_handle_t *handle)
     c->handlers->closed(c, c->why);
 }
 
-static void close_now(struct conn *c, bool rudely)
+static void close_now(struct channel *c, bool rudely)
 {
     c->closing = true;
     TAILQ_REMOVE(&c->owner->all, c, in_all);
@@ -75,26 +75,26 @@ static void close_now(struct conn *c, bool rudely)
     }
 }
 
-void conn_close(struct conn *c, enum conn_end how, const char *why)
+void channel_close(struct channel *c, enum channel_end how, const char *why)
 {
-    if (c->closing || (c->ending && how == CONN_FLUSH)) {
+    if (c->closing || (c->ending && how == CHANNEL_FLUSH)) {
         return;
     }
     if (!c->ending) {
         (void)snprintf(c->why, sizeof(c->why), "%s", why);
     }
     c->ending = true;
-    if (how != CONN_FLUSH || !c->open) {
-        close_now(c, how == CONN_RST);
+    if (how != CHANNEL_FLUSH || !c->open) {
+        close_now(c, how == CHANNEL_RST);
         return;
     }
-    conn_touch(c);
+    channel_touch(c);
 }
 
 /* --- writing -----------------------------------------------------------------------------------------------
  */
 
-void conn_touch(struct conn *c)
+void channel_touch(struct channel *c)
 {
     if (!c->dirty && !c->closing) {
         c->dirty = true;
@@ -102,31 +102,31 @@ void conn_touch(struct conn *c)
     }
 }
 
-void conn_commit(struct conn *c, size_t n)
+void channel_commit(struct channel *c, size_t n)
 {
     buffer_commit(&c->out, n);
-    conn_touch(c);
+    channel_touch(c);
 }
 
-void conn_send(struct conn *c, const void *data, size_t n)
+void channel_send(struct channel *c, const void *data, size_t n)
 {
     buffer_append(&c->out, data, n);
-    conn_touch(c);
+    channel_touch(c);
 }
 
 static void on_written(uv_write_t *write, int status)
 {
-    struct conn *c = write->data;
+    struct channel *c = write->data;
     c->busy = false;
     c->writing.len = 0;
     if (status < 0) {
-        conn_close(c, CONN_FIN, uv_strerror(status));
+        channel_close(c, CHANNEL_FIN, uv_strerror(status));
     }
     flush(c);
 }
 
 /* The kernel's buffer is full: libuv keeps the rest until there is room. */
-static void write_rest(struct conn *c, struct buffer *rest)
+static void write_rest(struct channel *c, struct buffer *rest)
 {
     struct buffer empty = c->writing;
     c->writing = *rest;
@@ -137,24 +137,24 @@ static void write_rest(struct conn *c, struct buffer *rest)
     int error = uv_write(&c->write, (uv_stream_t *)&c->tcp, &buf, 1, on_written);
     if (error < 0) {
         c->busy = false;
-        conn_close(c, CONN_FIN, uv_strerror(error));
+        channel_close(c, CHANNEL_FIN, uv_strerror(error));
     }
 }
 
-static void flush(struct conn *c)
+static void flush(struct channel *c)
 {
     if (c->closing || c->busy || c->paused) {
         return;
     }
     if (c->ssl != NULL) {
-        conn_tls_encrypt(c);
+        channel_tls_encrypt(c);
     }
     struct buffer *from = c->ssl != NULL ? &c->wire : &c->out;
     if (from->len > 0) {
         uv_buf_t buf = uv_buf_init((char *)from->data, (unsigned)from->len);
         int written = uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
         if (written < 0 && written != UV_EAGAIN) {
-            conn_close(c, CONN_FIN, uv_strerror(written));
+            channel_close(c, CHANNEL_FIN, uv_strerror(written));
             return;
         }
         buffer_consume(from, written > 0 ? (size_t)written : 0);
@@ -169,7 +169,7 @@ static void flush(struct conn *c)
 /* --- reading -----------------------------------------------------------------------------------------------
  */
 
-void conn_deliver(struct conn *c, const uint8_t *data, size_t len)
+void channel_deliver(struct channel *c, const uint8_t *data, size_t len)
 {
     if (c->ending) {
         return;
@@ -183,28 +183,28 @@ void conn_deliver(struct conn *c, const uint8_t *data, size_t len)
     buffer_consume(&c->in, c->handlers->data(c, c->in.data, c->in.len));
 }
 
-static void feed(struct conn *c, const uint8_t *data, size_t len)
+static void feed(struct channel *c, const uint8_t *data, size_t len)
 {
     if (c->ssl != NULL) {
-        conn_tls_feed(c, data, len);
+        channel_tls_feed(c, data, len);
     } else {
-        conn_deliver(c, data, len);
+        channel_deliver(c, data, len);
     }
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     (void)suggested;
-    struct conn *c = handle->data;
-    bool bounded = c->limit > 0 && c->budget < CONN_SCRATCH;
-    *buf = uv_buf_init((char *)c->owner->scratch, bounded ? (unsigned)c->budget : CONN_SCRATCH);
+    struct channel *c = handle->data;
+    bool bounded = c->limit > 0 && c->budget < CHANNEL_SCRATCH;
+    *buf = uv_buf_init((char *)c->owner->scratch, bounded ? (unsigned)c->budget : CHANNEL_SCRATCH);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
 {
-    struct conn *c = stream->data;
+    struct channel *c = stream->data;
     if (len < 0) {
-        conn_close(c, CONN_FIN, len == UV_EOF ? "closed by the peer" : uv_strerror((int)len));
+        channel_close(c, CHANNEL_FIN, len == UV_EOF ? "closed by the peer" : uv_strerror((int)len));
         return;
     }
     if (c->limit > 0) {
@@ -217,7 +217,7 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
     feed(c, (const uint8_t *)buf->base, (size_t)len);
 }
 
-static void read_on(struct conn *c)
+static void read_on(struct channel *c)
 {
     if (c->closing || !c->open) {
         return;
@@ -229,20 +229,20 @@ static void read_on(struct conn *c)
     }
 }
 
-void conn_pause(struct conn *c, bool paused)
+void channel_pause(struct channel *c, bool paused)
 {
     c->paused = paused;
     read_on(c);
     if (!paused && c->open && !c->ending) {
-        conn_touch(c);
+        channel_touch(c);
         buffer_consume(&c->in, c->in.len == 0 ? 0 : c->handlers->data(c, c->in.data, c->in.len));
     }
 }
 
 static void on_refill(uv_timer_t *timer)
 {
-    struct conn_loop *cl = timer->data;
-    struct conn *c = NULL;
+    struct channel_loop *cl = timer->data;
+    struct channel *c = NULL;
     TAILQ_FOREACH(c, &cl->all, in_all)
     {
         if (c->limit > 0) {
@@ -255,7 +255,7 @@ static void on_refill(uv_timer_t *timer)
     }
 }
 
-void conn_limit(struct conn *c, uint64_t octets_per_second)
+void channel_limit(struct channel *c, uint64_t octets_per_second)
 {
     c->limit = octets_per_second;
     c->budget = 0;
@@ -266,14 +266,14 @@ void conn_limit(struct conn *c, uint64_t octets_per_second)
     read_on(c);
 }
 
-static void drain(struct conn *c)
+static void drain(struct channel *c)
 {
     uv_os_fd_t fd = -1;
     if (uv_fileno((uv_handle_t *)&c->tcp, &fd) != 0) {
         return;
     }
     while (!c->ending && !c->paused) {
-        ssize_t len = recv(fd, c->owner->scratch, CONN_SCRATCH, MSG_DONTWAIT);
+        ssize_t len = recv(fd, c->owner->scratch, CHANNEL_SCRATCH, MSG_DONTWAIT);
         if (len <= 0 && !(len < 0 && errno == EINTR)) {
             return; /* nothing more; an end is left for the loop to find */
         }
@@ -281,11 +281,11 @@ static void drain(struct conn *c)
     }
 }
 
-unsigned conn_loop_drain(struct conn_loop *cl)
+unsigned channel_loop_drain(struct channel_loop *cl)
 {
     unsigned left = 0;
-    struct conn *next = NULL;
-    for (struct conn *c = TAILQ_FIRST(&cl->all); c != NULL; c = next) {
+    struct channel *next = NULL;
+    for (struct channel *c = TAILQ_FIRST(&cl->all); c != NULL; c = next) {
         next = TAILQ_NEXT(c, in_all);
         if (c->paused || c->limit > 0) {
             left++;
@@ -299,14 +299,14 @@ unsigned conn_loop_drain(struct conn_loop *cl)
 /* --- the begin ---------------------------------------------------------------------------------------------
  */
 
-void conn_opened(struct conn *c)
+void channel_opened(struct channel *c)
 {
     c->open = true;
     c->handlers->open(c);
-    conn_touch(c);
+    channel_touch(c);
 }
 
-static void init(struct conn_loop *cl, struct conn *c, const struct conn_handlers *handlers)
+static void init(struct channel_loop *cl, struct channel *c, const struct channel_handlers *handlers)
 {
     c->owner = cl;
     c->handlers = handlers;
@@ -316,24 +316,24 @@ static void init(struct conn_loop *cl, struct conn *c, const struct conn_handler
 }
 
 /* Connected: TLS first, if it is wanted. */
-static void begin(struct conn *c)
+static void begin(struct channel *c)
 {
     uv_tcp_nodelay(&c->tcp, 1);
     uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
     if (c->ssl != NULL) {
-        conn_tls_feed(c, NULL, 0);
+        channel_tls_feed(c, NULL, 0);
     } else {
-        conn_opened(c);
+        channel_opened(c);
     }
 }
 
-int conn_accept(struct conn_loop *cl, struct conn *c, uv_stream_t *listener, SSL_CTX *tls,
-                const struct conn_handlers *handlers)
+int channel_accept(struct channel_loop *cl, struct channel *c, uv_stream_t *listener, SSL_CTX *tls,
+                   const struct channel_handlers *handlers)
 {
     init(cl, c, handlers);
     int error = uv_accept(listener, (uv_stream_t *)&c->tcp);
-    if (error < 0 || (tls != NULL && !conn_tls_start(c, tls, NULL))) {
-        conn_close(c, CONN_FIN, error < 0 ? uv_strerror(error) : "TLS cannot start");
+    if (error < 0 || (tls != NULL && !channel_tls_start(c, tls, NULL))) {
+        channel_close(c, CHANNEL_FIN, error < 0 ? uv_strerror(error) : "TLS cannot start");
         return error < 0 ? error : UV_ENOMEM;
     }
     begin(c);
@@ -342,35 +342,35 @@ int conn_accept(struct conn_loop *cl, struct conn *c, uv_stream_t *listener, SSL
 
 static void on_connected(uv_connect_t *connecting, int status)
 {
-    struct conn *c = connecting->data;
+    struct channel *c = connecting->data;
     if (c->closing) {
         return;
     }
     if (status < 0) {
-        conn_close(c, CONN_FIN, uv_strerror(status));
+        channel_close(c, CHANNEL_FIN, uv_strerror(status));
         return;
     }
     begin(c);
 }
 
-int conn_connect(struct conn_loop *cl, struct conn *c, const struct sockaddr *to, SSL_CTX *tls,
-                 const char *name, const struct conn_handlers *handlers)
+int channel_connect(struct channel_loop *cl, struct channel *c, const struct sockaddr *to, SSL_CTX *tls,
+                    const char *name, const struct channel_handlers *handlers)
 {
     init(cl, c, handlers);
     c->connecting.data = c;
     int error = 0;
-    if (tls != NULL && !conn_tls_start(c, tls, name)) {
+    if (tls != NULL && !channel_tls_start(c, tls, name)) {
         error = UV_ENOMEM;
     } else {
         error = uv_tcp_connect(&c->connecting, &c->tcp, to, on_connected);
     }
     if (error < 0) {
-        conn_close(c, CONN_FIN, uv_strerror(error));
+        channel_close(c, CHANNEL_FIN, uv_strerror(error));
     }
     return error;
 }
 
-bool conn_resolve(const char *host, uint16_t port, struct sockaddr_storage *address)
+bool channel_resolve(const char *host, uint16_t port, struct sockaddr_storage *address)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
