@@ -205,6 +205,10 @@ def test_bind_settings(stage, smsc):
     smsc.do('bind-status ESME_RBINDFAIL next 1')
     client = stage.client(smsc, bound=False)
     assert client.try_bind().status == wire.RBINDFAIL
+    smsc.do('bind-delay 20ms next 1', 'mo acme %s 3001' % DEST)
+    patient = stage.client(smsc, bound=False)
+    patient.bind('receiver')  # the MO waits for the answer
+    patient.expect('deliver_sm')
     smsc.do('bind-silence on next 1')
     client.request('bind_transceiver', wire.bind('acme', 'secret'))
     client.expect_nothing()
@@ -244,6 +248,7 @@ def test_link_keeping(stage, smsc):
     smsc.do('unbind acme')
     client.send(client.expect('unbind').answer())
     client.expect_end()
+    smsc.until(lambda stats: stats['sessions'] == 0)
     assert [e['type'] for e in smsc.marked('BOUND')] == ['transceiver']
     assert len(smsc.events('CLOSED')) == 1
 
@@ -445,7 +450,6 @@ def test_mo_waits_for_a_bind_and_a_window(stage, smsc):
     smsc.do('mo-window 1', 'mo acme %s 3001 2' % DEST)
     assert smsc.do('stats')['waiting'] == 2
     client = stage.client(smsc)
-    client.request('enquire_link')  # an octet read makes it look again
     mo = client.expect('deliver_sm')
     client.expect_nothing()
     client.send(mo.answer(0x08))
@@ -462,7 +466,6 @@ def test_mo_retry(stage, smsc):
     client.close()
     stage.peers.remove(client)
     client = stage.client(smsc)
-    client.request('enquire_link')
     mo = client.expect('deliver_sm')
     client.send(mo.answer(0x45))  # not one to try again on
     client.expect_nothing()
