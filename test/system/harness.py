@@ -70,7 +70,8 @@ class Process:
         self.lines = {'stdout': [], 'stderr': []}
         self.changed = threading.Condition()
         self.process = subprocess.Popen(self.args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, env=env or ENVIRONMENT, cwd=cwd)
+                                        stderr=subprocess.PIPE, env=env or ENVIRONMENT, cwd=cwd,
+                                        start_new_session=True)  # Ctrl-C is for us alone; we end it
         self.pid = self.process.pid
         self.threads = [threading.Thread(target=self._read, args=(stream, kind), daemon=True)
                         for stream, kind in ((self.process.stdout, 'stdout'), (self.process.stderr, 'stderr'))]

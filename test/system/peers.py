@@ -156,12 +156,8 @@ class Peer:
         elif self.auto and pdu.name == 'unbind':
             self.send(pdu.answer())
             self.inbox.put(pdu)
-        elif pdu.name == 'enquire_link_resp' and self.auto and pdu.seq not in self.fences:
-            pass
         else:
             self.inbox.put(pdu)
-
-    fences = ()
 
     def pause(self):
         """Stops reading: the kernel's buffers fill."""
@@ -229,14 +225,12 @@ class Peer:
         with self.lock:
             self.seq += 1
             seq = self.seq
-        self.fences = (seq,)
         self.send(Pdu('enquire_link', 0, seq))
         seen = []
         while True:
             got = self.next()
             assert isinstance(got, Pdu), '%s: ended while waiting for enquire_link_resp: %r' % (self.label, got)
             if got.name == 'enquire_link_resp' and got.seq == seq:
-                self.fences = ()
                 return seen
             seen.append(got)
 
@@ -259,8 +253,8 @@ class Peer:
             self.bound_as = sent
         return answer
 
-    def submit(self, source='5001', dest='64251234567', text=b'hello', **fields):
-        return self.request('submit_sm', wire.message(source, dest, text, **fields))
+    def submit(self, source='5001', dest='64251234567', text=b'hello', seq=None, **fields):
+        return self.request('submit_sm', wire.message(source, dest, text, **fields), seq=seq)
 
     def deliver(self, source='64251234567', dest='5001', text=b'hello', **fields):
         return self.request('deliver_sm', wire.message(source, dest, text, **fields))

@@ -120,7 +120,7 @@ def test_networks(world):
         assert (answer.status == 0) == allowed, (source, answer)
         if not allowed:
             peer.expect_end()
-    assert 'network' in str(world.daemon.find('client_refused')).lower()
+    assert 'address_not_allowed' in str(world.daemon.find('client_refused'))
 
 
 def test_bind_types(world):

@@ -88,7 +88,7 @@ def test_the_old_leg_is_unbound_after_its_linger_time(four):
     # Both shortcodes must leave, or the leg is still needed.
     world.change({('5001', 'spark'): 'omni', ('5002', 'spark'): 'omni'}, kind='flip')
     world.daemon.wait_version(world.version)
-    redx.expect('unbind')
+    redx.expect('unbind', timeout=75)  # looked after once a minute
     redx.expect_end()
     through(client, world.smscs['spark-omni'].leg())
 

@@ -94,6 +94,9 @@ def test_client_command_in_state(one, state, command):
         assert got.body == BODY[command]
     elif want == 'any':
         pass
+    elif state == 'unbinding' and want == 'wrong' and not command.startswith('bind_'):
+        # After its good-bye: wrong in that state, or refused as by a proxy that is going.
+        assert client.expect(command + '_resp', seq=sent.seq).status in (wire.RINVBNDSTS, wire.RMSGQFUL)
     else:
         status = {'wrong': wire.RINVBNDSTS, 'ok': 0}.get(want, want)
         client.expect(command + '_resp', seq=sent.seq, status=status)
@@ -168,8 +171,7 @@ def test_unknown_command(one, state, command):
         leg.expect('generic_nack', seq=56, status=wire.RINVCMDID)
         leg.expect_nothing()
         assert not client.fence()
-    assert world.daemon.metric('session_refused_total', cause='unknown_command') >= 1 or \
-        world.daemon.metric('refused_total', cause='unknown_command') >= 1
+    assert world.daemon.metric('session_refused_total', reason='unknown_command') == (2 if leg else 1)
 
 
 @pytest.mark.odd
@@ -256,21 +258,20 @@ def test_pieces_at_every_boundary(one):
     run = first + second + first
     for cut in range(1, len(run)):
         client.send_octets(run[:cut])
-        if cut >= len(first):
-            client.expect('submit_sm_resp')
-        client.auto = False
+        names = [client.next().name] if cut >= len(first) else []
         client.send_octets(run[cut:])
-        names = sorted(client.next().name for _ in range(2 if cut >= len(first) else 3))
-        assert names == sorted((['submit_sm_resp'] if cut < len(first) else []) + ['enquire_link_resp',
-                                                                                  'submit_sm_resp'])
+        while len(names) < 3:
+            names.append(client.next().name)
+        assert sorted(names) == ['enquire_link_resp', 'submit_sm_resp', 'submit_sm_resp']
 
 
 # -- sizes: 4 KiB before the bind, 70 KiB after
 
 def padded(command, size, body):
     """A PDU of exactly that command_length."""
-    fill = size - 16 - len(body) - 4
-    return Pdu(command, 0, 3, body + wire.tlv(0x1500, b'f' * fill)).octets()
+    fill = size - 16 - len(body) - 8
+    return Pdu(command, 0, 3, body + wire.tlv(0x1500, b'f' * (fill // 2)) +
+               wire.tlv(0x1501, b'f' * (fill - fill // 2))).octets()
 
 
 @pytest.mark.odd

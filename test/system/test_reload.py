@@ -108,7 +108,7 @@ def test_a_wrong_file_changes_nothing(one, kind):
     leg.send(leg.expect('submit_sm').answer(0, b'1\0'))
     client.expect('submit_sm_resp', seq=sent.seq, status=0)
     world.bound()
-    assert daemon.metric('config_refused_total') == 1
+    assert daemon.metric('config_reloads_refused_total') == 1
     assert reload_with(world, good)['event'] == 'config_loaded'
 
 

@@ -69,7 +69,7 @@ def test_new_messages_are_refused_while_draining(one):
     client.auto = False
     leg = smsc.leg()
     leg.auto = False
-    client.submit(text=b'first')
+    kept = client.submit(text=b'first')
     first = leg.expect('submit_sm')
     daemon.signal(signal.SIGTERM)
     daemon.wait_event('stopping')
@@ -81,9 +81,10 @@ def test_new_messages_are_refused_while_draining(one):
             client.send(seen[-1].answer())
     answer = [p for p in seen if p.name == 'submit_sm_resp'][0]
     assert answer.status not in (0,) + wire.FINAL_FOR_CLIENTS
+    client.auto = leg.auto = True
     leg.send(first.answer(0, b'1\0'))
     rest = client.until_end()
-    assert [p.seq for p in rest if p.name == 'submit_sm_resp'] == [1]
+    assert [p.seq for p in rest if p.name == 'submit_sm_resp'] == [kept.seq]
     assert [p.name for p in leg.until_end() if p.name == 'submit_sm'] == []
     assert daemon.wait() == 0
 
@@ -134,7 +135,8 @@ def test_a_client_that_closes_its_writing_side(one):
     client = world.bound()
     leg = smsc.leg()
     client.submit()
-    leg.expect('submit_sm')
+    got = leg.expect('submit_sm')
     client.shut()
     client.until_end()
+    leg.send(got.answer(0, b'1\0'))
     assert 'unbind' in [p.name for p in leg.until_end()]
