@@ -19,8 +19,8 @@
 --                        a restore has no moves but "rows" (their number) and "digest" (sha1 of the request):
 --                        followers load the whole table
 --   P:instances          sorted set, instance -> last beat in ms
---   P:instance:<id>      hash with a time to live: applied, desired, state, obstacle, beat, and what the
---                        instance reports
+--   P:instance:<id>      hash with a time to live: applied and the chain at that version, desired, state,
+--                        obstacle, beat, and what the instance reports
 --
 -- Functions. KEYS[1] is always P:version; the other keys follow from it. Replies are flat arrays; numbers are
 -- integers, all else is strings.
@@ -36,6 +36,7 @@
 --   turnout_beat    args: id, lease_ms, field, value ... -> version. The fields replace the instance's entry.
 --   turnout_leave   args: id. -> 1 | 0 (unknown)
 --   turnout_instances -> {now_ms, then for each: id, lease left in ms (-1: dead), number of strings, field, value ...}
+--                   "history" is added: "same" or "other", whether what it has applied is part of this history.
 --                   A dead instance has the field "beat" alone, its last one. Only reads.
 --   turnout_forget  args: id. Takes a dead instance out of the list. -> 1 | 0 (alive, or unknown)
 --   turnout_restore args: request (JSON: {"who","why","ticket","version","rows":{shortcode:{carrier:value}}}).
@@ -44,7 +45,7 @@
 --   turnout_info    -> {library version, version, chain, number of shortcodes}. Only reads.
 
 -- Raise it with every change of this file: instances load the library where Redis has a lower one.
-local LIBRARY_VERSION = 1
+local LIBRARY_VERSION = 2
 
 local SHORTCODE_LEN_MAX = 20
 local NAME_LEN_MAX = 31
@@ -445,6 +446,28 @@ local function leave(keys, args)
     return redis.call('ZREM', prefix .. ':instances', id)
 end
 
+-- Is what an instance has applied part of this history? A version number alone does not say so: Redis may have been
+-- replaced, or a replica that lagged have taken over. "same", "other", or "unknown" of one that reports none.
+local function history_of(prefix, applied, chain)
+    if not applied or not chain then
+        return 'unknown'
+    end
+    local number = tonumber(applied)
+    if not number or chain == '' then
+        return 'unknown'
+    end
+    local ours
+    if number == 0 or number == tonumber(current_version(prefix)) then
+        ours = number == 0 and '' or current_chain(prefix)
+    else
+        local entry = redis.call('XRANGE', prefix .. ':changes', applied .. '-0', applied .. '-0')[1]
+        for i = 1, entry and #entry[2] or 0, 2 do
+            ours = entry[2][i] == 'chain' and entry[2][i + 1] or ours
+        end
+    end
+    return ours == chain and 'same' or 'other'
+end
+
 local function instances(keys)
     local prefix = prefix_of(keys)
     local reply = { now_ms() }
@@ -455,6 +478,10 @@ local function instances(keys)
         local left = #fields > 0 and redis.call('PTTL', key) or -1
         if #fields == 0 then
             fields = { 'beat', integer_text(tonumber(known[i + 1])) }
+        else
+            local applied = redis.call('HMGET', key, 'applied', 'chain')
+            fields[#fields + 1] = 'history'
+            fields[#fields + 1] = history_of(prefix, applied[1], applied[2])
         end
         reply[#reply + 1] = known[i]
         reply[#reply + 1] = left

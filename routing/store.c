@@ -26,9 +26,16 @@ enum {
     PAUSE_MS = 1000,
     ENTRIES_MAX = 64, /* of the stream in one read */
     PAGE_ROWS = 500,
+    MARKS = 16, /* tables handed out and not yet reported as applied, of which the history is remembered */
     BEAT_FIELDS_MAX = 2048, /* strings of a beat */
     TEXT_MAX = 480,
     NUMBER_MAX = 24,
+};
+
+/* A table that was handed out: the proxy reports it as applied by its version alone. */
+struct mark {
+    uint64_t version;
+    char chain[CHAIN_LEN + 1];
 };
 
 struct store {
@@ -52,6 +59,9 @@ struct store {
     bool beating, beat_due; /* a beat is under way; another is wanted after it */
     uint64_t beat_version;  /* followed when it was sent */
     uint64_t applied;
+    char applied_chain[CHAIN_LEN + 1]; /* the history's fingerprint at that version */
+    struct mark marks[MARKS];          /* of the tables handed out last */
+    unsigned next_mark;
     char obstacle[TEXT_MAX];
 
     enum store_state shown_state;
@@ -97,6 +107,16 @@ static void show_state(struct store *store)
     beat_soon(store);
 }
 
+/* Hands the next table to the proxy. More tables under way than there are marks is no harm: the newest
+ * counts. */
+static void hand_out(struct store *store, struct table *table)
+{
+    struct mark *mark = &store->marks[store->next_mark++ % MARKS];
+    mark->version = table_version(table);
+    snprintf(mark->chain, sizeof(mark->chain), "%s", follow_chain(store->follow));
+    store->events->table(store->ctx, table);
+}
+
 static void show_outcome(struct store *store)
 {
     const char *what = follow_trouble(store->follow);
@@ -106,7 +126,7 @@ static void show_outcome(struct store *store)
     if (table != NULL) {
         if (store->saver != NULL)
             saver_save(store->saver, table, follow_chain(store->follow));
-        store->events->table(store->ctx, table);
+        hand_out(store, table);
     }
     show_state(store);
 }
@@ -474,6 +494,7 @@ static void beat_add_number(struct beat *beat, const char *field, uint64_t numbe
 static void beat_fill(struct store *store, struct beat *beat)
 {
     beat_add_number(beat, "applied", store->applied);
+    beat_add(beat, "chain", store->applied_chain);
     beat_add_number(beat, "desired", follow_desired(store->follow));
     beat_add(beat, "state", store_state_name(follow_state(store->follow)));
     beat_add(beat, "reason", follow_reason(store->follow));
@@ -538,6 +559,11 @@ void store_applied(struct store *store, uint64_t version)
     if (version <= store->applied)
         return;
     store->applied = version;
+    store->applied_chain[0] = '\0';
+    for (unsigned i = 0; i < MARKS; i++) {
+        if (store->marks[i].version == version)
+            memcpy(store->applied_chain, store->marks[i].chain, sizeof(store->applied_chain));
+    }
     beat_soon(store);
 }
 
@@ -646,7 +672,7 @@ static void publish_from_disk(struct store *store)
     struct table *table =
         follow_version(store->follow) == 0 ? NULL : table_clone(follow_table(store->follow));
     if (table != NULL)
-        store->events->table(store->ctx, table);
+        hand_out(store, table);
 }
 
 static void abandoned(void *ctx)

@@ -19,7 +19,10 @@ int64_t barrier_pause_us(int64_t waited_us)
 
 bool barrier_applied(const struct barrier *barrier, const struct instance *instance)
 {
-    return instance_number(instance, "applied") >= barrier->version;
+    /* A version of another history is another table: of a Redis that was replaced, or a replica that had
+     * lagged. */
+    return instance_number(instance, "applied") >= barrier->version &&
+           strcmp(instance_field(instance, "history"), "other") != 0;
 }
 
 void barrier_judge(struct barrier *barrier)

@@ -139,6 +139,17 @@ def test_flip_waits_for_every_instance(ctl, table, instances):
     assert (entry["version"], entry["kind"], len(entry["moves"])) == (2, "flip", 2)
 
 
+def test_a_version_of_another_history_is_not_applied(ctl, table):
+    """A Redis that was replaced counts from 1 again: what an instance applied of the old one says nothing here."""
+    table.beat("proxy-a", applied=7, chain="0" * 40, state="refused")
+    answer = ctl.json("flip", "61000", "--carrier", "spark", "--to", "omni", "--timeout", "50ms", code=INCOMPLETE)
+    assert [one["id"] for one in answer["barrier"]["missing"]] == ["proxy-a"]
+    chain = table.resp.call("GET", "{turnout}:chain").decode()
+    table.beat("proxy-a", applied=2, chain=chain, state="following")
+    answer = ctl.json("flip", "61000", "--carrier", "spark", "--to", "omni", "--timeout", "50ms", code=UNCHANGED)
+    assert answer["barrier"]["complete"]
+
+
 def test_flip_returns_only_when_applied(ctl, table, server):
     """The command must still run while an instance has not applied, and end once it has."""
     table.beat("proxy-a", applied=1, state="following")
