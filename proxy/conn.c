@@ -53,12 +53,18 @@ static void end_session(struct conn *c)
 /* --- deadlines
  * -------------------------------------------------------------------------------------------------- */
 
+/* A bind has a time-out of its own, which the session watches; while it lasts nothing else is in flight. */
+static bool requests_expire(const struct conn *c)
+{
+    return c->smpp.state != SMPP_BINDING;
+}
+
 void conn_rearm(struct conn *c)
 {
     uint64_t next = UINT64_MAX;
     (void)smpp_session_due(&c->smpp, c->worker->now, &next);
     uint64_t sent = 0;
-    if (window_oldest(&c->window, &sent) && sent + c->response_timeout < next) {
+    if (requests_expire(c) && window_oldest(&c->window, &sent) && sent + c->response_timeout < next) {
         next = sent + c->response_timeout;
     }
     if (next != UINT64_MAX) {
@@ -99,7 +105,7 @@ static void do_due(struct conn *c, enum smpp_due due)
 static void expire_requests(struct conn *c, uint64_t now)
 {
     struct window_slot slot;
-    if (now < c->response_timeout) {
+    if (now < c->response_timeout || !requests_expire(c)) {
         return;
     }
     while (window_expire(&c->window, now - c->response_timeout, &slot)) {
@@ -146,9 +152,7 @@ static bool add_chunk(struct conn *c)
     }
     if (c->out_last == NULL) {
         c->out = chunk;
-        if (!stream_busy(c->stream)) { /* else older octets are still on their way */
-            c->out_version = c->worker->version;
-        }
+        c->out_version = c->worker->version;
     } else {
         c->out_last->next = chunk;
     }
@@ -172,15 +176,26 @@ static void append_slowly(struct conn *c, const uint8_t *data, size_t len)
     }
 }
 
-static void flush(struct conn *c)
+/* Gives the stream what has been collected: while it is busy, that is put behind what it has already. */
+static void hand_over(struct conn *c)
 {
-    if (c->out == NULL || c->stream == NULL || stream_busy(c->stream)) {
+    struct chunk *first = c->out;
+    if (first == NULL) {
         return;
     }
-    struct chunk *first = c->out;
+    if (!stream_busy(c->stream)) { /* else older octets are still on their way */
+        c->sent_version = c->out_version;
+    }
     c->out = c->out_last = NULL;
     c->out_len = 0;
     stream_write(c->stream, first);
+}
+
+static void flush(struct conn *c)
+{
+    if (c->stream != NULL && !stream_busy(c->stream)) {
+        hand_over(c);
+    }
 }
 
 /* Before octets are added: false where they must not be. */
@@ -274,8 +289,9 @@ void conn_flush_all(struct worker *w)
 
 bool conn_holds_older(const struct conn *c, uint64_t version)
 {
-    return c->stream != NULL && !c->closing && (c->out != NULL || stream_busy(c->stream)) &&
-           c->out_version < version;
+    return c->stream != NULL && !c->closing &&
+           ((c->out != NULL && c->out_version < version) ||
+            (stream_busy(c->stream) && c->sent_version < version));
 }
 
 /* --- in
@@ -546,7 +562,7 @@ void conn_close(struct conn *c, const char *why, bool flush_first)
         return;
     }
     if (flush_first) {
-        flush(c);
+        hand_over(c);
     }
     c->closing = true;
     c->why = why;

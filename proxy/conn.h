@@ -45,8 +45,9 @@ struct conn {
     struct timer timer;        /* the next of the session's and the window's deadlines */
     struct chunk *out, *out_last;
     size_t out_len;
-    uint64_t out_version; /* of the oldest table that routed something in out */
-    metric *gauge;        /* it is counted here, NULL for nowhere */
+    uint64_t out_version;  /* of the oldest table that routed something in out */
+    uint64_t sent_version; /* the same of what the stream has been given and may not have sent yet */
+    metric *gauge;         /* it is counted here, NULL for nowhere */
     uint8_t *kept;
     uint32_t kept_len, kept_size;
     struct conn *next_dirty, *next_resumed;

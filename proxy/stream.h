@@ -92,8 +92,9 @@ struct stream *stream_accept(struct stream_env *env, uv_stream_t *server, struct
 void stream_read_start(struct stream *s);
 void stream_read_stop(struct stream *s);
 
-/* Takes the chain over. What the kernel does not take at once leaves later: busy until writable. Not to be
- * called while busy. Before opened, after stream_close and after the end the chain is dropped. */
+/* Takes the chain over. What the kernel does not take at once leaves later: busy until writable. While busy a
+ * chain is put behind what waits, without limit: to be done before stream_close only. Before opened, after
+ * stream_close and after the end the chain is dropped. */
 void stream_write(struct stream *s, struct chunk *first);
 bool stream_busy(const struct stream *s);
 
