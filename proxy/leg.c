@@ -169,8 +169,7 @@ static void on_bind_response(struct leg *leg, const struct smpp_event *event)
     struct conn *c = &leg->conn;
     struct smpp_bind_resp_view view = {.sc_interface_version = -1};
     const struct config_link *link = link_of(leg);
-    if (event->header.command_status != ESME_ROK) {
-        metric_add(&leg->metrics->bind_failures, 1);
+    if (event->header.command_status != ESME_ROK || event->header.command_id == SMPP_GENERIC_NACK) {
         log_event(EVENT_LEG_REFUSED, LOG_TEXT("link", link_name(leg)),
                   LOG_INT("command_status", event->header.command_status));
         conn_close(c, "bind_refused", false);
@@ -357,6 +356,8 @@ static void count_end(struct leg *leg, enum leg_state state)
 {
     if (state == LEG_CONNECTING) {
         metric_add(&leg->metrics->connect_failures, 1);
+    } else if (state == LEG_BINDING) {
+        metric_add(&leg->metrics->bind_failures, 1);
     } else if (state == LEG_BOUND) {
         metric_add(&leg->metrics->losses, 1);
     }
