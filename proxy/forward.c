@@ -184,6 +184,17 @@ static void answer_bind(struct client *client)
     }
 }
 
+/* Has the legs that the client needs, and answers a bind that waits for none of them (any more). */
+static void follow_legs(struct client *client)
+{
+    unsigned needed = review_legs(client);
+    if (needed == 0 || client->account->bind_answer == BIND_ANSWER_ONCE) {
+        client_accept_bind(client);
+    } else {
+        answer_bind(client); /* without memory for any leg there is nothing to wait for */
+    }
+}
+
 static void on_client_bind(struct client *client)
 {
     struct worker *w = client->conn.worker;
@@ -191,12 +202,7 @@ static void on_client_bind(struct client *client)
         client_refuse_bind(client, ESME_RBINDFAIL, "no_routing_table_yet");
         return;
     }
-    unsigned needed = review_legs(client);
-    if (needed == 0 || client->account->bind_answer == BIND_ANSWER_ONCE) {
-        client_accept_bind(client);
-    } else {
-        answer_bind(client); /* without memory for any leg there is nothing to wait for */
-    }
+    follow_legs(client);
 }
 
 /* --- which way a request goes
@@ -365,7 +371,8 @@ static void hold(struct client *client, const struct subject *s, const struct wa
     if (full_window) {
         metric_add(&way->leg->metrics->window_full, 1);
         if (queue->count >= account->wait_count) {
-            client_block(client, true); /* a slow carrier: what comes next waits in the client */
+            queue->blocks = true; /* a slow carrier: what comes next waits in the client */
+            client_block(client, true);
         }
     }
 }
@@ -418,11 +425,19 @@ static void expire_way(struct client *client, const struct held *held, struct wa
     }
 }
 
-static void unblock(struct client *client, const struct hold_queue *queue)
+/* A queue has room again; another carrier's may not have. */
+static void unblock(struct client *client, struct hold_queue *queue)
 {
-    if (client->blocked && queue->count < client->account->wait_count) {
-        client_block(client, false);
+    if (!queue->blocks || queue->count >= client->account->wait_count) {
+        return;
     }
+    queue->blocks = false;
+    for (unsigned i = 0; i < NAMES_MAX; i++) {
+        if (client->held[i].blocks) {
+            return;
+        }
+    }
+    client_block(client, false);
 }
 
 /* Looks at what waits for a carrier, in order: sends what may go, refuses what has waited too long. `ready`,
@@ -431,7 +446,7 @@ static void unblock(struct client *client, const struct hold_queue *queue)
 static void release_queue(struct client *client, struct hold_queue *queue, const struct leg *ready)
 {
     struct held *before = NULL;
-    struct held *held = queue->first;
+    struct held *held = client->conn.closing ? NULL : queue->first; /* nobody is left to answer to */
     while (held != NULL) {
         struct held *next = held->next;
         struct subject s = subject_of(held);
@@ -657,13 +672,20 @@ static void on_leg_unsettled(struct leg *leg, const struct window_slot *slot, bo
     }
 }
 
+/* Looks at what waits for a leg's carrier. */
+static void look_again(struct client *client, const struct leg *leg, const struct leg *ready)
+{
+    if (client->held_count > 0 && client->account != NULL) {
+        release_queue(client, &client->held[leg->carrier], ready);
+    }
+}
+
 static void on_leg_ready(struct leg *leg)
 {
     struct client *client = find_client(leg->conn.worker, leg->client);
-    if (client == NULL || client->held_count == 0 || client->account == NULL) {
-        return;
+    if (client != NULL) {
+        look_again(client, leg, leg);
     }
-    release_queue(client, &client->held[leg->carrier], leg);
 }
 
 /* --- MO: from a leg to its client
@@ -859,6 +881,7 @@ static void on_leg_failed(struct leg *leg)
     struct client *client = find_client(leg->conn.worker, leg->client);
     if (client != NULL) {
         answer_bind(client);
+        look_again(client, leg, NULL); /* what waits for the leg has less time than behind a full window */
     }
 }
 
@@ -904,8 +927,8 @@ static void each_client(struct worker *w, void (*call)(struct client *client))
 
 static void follow_table(struct client *client)
 {
-    if (client->account != NULL && client->has_account && !client->ending) {
-        (void)review_legs(client);
+    if (client->account != NULL && client->has_account && !client->ending && !client->conn.closing) {
+        follow_legs(client);
         release_all(client);
     }
 }

@@ -28,6 +28,7 @@ struct held {
 struct hold_queue {
     struct held *first, *last;
     uint32_t count;
+    bool blocks; /* the client is not read until there is room in it */
 };
 
 struct hold_pool {
