@@ -297,10 +297,9 @@ static void list_titles(const struct reader *reader, enum option_section section
 {
     const struct section_row *row = &section_rows[section];
     size_t count = count_of(reader->config, row);
-    size_t at = (size_t)snprintf(out, cap, count == 0 ? "there is none" : "known:");
-    for (size_t i = 0; i < count && at < cap; i++)
-        at += (size_t)snprintf(out + at, cap - at, "%s%s", i == 0 ? " " : ", ",
-                               tree_of(reader, section, i)->title);
+    out[0] = '\0';
+    for (size_t i = 0; i < count; i++)
+        list_add(out, cap, tree_of(reader, section, i)->title);
 }
 
 /* The place of an item by its title; the count where there is none. */
@@ -320,8 +319,8 @@ static void report_reference(struct reader *reader, enum option_section section,
 {
     char known[200];
     list_titles(reader, section, known, sizeof known);
-    fault_add(&reader->faults, line, "there is no %s \"%.64s\"; %s", section_rows[section].name, title,
-              known);
+    fault_add(&reader->faults, line, "there is no %s \"%.64s\"; %s%s", section_rows[section].name, title,
+              known[0] == '\0' ? "there is none at all" : "known: ", known);
 }
 
 /* NAME_NONE with a fault, or silently where the option itself is missing or wrong, which was reported before.
@@ -446,16 +445,15 @@ static void place_upstream(struct reader *reader, struct config_upstream *upstre
 static void warn_without_upstream(struct reader *reader, const struct config_client *client, cfg_t *tree)
 {
     char names[200] = "";
-    size_t at = 0;
     for (size_t i = 0; i < reader->config->links_count; i++) {
         const struct config_link *link = &reader->config->links[i];
         bool has = link->credentials != CREDENTIALS_CLIENT;
         for (size_t u = 0; u < client->upstreams_count && !has; u++)
             has = client->upstreams[u].link == i;
-        if (!has && at < sizeof names)
-            at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", at == 0 ? "" : ", ", link->name);
+        if (!has)
+            list_add(names, sizeof names, link->name);
     }
-    if (at > 0)
+    if (names[0] != '\0')
         fault_add(
             &reader->warnings, file_line(tree, NULL),
             "client \"%s\" cannot use %s: credentials = client there, and it has no such upstream section",

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_MAX = 64 << 20, DEPTH_MAX = 8, SHOWN_MAX = 300 };
+enum { FILE_MAX = 64 << 20, DEPTH_MAX = 8, SHOWN_MAX = 400 };
 
 /* --- faults --- */
 
@@ -84,6 +84,16 @@ void faults_print(struct faults *faults, const char *file, char *out, size_t cap
         out[at - 1] = '\0'; /* no newline at the end */
     else if (at < cap)
         snprintf(out + at, cap - at, "and %u%s more", faults->count - i, faults->more ? " or" : "");
+}
+
+void list_add(char *out, size_t cap, const char *name)
+{
+    static const char more[] = ", ...";
+    size_t at = strlen(out);
+    size_t needed = at + strlen(name) + 2 + sizeof more;
+    bool ended = at >= sizeof more && strcmp(out + at - sizeof more + 1, more) == 0;
+    if (!ended && at + sizeof more <= cap)
+        snprintf(out + at, cap - at, "%s%s", needed > cap || at == 0 ? "" : ", ", needed > cap ? more : name);
 }
 
 /* --- the text --- */
@@ -369,12 +379,9 @@ static int section_ended(cfg_t *cfg, cfg_opt_t *option)
 
 static void list_known(enum option_section section, char *out, size_t cap)
 {
-    size_t at = 0;
     out[0] = '\0';
-    for (const struct option_row *row = options_next(section, NULL); row; row = options_next(section, row)) {
-        if (at < cap)
-            at += (size_t)snprintf(out + at, cap - at, "%s%s", at == 0 ? "" : ", ", row->name);
-    }
+    for (const struct option_row *row = options_next(section, NULL); row; row = options_next(section, row))
+        list_add(out, cap, row->name);
 }
 
 static void report_unknown(cfg_t *cfg, const char *name)
@@ -382,7 +389,7 @@ static void report_unknown(cfg_t *cfg, const char *name)
     enum option_section section = section_of(cfg);
     const char *nearest = options_nearest(section, name);
     const char *in = section == SECTION_ROOT ? "outside of sections" : section_rows[section].name;
-    char known[256];
+    char known[200];
     list_known(section, known, sizeof known);
     if (nearest != NULL)
         fault_add(reading.faults, cfg->line, "unknown name \"%.40s\" (%s); did you mean \"%s\"?", name, in,

@@ -35,6 +35,9 @@ void faults_free(struct faults *faults);
 /* "FILE:LINE: text", one line each, by line; what does not fit is left out, and its number told. */
 void faults_print(struct faults *faults, const char *file, char *out, size_t cap);
 
+/* Adds a name to a list of names in out: ", name", or ", ..." once where it does not fit. */
+void list_add(char *out, size_t cap, const char *name);
+
 struct file_value {
     int line;
     char text[];

@@ -380,6 +380,15 @@ void log_write(enum log_event event, const struct log_field *fields)
     }
 }
 
+void log_lines(enum log_event event, const char *name, const char *text)
+{
+    while (text != NULL && *text != '\0') {
+        size_t len = strcspn(text, "\n");
+        log_event(event, LOG_SPAN(name, text, len));
+        text += len + (text[len] == '\n' ? 1 : 0);
+    }
+}
+
 static int open_file(const char *file)
 {
     int fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);

@@ -77,6 +77,10 @@ struct log_field {
 #define LOG_EVENT_CALL(event, ...) log_write((event), (const struct log_field[]){__VA_ARGS__})
 void log_write(enum log_event event, const struct log_field *fields);
 
+/* A text of several lines (config_read's error, config.warnings): an event a line, since a field is cut at
+ * 512 octets. text NULL: nothing. */
+void log_lines(enum log_event event, const char *name, const char *text);
+
 /* Opens the log, or changes an open one (after a reload). Main thread only, as log_reopen and log_close. file
  * NULL: standard error. False with a line on standard error where it cannot be opened; the log then goes to
  * standard error. Before log_open, and after log_close, events from LOG_INFO up go to standard error as text.

@@ -625,6 +625,17 @@ static void test_faults_fit_any_buffer(void **state)
     }
 }
 
+static void test_a_long_list_of_the_known_ends_between_names(void **state)
+{
+    (void)state;
+    write_good(1, "zzzzzzzzzz = 2");
+    assert_null(config_read(path, &ids, error, sizeof error));
+    const char *end = strrchr(error, ',');
+    assert_non_null(end);
+    assert_string_equal(end, ", ...");
+    assert_null(strstr(error, ", ..., ..."));
+}
+
 static void test_files_that_are_none(void **state)
 {
     (void)state;
@@ -903,6 +914,7 @@ int main(void)
         cmocka_unit_test(test_each_fault_has_its_line),
         cmocka_unit_test(test_all_faults_at_once),
         cmocka_unit_test(test_faults_fit_any_buffer),
+        cmocka_unit_test(test_a_long_list_of_the_known_ends_between_names),
         cmocka_unit_test(test_files_that_are_none),
         cmocka_unit_test(test_warnings),
         cmocka_unit_test(test_numbers_outlive_a_reload),

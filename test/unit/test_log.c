@@ -284,6 +284,24 @@ static void test_text(void **state)
                         "to=********567 unknown=2 none=- empty=\"\" equal=\"a=b\"\n");
 }
 
+static void test_lines_are_events(void **state)
+{
+    (void)state;
+    assert_true(log_open(false, LOG_INFO, path, "unit-1"));
+    log_lines(EVENT_CONFIG_WARNING, "what", "one\ntwo\n");
+    log_lines(EVENT_CONFIG_WARNING, "what", "three");
+    log_lines(EVENT_CONFIG_WARNING, "what", NULL);
+    log_lines(EVENT_CONFIG_WARNING, "what", "");
+    char *text = slurp(path);
+    assert_non_null(strstr(text, "what=one\n"));
+    assert_non_null(strstr(text, "what=two\n"));
+    assert_non_null(strstr(text, "what=three\n"));
+    unsigned lines = 0;
+    for (const char *c = text; *c != '\0'; c++)
+        lines += *c == '\n';
+    assert_int_equal(lines, 3);
+}
+
 static void test_text_columns_are_aligned(void **state)
 {
     (void)state;
@@ -567,6 +585,7 @@ int main(void)
         cmocka_unit_test_teardown(test_a_long_field_is_cut, remove_files),
         cmocka_unit_test_teardown(test_a_long_line_is_cut, remove_files),
         cmocka_unit_test_teardown(test_text, remove_files),
+        cmocka_unit_test_teardown(test_lines_are_events, remove_files),
         cmocka_unit_test_teardown(test_text_columns_are_aligned, remove_files),
         cmocka_unit_test_teardown(test_levels, remove_files),
         cmocka_unit_test_teardown(test_reopen_after_rotation, remove_files),
