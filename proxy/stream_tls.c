@@ -39,7 +39,7 @@ struct tls_stream {
     enum stream_end end;
     bool reading;       /* the owner wants it */
     bool inner_reading; /* the inner stream does it */
-    bool turn_over;     /* read enough for one wake-up */
+    bool turn_over;     /* read as much as one wake-up may; libuv would read on */
     bool writing;       /* stream_write is encrypting */
     bool no_memory;     /* out could not grow */
     bool flooded;       /* out must not grow: the peer asks and does not read */
@@ -407,7 +407,6 @@ static void deliver(struct tls_stream *t)
             t->base.events->bytes(t->base.owner, got);
         }
     }
-    t->turn_over = t->turn_over || reads >= TURN_READS;
     if (t->state != TLS_OPEN) {
         return;
     }
@@ -478,7 +477,7 @@ static void inner_bytes(void *owner, size_t len)
     struct tls_stream *t = owner;
     t->in = t->base.env->cipher;
     t->in_len = len;
-    t->turn_over = len == STREAM_CIPHER_ROOM; /* libuv would read on */
+    t->turn_over = len == STREAM_CIPHER_ROOM;
     pump(t);
 }
 

@@ -366,6 +366,26 @@ static void plaintext_on_the_tls_port(void **state)
     assert_garbage_ends("GET / HTTP/1.0\r\n\r\n", 18, "the peer does not speak TLS here (http request)");
 }
 
+/* A reset would overtake the alert, and the peer would never learn what is wrong. */
+static void a_peer_at_fault_is_told_so(void **state)
+{
+    (void)state;
+    struct world *w = usual_world();
+    int fd = raw_connect(w->port);
+    static uint8_t data[200000] = {0x16, 3, 1, 0, 5, 9, 0, 0, 1, 0};
+    assert_int_equal(write(fd, data, sizeof(data)), sizeof(data));
+    world_until(w, w->b.stream != NULL);
+    world_turns(w, 5);
+    assert_int_equal(w->b.closed, 0);
+    assert_int_equal(read(fd, data, sizeof(data)), 7); /* the alert */
+    assert_int_equal(data[0], 0x15);
+    assert_int_equal(read(fd, data, sizeof(data)), 0); /* and an orderly end */
+    assert_int_equal(close(fd), 0);
+    world_until(w, w->b.closed == 1);
+    assert_int_equal(w->b.end, STREAM_END_HANDSHAKE);
+    tls_world_free(w);
+}
+
 /* The client's peer is a plain one. */
 static struct world *plain_server(void)
 {
@@ -898,6 +918,19 @@ static void files_at_fault_are_named(void **state)
     assert_server_fault(paths[FILE_LOCKED], paths[FILE_LOCKED], "key '");
 }
 
+/* What no test over the wire shows: a server's question is hard to provoke, and a prompt needs a terminal. */
+static void no_renegotiation_and_no_prompt(void **state)
+{
+    (void)state;
+    SSL_CTX *contexts[] = {server_context(FILE_SERVER),
+                           link_context((struct config_link){.tls_verify = false})};
+    for (size_t i = 0; i < 2; i++) {
+        assert_true((SSL_CTX_get_options(contexts[i]) & SSL_OP_NO_RENEGOTIATION) != 0);
+        assert_non_null(SSL_CTX_get_default_passwd_cb(contexts[i]));
+        tls_context_free(contexts[i]);
+    }
+}
+
 static void a_link_without_authorities_is_refused(void **state)
 {
     (void)state;
@@ -936,6 +969,7 @@ int main(void)
         cmocka_unit_test(tls_1_2_is_spoken),
         cmocka_unit_test(tls_1_1_is_refused),
         cmocka_unit_test(plaintext_on_the_tls_port),
+        cmocka_unit_test(a_peer_at_fault_is_told_so),
         cmocka_unit_test(a_plain_server_that_answers),
         cmocka_unit_test(a_plain_server_that_closes),
         cmocka_unit_test(a_server_that_never_answers),
@@ -959,6 +993,7 @@ int main(void)
         cmocka_unit_test(sessions_are_resumed),
         cmocka_unit_test(an_idle_stream_is_small),
         cmocka_unit_test(files_at_fault_are_named),
+        cmocka_unit_test(no_renegotiation_and_no_prompt),
         cmocka_unit_test(a_link_without_authorities_is_refused),
     };
     return cmocka_run_group_tests_name("tls", tests, make_files, remove_files);
