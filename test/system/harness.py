@@ -8,12 +8,14 @@ Waits are for events, never for time. close() ends everything by its process id 
 with 0 and wrote nothing but log lines (a sanitizer's report is not one).
 """
 import functools
+import hashlib
 import json
 import os
 import pathlib
 import re
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -515,8 +517,10 @@ def make_certificates(directory, name='localhost', prefix=''):
 def write_capture(trace, name, directory):
     """What the peers of a test got from the proxy, as a pcap file for a dissector: one TCP connection a peer, with the
     proxy on port 2775. Only what the proxy sent is in it."""
-    import struct
     packets = []
+    # Addresses of its own for each test, so that the files of many can be joined.
+    place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:3], 'big')
+    address = bytes([10]) + place.to_bytes(3, 'big')
     for index, (_, pieces) in enumerate(trace.streams):
         seq = 1
         port = 10000 + index
@@ -528,7 +532,7 @@ def write_capture(trace, name, directory):
                 tcp = struct.pack('>HHIIBBHHH', 2775, port, seq, 1, 0x50, 0x18, 65535, 0, 0)
                 total = 20 + len(tcp) + len(part)
                 ip = struct.pack('>BBHHHBBH4s4s', 0x45, 0, total, len(packets) & 0xFFFF, 0, 64, 6, 0,
-                                 bytes([127, 0, 0, 1]), bytes([127, 0, index >> 8 & 0xFF, index & 0xFF or 1]))
+                                 bytes([127, 0, 0, 1]), address)
                 packets.append(ip + tcp + part)
                 seq = (seq + len(part)) & 0xFFFFFFFF
     if not packets:

@@ -15,7 +15,7 @@ BODIES = {
     '254 octets': message('5001', SPARK, bytes(range(254))),
     '255 octets': message('5001', SPARK, b'\xff' * 255),
     'plus': message('5001', '+' + SPARK, b'hi'),
-    'alphanumeric fields': message('5001', SPARK, b'x', service_type='CMT', schedule='260101000000000+',
+    'alphanumeric fields': message('5001', SPARK, b'\5\0\3\1\2\1x', service_type='CMT', schedule='260101000000000+',
                                    validity='000001000000000R', coding=8, registered=1, esm_class=0x40),
     'unknown and vendor TLVs, order, twice': message('5001', SPARK, b'x', tlvs=tlv(0x3FFF, b'z') + tlv(0x1401, b'') +
                                                      tlv(0x020C, b'\0\1') + tlv(0x1401, b'again') + tlv(0x0005, b'1')),
@@ -152,7 +152,7 @@ def test_alert_notification(pair):
     leg.expect_nothing()
 
 
-@pytest.mark.parametrize('esm_class', (0x04, 0x08, 0x20, 0x44))
+@pytest.mark.parametrize('esm_class', (0x04, 0x08, 0x20, 0x24))
 def test_receipt(pair, esm_class):
     _, client, leg = pair
     sent = client.submit(registered=1)

@@ -71,6 +71,19 @@ def test_enquire_link_to_the_client(one):
         client.send(client.expect('enquire_link').answer())
 
 
+def test_enquire_link_goes_on_at_its_pace(one):
+    """Not at that of the response time-out, which is longer here: 20 s. The answer to the first starts the next silence."""
+    world, _ = one
+    world.client(enquire_link=Raw('200ms'), response_timeout=Raw('20s'))
+    world.start()
+    client = world.connect(auto=False)
+    client.bind()
+    begun = time.monotonic()
+    for _ in range(5):
+        client.send(client.expect('enquire_link').answer())
+    assert time.monotonic() - begun < 4
+
+
 def test_silent_client_is_closed_and_its_legs_unbound(one):
     world, smsc = one
     world.client(enquire_link=Raw('200ms'), response_timeout=Raw('200ms'))
