@@ -1,0 +1,159 @@
+"""What may stand between client and SMSC, and the SMSC. A new peer is a class here: a name, a version, a command.
+
+    Middle(world, ports, window): ports of the SMSC by carrier, a window that nothing may be narrower than
+"""
+import subprocess
+import urllib.error
+import urllib.request
+
+from world import Child, Control, Failed, free_port, listens
+
+PLATFORM = 'redx'
+SHORTCODE = '5001'
+SYSTEM_ID, PASSWORD = 'bench', 'secret'
+PASSWORD_HASH = '$y$j9T$aunwD7RI7iDL2SLdh2k3J0$9X8yHYzfQt0Srm122CmE1p5NwavEfnIjhq72d9PvDE3'
+PREFIXES = {'spark': '6427'}
+DESTINATIONS = ','.join(prefix + 'x' * 7 for prefix in PREFIXES.values())
+MAX_SESSIONS = 1000      # what a client may have at most
+
+
+def output_of(command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+class Smsc:
+    """One turnout-smsc with a link a carrier; the same one behind every middle."""
+
+    def __init__(self, world):
+        path = world.directory / 'smsc.sock'
+        links = [word for carrier in PREFIXES
+                 for word in ('--name', '%s-%s' % (carrier, PLATFORM), '--listen', '127.0.0.1:0')]
+        self.child = Child(world, 'smsc', [world.build / 'turnout-smsc', '--control', path, *links], world.ends_cpu)
+        self.control = Control(self.child, path)
+        links = self.control.ask('stats')['links']
+        self.ports = {carrier: links['%s-%s' % (carrier, PLATFORM)]['port'] for carrier in PREFIXES}
+
+    def accepted(self):
+        return self.control.ask('stats')['mt_accepted']
+
+
+class Middle:
+    """A middle that stays up for all runs, so that its own start costs none of them. It is started when first needed,
+    and again if it died."""
+    name = None
+
+    def __init__(self, world, ports, window):
+        self.world, self.ports, self.window = world, ports, window
+        self.port = free_port()
+        self.child = None
+
+    def child_now(self):
+        if self.child is None or not self.child.running:
+            self.child = Child(self.world, self.name, self.command(), self.world.middle_cpu)
+            self.child.wait_for(self.ready, 'readiness')
+        return self.child
+
+    def write(self, name, text):
+        path = self.world.directory / name
+        path.write_text(text)
+        return path
+
+
+TURNOUTD_CONFIG = '''
+workers = 1
+instance = "bench"
+max-sessions = {max_sessions}
+listener "plain" {{ address = "127.0.0.1" port = {port} backlog = 4096 }}
+platform "{platform}" {{}}
+{carriers}
+client "{system_id}" {{
+    password-hash = "{password_hash}" shortcodes = {{ "{shortcode}" }}
+    max-binds = {max_sessions} window = {window} wait-count = {window}
+}}
+redis {{ port = {redis_port} }}
+admin {{ port = {admin_port} }}
+log {{ level = warning }}
+'''
+TURNOUTD_CARRIER = '''
+carrier "{carrier}" {{ prefixes = {{ "{prefix}" }} }}
+link "{carrier}-{platform}" {{
+    carrier = "{carrier}" platform = "{platform}" host = "127.0.0.1" port = {port} window = {window}
+    system-id = "turnout" password = "t"
+}}
+'''
+
+
+class Turnoutd(Middle):
+    """With a Redis of its own, and one row in the table for each carrier."""
+    name = 'turnoutd'
+
+    def __init__(self, world, ports, window):
+        super().__init__(world, ports, window)
+        self.redis_port, self.admin_port = free_port(), free_port()
+        redis = Child(world, 'redis', ['redis-server', '--port', self.redis_port, '--bind', '127.0.0.1', '--save', '',
+                                       '--appendonly', 'no', '--dir', world.directory], world.ends_cpu)
+        redis.wait_for(lambda: listens(self.redis_port), 'port')
+        self.import_routes()
+
+    def import_routes(self):
+        rows = ''.join('%s,%s,%s\n' % (SHORTCODE, carrier, PLATFORM) for carrier in self.ports)
+        done = subprocess.run([self.world.build / 'turnoutctl', '--redis', '127.0.0.1:%d' % self.redis_port, 'route',
+                               'import', '-', '--no-wait'], input=rows, text=True, capture_output=True, timeout=20)
+        if done.returncode != 0:
+            raise Failed('turnoutctl: ' + done.stdout + done.stderr)
+
+    def version(self):
+        return output_of([self.world.build / 'turnoutd', '--version']).strip()
+
+    def config(self):
+        carriers = ''.join(TURNOUTD_CARRIER.format(carrier=carrier, prefix=PREFIXES[carrier], platform=PLATFORM,
+                                                   port=port, window=self.window)
+                           for carrier, port in self.ports.items())
+        return TURNOUTD_CONFIG.format(port=self.port, platform=PLATFORM, carriers=carriers, system_id=SYSTEM_ID,
+                                      password_hash=PASSWORD_HASH, shortcode=SHORTCODE, max_sessions=MAX_SESSIONS,
+                                      window=self.window, redis_port=self.redis_port, admin_port=self.admin_port)
+
+    def command(self):
+        return [self.world.build / 'turnoutd', '--config', self.write('turnoutd.conf', self.config())]
+
+    def ready(self):
+        try:
+            with urllib.request.urlopen('http://127.0.0.1:%d/readyz' % self.admin_port, timeout=2) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+HAPROXY_CONFIG = '''
+global
+    nbthread 1
+    maxconn {max_sessions}
+defaults
+    mode tcp
+    maxconn {max_sessions}
+    timeout connect 10s
+    timeout client 1h
+    timeout server 1h
+listen smpp
+    bind 127.0.0.1:{port} backlog 4096
+    server smsc 127.0.0.1:{smsc_port}
+'''
+
+
+class Haproxy(Middle):
+    """One thread, no logs, no health checks, its defaults otherwise. It reads no SMPP, so it has one SMSC: the first."""
+    name = 'haproxy'
+
+    def version(self):
+        return output_of(['haproxy', '-v']).split(' 20')[0]
+
+    def command(self):
+        config = HAPROXY_CONFIG.format(port=self.port, max_sessions=MAX_SESSIONS,
+                                       smsc_port=next(iter(self.ports.values())))
+        return ['haproxy', '-db', '-f', self.write('haproxy.cfg', config)]
+
+    def ready(self):
+        return listens(self.port)
+
+
+MIDDLES = (Turnoutd, Haproxy)

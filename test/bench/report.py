@@ -1,0 +1,180 @@
+"""Figures of runs: medians with ranges, ratios pair by pair, machine, what was discarded, differences to another day.
+
+    runs ──▶ summarise(): {cell: {middle: {measure: [least, median, most]}, "ratio": the same}} ──▶ show(), --json
+"""
+import dataclasses
+import os
+import pathlib
+import platform
+import re
+import statistics
+import time
+
+SUBJECT, PEER = 'turnoutd', 'haproxy'
+MEASURES = ('messages_per_second', 'cpu', 'latency_p50', 'latency_p99')
+
+
+def line(run):
+    if run.discarded:
+        return '%-8s%-10s discarded: %s' % (run.cell, run.middle, '; '.join(run.discarded))
+    return '%-8s%-10s%9.0f messages/s  %7.3f CPU-s per million  p50 %8.0f us  p99 %8.0f us  others %3.0f %%' % (
+        run.cell, run.middle, run.messages_per_second, run.cpu, run.latency_p50, run.latency_p99,
+        100 * run.others_on_middle)
+
+
+def machine(world, middles):
+    cpuinfo = pathlib.Path('/proc/cpuinfo').read_text()
+    model = re.search(r'^model name\s*: (.*)$', cpuinfo, re.M)
+    return {'cpu': model.group(1) if model else platform.machine(), 'processors': os.cpu_count(),
+            'kernel': platform.release(), 'middle_on': world.middle_cpu, 'ends_on': world.ends_cpu,
+            'versions': {m.name: m.version() for m in middles}, 'date': time.strftime('%Y-%m-%d %H:%M:%S %Z')}
+
+
+def spread(values):
+    """[least, median, most], or None"""
+    return [min(values), statistics.median(values), max(values)] if values else None
+
+
+def summarise_cell(runs):
+    good = [run for run in runs if not run['discarded']]
+    by_pair = {}
+    for run in good:
+        by_pair.setdefault(run['pair'], {})[run['middle']] = run
+    pairs = [pair for pair in by_pair.values() if SUBJECT in pair and PEER in pair]
+    summary = {}
+    for middle in dict.fromkeys(run['middle'] for run in runs):
+        own = [run for run in good if run['middle'] == middle]
+        summary[middle] = {m: spread([run[m] for run in own])
+                           for m in MEASURES + ('cpu_user', 'cpu_system', 'others_on_middle')}
+    summary['ratio'] = {m: spread([p[SUBJECT][m] / p[PEER][m] for p in pairs if p[PEER][m]]) for m in MEASURES}
+    return summary
+
+
+def summarise(runs):
+    return {cell: summarise_cell([run for run in runs if run['cell'] == cell])
+            for cell in dict.fromkeys(run['cell'] for run in runs)}
+
+
+def result(machine_facts, chosen, runs, calls):
+    runs = [dataclasses.asdict(run) for run in runs]
+    return {'machine': machine_facts, 'pairs': chosen['pairs'], 'seconds': chosen['seconds'],
+            'summary': summarise(runs), 'calls': [dataclasses.asdict(c) for c in calls], 'runs': runs}
+
+
+def ranged(values, form, scale=1):
+    """"median [least-most]", or the median alone where there was one run"""
+    if not values:
+        return '-'
+    least, median, most = (form % (scale * value) for value in values)
+    if values[0] == values[2]:
+        return median
+    return '%s [%s-%s]' % (median, least, most)
+
+
+def table(rows, right=range(2, 99)):
+    """Columns as wide as they need; those in `right` to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        print('  '.join(cell.rjust(w) if i in right else cell.ljust(w)
+                        for i, (cell, w) in enumerate(zip(row, widths))).rstrip())
+
+
+def show_machine(result):
+    facts = result['machine']
+    print('%s, %d processors, Linux %s; middle on processor %d, client and SMSC on %d' % (
+        facts['cpu'], facts['processors'], facts['kernel'], facts['middle_on'], facts['ends_on']))
+    print('%s; %s' % (', '.join(facts['versions'].values()), facts['date']))
+    print('%d pairs of %g s; load average %.1f before, %.1f after; took %.0f s' % (
+        result['pairs'], result['seconds'], facts['load_average']['before'][0], facts['load_average']['after'][0],
+        result['took_seconds']))
+
+
+def show_figures(summary):
+    rows = [('cell', 'middle', '1000 messages/s', 'CPU-s per million', 'user', 'system', 'p50 us', 'p99 us', 'others')]
+    for cell, by_middle in summary.items():
+        for middle, m in by_middle.items():
+            if middle == 'ratio':
+                continue
+            rows.append((cell, middle, ranged(m['messages_per_second'], '%.1f', 0.001), ranged(m['cpu'], '%.3f'),
+                         *('%.3f' % m[name][1] if m[name] else '-' for name in ('cpu_user', 'cpu_system')),
+                         ranged(m['latency_p50'], '%.0f'), ranged(m['latency_p99'], '%.0f'),
+                         '%.0f %%' % (100 * m['others_on_middle'][1]) if m['others_on_middle'] else '-'))
+    table(rows)
+
+
+def show_ratios(summary):
+    rows = [(SUBJECT + ' / ' + PEER, '', 'messages/s', 'CPU per message', 'p50', 'p99')]
+    for cell, by_middle in summary.items():
+        rows.append((cell, '', *(ranged(by_middle['ratio'][m], '%.2f') for m in MEASURES)))
+    table(rows)
+
+
+def show_calls(calls):
+    rows = [('system calls per message', '', 'full speed', 'strace', 'by name (strace)')]
+    for c in calls:
+        names = sorted(c['by_name'].items(), key=lambda item: -item[1])[:6]
+        rows.append((c['cell'], c['middle'], *('-' if c[n] is None else '%.3f' % c[n] for n in ('total', 'traced')),
+                     ' '.join('%s %.3f' % item for item in names)))
+    table(rows, right=(2, 3))
+
+
+def noise(summary):
+    """The widest spread of a middle's own processor time between runs, (most - least) / median."""
+    spreads = {(cell, middle): (m['cpu'][2] - m['cpu'][0]) / m['cpu'][1] for cell, by_middle in summary.items()
+               for middle, m in by_middle.items() if middle != 'ratio' and m['cpu'] and m['cpu'][1]}
+    return max(spreads.items(), key=lambda item: item[1]) if spreads else None
+
+
+def show_discarded(result):
+    discarded = [run for run in result['runs'] + result['calls'] if run['discarded']]
+    print('discarded: %s' % (len(discarded) or 'nothing'))
+    for run in discarded:
+        print('  %s %s%s: %s' % (run['cell'], run['middle'], ' pair %d' % (run['pair'] + 1) if 'pair' in run else
+                                 ' (system calls)', '; '.join(run['discarded'])))
+
+
+def show(result):
+    show_machine(result)
+    print('\nmedian [least-most] of the runs')
+    show_figures(result['summary'])
+    print('\nmedian [least-most] of the ratios pair by pair')
+    show_ratios(result['summary'])
+    print()
+    if result['calls']:
+        show_calls(result['calls'])
+        print()
+    widest = noise(result['summary'])
+    if widest:
+        print('noise: CPU per message of the same middle differs by up to %.0f %% between runs (%s)' % (
+            100 * widest[1], ' '.join(widest[0])))
+    show_discarded(result)
+
+
+def plain(value):
+    return '%.0f' % value if value >= 100 else '%.3g' % value
+
+
+def change(before, after):
+    if not before or not after:
+        return '-'
+    return '%s -> %s (%+.0f %%)' % (plain(before), plain(after), 100 * (after / before - 1))
+
+
+def calls_of(result):
+    return {(c['cell'], c['middle']): c['total'] or c['traced'] for c in result['calls']}
+
+
+def show_differences(before, after):
+    print('\ndifference to %s, load average %.1f then (medians)' % (
+        before['machine']['date'], before['machine']['load_average']['before'][0]))
+    rows = [('cell', '', 'messages/s', 'CPU-s per million', 'p50 us', 'p99 us', 'calls per message')]
+    old_calls, new_calls = calls_of(before), calls_of(after)
+    for cell, by_middle in after['summary'].items():
+        for middle, new in by_middle.items():
+            old = before['summary'].get(cell, {}).get(middle)
+            if old:
+                rows.append((cell, middle, *(change(*(s[name] and s[name][1] for s in (old, new))) for name in MEASURES),
+                             change(old_calls.get((cell, middle)), new_calls.get((cell, middle)))))
+    table(rows)
+    if before['machine']['cpu'] != after['machine']['cpu']:
+        print('another machine: only the ratios can be compared')
