@@ -15,7 +15,7 @@
 #include "proxy/thread.h"
 #include "routing/store.h"
 
-enum { ERROR_TEXT = 4096, WORKERS_MAX = 64, SICK_NS_SECONDS = 5 };
+enum { ERROR_TEXT = 4096, WORKERS_MAX = 64, SICK_SECONDS = 5, PATIENCE_MS = 3000 };
 
 /* A table that some worker may still read. */
 struct published {
@@ -27,7 +27,6 @@ struct turnoutd {
     uv_loop_t loop;
     struct mailbox box;
     uv_signal_t signals[3];
-    uv_signal_t unused;
     struct config_ids ids;
     struct bundle *bundle; /* in use */
     struct bundle *next;   /* on its way to the workers, NULL for none */
@@ -43,8 +42,9 @@ struct turnoutd {
     struct store *store;
     enum store_state told; /* last logged; it begins as connecting, which goes without saying */
     struct admin *admin;
-    unsigned ending;  /* signals that asked for it */
-    unsigned closing; /* parts that still have to close */
+    uv_timer_t patience; /* after which an end that does not come is made */
+    unsigned ending;     /* signals that asked for it */
+    unsigned closing;    /* parts that still have to close */
 };
 
 /* --- tables
@@ -188,7 +188,7 @@ static void reload(struct turnoutd *d)
     struct bundle *next = read_bundle(d, d->bundle->config->file, error, sizeof error);
     if (next == NULL) {
         d->process.config_refused++;
-        log_event(EVENT_CONFIG_REFUSED, LOG_TEXT("why", error));
+        log_lines(EVENT_CONFIG_REFUSED, "why", error);
         return;
     }
     d->next = next;
@@ -200,7 +200,7 @@ static void reload(struct turnoutd *d)
 static void tell_warnings(const struct config *config)
 {
     if (config->warnings != NULL) {
-        log_event(EVENT_CONFIG_WARNING, LOG_TEXT("what", config->warnings));
+        log_lines(EVENT_CONFIG_WARNING, "what", config->warnings);
     }
 }
 
@@ -264,7 +264,7 @@ static bool admin_healthy(void *ctx, char *why, size_t cap)
     uint64_t now = uv_hrtime();
     for (unsigned i = 0; i < d->threads_count; i++) {
         uint64_t turned = thread_turned(d->threads[i]);
-        if (now > turned && now - turned > SICK_NS_SECONDS * 1000000000ULL) {
+        if (now > turned && now - turned > SICK_SECONDS * 1000000000ULL) {
             snprintf(why, cap, "worker %u has not turned its loop for %llu s", i,
                      (unsigned long long)((now - turned) / 1000000000ULL));
             return false;
@@ -310,7 +310,7 @@ static void part_closed(void *ctx)
         return;
     }
     mailbox_close(&d->box);
-    uv_walk(&d->loop, close_handle, NULL); /* the signals */
+    uv_walk(&d->loop, close_handle, NULL); /* signals and timer */
 }
 
 /* All workers have ended: Redis and admin follow. */
@@ -337,8 +337,21 @@ static void on_thread_ended(void *ctx, struct thread *thread)
     }
 }
 
+/* A worker cannot end while the system's resolver hangs in its pool, which nothing can stop. All sessions are
+ * closed by now, so the process may go. */
+static void on_patience_over(uv_timer_t *timer)
+{
+    struct turnoutd *d = timer->data;
+    log_event(EVENT_STOPPED, LOG_INT("signals", d->ending),
+              LOG_TEXT("how", "workers still waited for the resolver"));
+    log_close();
+    _exit(0);
+}
+
 static void end(struct turnoutd *d, int signal)
 {
+    uint64_t patience_ms = (d->ending == 0 ? d->bundle->config->drain / 1000000 : 0) + PATIENCE_MS;
+    uv_timer_start(&d->patience, on_patience_over, patience_ms, 0);
     d->ending++;
     log_event(EVENT_STOPPING, LOG_INT("signal", signal),
               LOG_TEXT("how", d->ending == 1 ? "drain" : "at once"));
@@ -476,6 +489,8 @@ static bool start_signals(struct turnoutd *d)
             return false;
         }
     }
+    d->patience.data = d;
+    uv_timer_init(&d->loop, &d->patience);
     signal(SIGPIPE, SIG_IGN);
     return true;
 }
@@ -543,7 +558,7 @@ int turnoutd_run(const char *config_file)
     d.process.start_time = (double)time(NULL);
     if (!start(&d, config_file, error, sizeof error)) {
         fprintf(stderr, "turnoutd: %s\n", error);
-        log_event(EVENT_START_FAILED, LOG_TEXT("why", error));
+        log_lines(EVENT_START_FAILED, "why", error);
         /* Workers may run already: the process ends as it is, with nothing bound yet. */
         _exit(1);
     }

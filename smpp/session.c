@@ -352,13 +352,19 @@ enum smpp_due smpp_session_due(const struct smpp_session *s, uint64_t now, uint6
         return end.what;
     }
     struct deadline first = end;
-    if (smpp_state_is_bound(s->state) && !s->enquiring)
+    if (smpp_state_is_bound(s->state) && s->enquiring) {
+        /* an answer may come at any time from now on, and the next enquire_link is reckoned from it */
+        *next = sooner(end, SMPP_DUE_NOTHING, now, s->limits.enquire_link).at;
+        return SMPP_DUE_NOTHING;
+    }
+    if (smpp_state_is_bound(s->state))
         first = sooner(end, SMPP_DUE_ENQUIRE_LINK, s->heard, s->limits.enquire_link);
     if (first.what != SMPP_DUE_ENQUIRE_LINK || first.at > now) {
         *next = first.at;
         return SMPP_DUE_NOTHING;
     }
-    *next = sooner(end, SMPP_DUE_END_SILENT, now, s->limits.response).at;
+    end = sooner(end, SMPP_DUE_END_SILENT, now, s->limits.response);
+    *next = sooner(end, SMPP_DUE_NOTHING, now, s->limits.enquire_link).at;
     return SMPP_DUE_ENQUIRE_LINK;
 }
 
