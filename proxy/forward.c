@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proxy/leg.h"
+#include "proxy/relay.h"
 #include "smpp/receipt.h"
 
 static const struct leg_events forward_leg_events;
@@ -88,11 +89,11 @@ static bool make_room_for_legs(struct client *client, unsigned count)
     if (count <= client->legs_count) {
         return true;
     }
-    struct leg **legs = realloc(client->legs, count * sizeof *legs);
+    struct leg **legs = realloc(client->legs, count * sizeof(struct leg *));
     if (legs == NULL) {
         return false;
     }
-    memset(legs + client->legs_count, 0, (count - client->legs_count) * sizeof *legs);
+    memset(legs + client->legs_count, 0, (count - client->legs_count) * sizeof(struct leg *));
     client->legs = legs;
     client->legs_count = count;
     return true;
@@ -222,6 +223,15 @@ static struct way refuse_way(uint32_t status, enum refused cause)
     return (struct way){.kind = WAY_REFUSE, .status = status, .cause = cause};
 }
 
+/* A leg that is begun for one query is needed by no route. */
+static void review_soon(struct worker *w)
+{
+    enum { SOON_S = 60 };
+    if (w->now_s + SOON_S < w->linger_end) {
+        w->linger_end = w->now_s + SOON_S;
+    }
+}
+
 static struct way way_by_link(struct client *client, const struct config_link *link)
 {
     if (link == NULL) {
@@ -230,6 +240,7 @@ static struct way way_by_link(struct client *client, const struct config_link *l
     struct leg *leg = leg_at(client, link->index);
     if (leg == NULL || leg->state == LEG_ENDING) {
         leg = need_leg(client, link);
+        review_soon(client->conn.worker);
     }
     if (leg == NULL) {
         return refuse_way(ESME_RSYSERR, REFUSED_MEMORY);
@@ -711,60 +722,98 @@ static void count_mo(struct leg *leg, const struct smpp_event *event)
     metric_add(receipt ? &leg->metrics->receipts : &leg->metrics->mo, 1);
 }
 
-static void forward_mo(struct leg *leg, struct client *client, const struct smpp_event *event)
+/* Sends an MO to a client; `asked` says whose it is. False where the client has no room, or there is no
+ * memory. */
+static bool pass_to_client(struct client *client, const uint8_t *pdu, uint32_t len,
+                           const struct window_slot *asked)
 {
     struct conn *c = &client->conn;
     uint32_t sequence = 0;
     struct window_slot *slot = window_open(&c->window, false, c->worker->now, &sequence);
     if (slot == NULL) {
-        refuse_mo(leg, event->header.command_id, event->header.sequence_number, REFUSED_MO_FULL);
-        return;
+        return false;
     }
-    slot->owner = (struct window_owner){.index = leg->index, .generation = leg->generation};
-    slot->owner_sequence = event->header.sequence_number;
-    slot->command_id = event->header.command_id;
+    slot->worker = asked->worker;
+    slot->owner = asked->owner;
+    slot->owner_sequence = asked->owner_sequence;
+    slot->command_id = asked->command_id;
     slot->version = c->worker->version;
-    conn_forward(c, event->pdu, event->header.length, sequence);
+    conn_forward(c, pdu, len, sequence);
     if (c->window.used == 1) {
         conn_watch(c);
     }
-    leg->owed++;
-    count_mo(leg, event);
+    return true;
 }
 
-/* A receiving session of the shortcode's owner, NULL where none is bound here. *owned: it has an owner. */
-static struct client *receiver_of_owner(const struct worker *w, struct smpp_span shortcode, bool *owned)
+static void forward_mo(struct leg *leg, struct client *client, const struct smpp_event *event)
 {
+    struct window_slot asked = {.worker = (uint8_t)leg->conn.worker->number,
+                                .owner = {.index = leg->index, .generation = leg->generation},
+                                .owner_sequence = event->header.sequence_number,
+                                .command_id = event->header.command_id};
+    if (pass_to_client(client, event->pdu, event->header.length, &asked)) {
+        leg->owed++;
+        count_mo(leg, event);
+    } else {
+        refuse_mo(leg, event->header.command_id, event->header.sequence_number, REFUSED_MO_FULL);
+    }
+}
+
+/* Who gets an MO: a session of this worker, or one of another worker, or nobody. */
+struct receiver {
+    struct client *client;
+    int worker; /* -1: none */
+};
+
+/* A receiving session of the shortcode's owner, here or else elsewhere. *owned: it has an owner. */
+static struct receiver receiver_of_owner(struct worker *w, struct smpp_span shortcode, bool *owned)
+{
+    struct receiver receiver = {.worker = -1};
     size_t count = 0;
     const struct owner *owner = owners_of(w->bundle->owners, shortcode.p, shortcode.len, &count);
     *owned = count > 0;
-    for (; count > 0; owner++, count--) {
-        struct client *client = client_receiver(w, owner->client);
-        if (client != NULL) {
-            return client;
+    for (; count > 0 && receiver.client == NULL; owner++, count--) {
+        receiver.client = client_receiver(w, owner->client);
+        if (receiver.worker < 0) {
+            receiver.worker = shared_receiver(w->shared, owner->client->index, w->number, (unsigned)w->now);
         }
     }
-    return NULL;
+    return receiver;
 }
 
 /* Who gets an MO: the leg's own client if the shortcode is its; else a session of the owner, since an SMSC to
  * which several clients look alike may hand one's MO to another's bind; a shortcode that nobody owns goes to
  * the leg's client. */
-static struct client *receiver_of(struct leg *leg, const struct smpp_event *event)
+static struct receiver receiver_of(struct leg *leg, const struct smpp_event *event)
 {
     struct worker *w = leg->conn.worker;
     struct smpp_address source;
     struct smpp_address dest;
     bool owned = false;
     struct client *client = find_client(w, leg->client);
-    bool may = client != NULL && client_may_receive(client);
+    struct receiver own = {.client = client != NULL && client_may_receive(client) ? client : NULL,
+                           .worker = -1};
     if (!smpp_has_response(event->header.command_id) ||
         !smpp_view_addresses(event->pdu, event->header.length, &source, &dest) ||
-        (may && config_client_owns(client->account, dest.digits.p, dest.digits.len))) {
-        return may ? client : NULL;
+        (own.client != NULL && config_client_owns(client->account, dest.digits.p, dest.digits.len))) {
+        return own;
     }
-    struct client *other = receiver_of_owner(w, dest.digits, &owned);
-    return other != NULL ? other : owned || !may ? NULL : client;
+    struct receiver owners = receiver_of_owner(w, dest.digits, &owned);
+    return owned ? owners : own;
+}
+
+static void open_relayed_request(void *owner, struct letter *letter);
+
+/* The owner of the shortcode is bound at another worker. */
+static void relay_mo(struct leg *leg, unsigned to, const struct smpp_event *event)
+{
+    struct window_owner self = {.index = leg->index, .generation = leg->generation};
+    if (relay_request(leg->conn.worker, to, self, event->pdu, event->header.length, open_relayed_request)) {
+        leg->owed++;
+        count_mo(leg, event);
+    } else {
+        refuse_mo(leg, event->header.command_id, event->header.sequence_number, REFUSED_NO_RECEIVER);
+    }
 }
 
 static void on_leg_request(struct leg *leg, const struct smpp_event *event)
@@ -773,20 +822,74 @@ static void on_leg_request(struct leg *leg, const struct smpp_event *event)
         refuse_mo(leg, event->header.command_id, event->header.sequence_number, REFUSED_SHUTDOWN);
         return;
     }
-    struct client *client = receiver_of(leg, event);
-    if (client == NULL) {
+    struct receiver receiver = receiver_of(leg, event);
+    if (receiver.client == NULL && receiver.worker >= 0) {
+        relay_mo(leg, (unsigned)receiver.worker, event);
+    } else if (receiver.client == NULL) {
         refuse_mo(leg, event->header.command_id, event->header.sequence_number, REFUSED_NO_RECEIVER);
     } else if (!smpp_has_response(event->header.command_id)) {
-        conn_forward(&client->conn, event->pdu, event->header.length, event->header.sequence_number);
+        conn_forward(&receiver.client->conn, event->pdu, event->header.length, event->header.sequence_number);
     } else {
-        forward_mo(leg, client, event);
+        forward_mo(leg, receiver.client, event);
     }
+}
+
+/* --- MO between workers
+ * ------------------------------------------------------------------------------------------- */
+
+/* In the leg's worker: the answer, or a refusal, of a request that was relayed. */
+static void open_relayed_answer(void *owner, struct letter *letter)
+{
+    struct worker *w = owner; /* a thread begins with its worker */
+    struct relay *relay = (struct relay *)letter;
+    worker_wake(w);
+    struct leg *leg = find_leg(w, relay->leg);
+    if (leg == NULL || leg->conn.stream == NULL) {
+        metric_add(&w->metrics->responses_orphaned, 1);
+    } else {
+        if (relay->len > 0) {
+            conn_forward(&leg->conn, relay->pdu, relay->len, relay->sequence_number);
+        } else {
+            refuse_mo(leg, relay->command_id, relay->sequence_number, relay->cause);
+        }
+        leg_paid(leg);
+    }
+    relay_free(relay);
+}
+
+/* In the client's worker. */
+static void open_relayed_request(void *owner, struct letter *letter)
+{
+    struct worker *w = owner;
+    struct relay *relay = (struct relay *)letter;
+    struct smpp_address source;
+    struct smpp_address dest;
+    bool owned = false;
+    worker_wake(w);
+    struct window_slot asked = {.worker = relay->from,
+                                .owner = relay->leg,
+                                .owner_sequence = relay->sequence_number,
+                                .command_id = relay->command_id};
+    struct client *client = NULL;
+    if (!w->draining && smpp_view_addresses(relay->pdu, relay->len, &source, &dest)) {
+        client = receiver_of_owner(w, dest.digits, &owned).client;
+    }
+    if (client == NULL) {
+        (void)relay_refusal(w, relay->from, &asked, REFUSED_NO_RECEIVER, open_relayed_answer);
+    } else if (!pass_to_client(client, relay->pdu, relay->len, &asked)) {
+        (void)relay_refusal(w, relay->from, &asked, REFUSED_MO_FULL, open_relayed_answer);
+    }
+    relay_free(relay);
 }
 
 static void on_client_response(struct client *client, const struct smpp_event *event,
                                const struct window_slot *slot)
 {
     struct worker *w = client->conn.worker;
+    if (slot->worker != w->number) {
+        (void)relay_answer(w, slot, event->pdu, event->header.length, open_relayed_answer);
+        return;
+    }
     struct leg *leg = find_leg(w, slot->owner);
     if (leg == NULL || leg->conn.stream == NULL) {
         metric_add(&w->metrics->responses_orphaned, 1);
@@ -798,7 +901,12 @@ static void on_client_response(struct client *client, const struct smpp_event *e
 
 static void refuse_mo_of(struct client *client, const struct window_slot *slot, enum refused cause)
 {
-    struct leg *leg = find_leg(client->conn.worker, slot->owner);
+    struct worker *w = client->conn.worker;
+    if (slot->worker != w->number) {
+        (void)relay_refusal(w, slot->worker, slot, cause, open_relayed_answer);
+        return;
+    }
+    struct leg *leg = find_leg(w, slot->owner);
     if (leg != NULL && leg->conn.stream != NULL) {
         refuse_mo(leg, slot->command_id, slot->owner_sequence, cause);
         leg_paid(leg);
