@@ -342,6 +342,7 @@ static void list_receiver(struct client *client)
     if (client->conn.smpp.state != SMPP_BOUND_TX && make_room_for_receiver(w, client->account_index)) {
         client->next_receiver = w->receivers[client->account_index];
         w->receivers[client->account_index] = client;
+        shared_receives(w->shared, client->account_index, w->number, true);
     }
 }
 
@@ -357,6 +358,9 @@ static void unlist_receiver(struct client *client)
     }
     if (*place != NULL) {
         *place = client->next_receiver;
+        if (w->receivers[client->account_index] == NULL) {
+            shared_receives(w->shared, client->account_index, w->number, false);
+        }
     }
 }
 

@@ -356,6 +356,7 @@ static void maybe_finish(struct thread *t)
     timer_cancel(&t->second);
     timer_cancel(&t->drain);
     auth_free(w->auth);
+    shared_close(w->shared, w->number);
     mailbox_close(&t->box);
     uv_close((uv_handle_t *)&t->check, NULL);
     uv_close((uv_handle_t *)&t->prepare, NULL);
@@ -491,6 +492,7 @@ static bool init_loop(struct thread *t, const struct thread_setup *setup)
         !worker_set_bundle(w, setup->bundle) || mailbox_init(&t->box, &t->loop, t) != 0) {
         return false;
     }
+    shared_open(setup->shared, setup->number, &t->box);
     w->now_s = (uint64_t)time(NULL);
     w->auth = auth_new(&t->loop, setup->bundle->config->auth_queue, on_authenticated, t);
     uv_check_init(&t->loop, &t->check);

@@ -409,7 +409,7 @@ static bool start_threads(struct turnoutd *d, char *error, size_t cap)
     const struct config *config = d->bundle->config;
     d->ports = calloc(config->listeners_count, sizeof *d->ports);
     d->metrics = metrics_new(config->workers);
-    d->shared = calloc(1, sizeof *d->shared);
+    d->shared = shared_new();
     if (d->ports == NULL || d->metrics == NULL || d->shared == NULL) {
         snprintf(error, cap, "no memory");
         return false;
@@ -547,7 +547,7 @@ static void clear(struct turnoutd *d)
     metrics_free(d->metrics);
     message_index_close(d->message_ids);
     config_ids_free(&d->ids);
-    free(d->shared);
+    shared_free(d->shared);
     free(d->ports);
 }
 

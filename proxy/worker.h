@@ -3,7 +3,7 @@
  * would turn it with a clock of its own).
  *
  * Workers share nothing but the immutable table and config (each worker has its own pointer to them, changed
- * only between callbacks), the message id index, and `shared`, which is touched when sessions begin and end.
+ * only between callbacks), the message id index, and what shared.h holds.
  */
 #ifndef PROXY_WORKER_H
 #define PROXY_WORKER_H
@@ -21,21 +21,13 @@
 #include "proxy/message_index.h"
 #include "proxy/metrics.h"
 #include "proxy/registry.h"
+#include "proxy/shared.h"
 #include "proxy/stream.h"
 #include "proxy/timers.h"
 #include "routing/table.h"
 
 struct client;
 struct conn;
-
-enum { SHARED_CLIENTS_MAX = 65536 };
-
-/* Counts that limit what clients may take of the whole process, over all workers. */
-struct shared {
-    _Atomic unsigned sessions;                  /* client connections */
-    _Atomic unsigned unbound;                   /* of them, not bound yet */
-    _Atomic unsigned binds[SHARED_CLIENTS_MAX]; /* bound sessions by client index */
-};
 
 struct worker {
     unsigned number;

@@ -74,3 +74,36 @@ def test_mo_for_a_receiver_on_another_worker(world):
         mo = leg.deliver()
         rx.send(rx.expect('deliver_sm').answer(0, b'\0'))
         leg.expect('deliver_sm_resp', seq=mo.seq, status=0)
+
+
+@pytest.mark.sanitize
+def test_mo_on_legs_of_another_client_and_worker_reach_the_owner(world):
+    """Clients that share the link's credentials look alike to the SMSC: whichever bind it takes for an MO, the owner of the
+    shortcode gets it, and its answer goes back by that bind."""
+    smsc = world.smsc('spark', 'redx')
+    world.options['workers'] = 2
+    world.client()
+    world.client('bcme', 'other', shortcodes=['6001'], max_binds=100)
+    world.routes(shortcodes=('5001', '6001'))
+    world.start()
+    owner = world.bound()
+    legs = [smsc.leg()]
+    for _ in range(12):
+        world.bound(system_id='bcme', password='other')
+        legs.append(smsc.leg())
+    for n, leg in enumerate(legs):
+        mo = leg.deliver(dest='5001', text=b'%d' % n)
+        got = owner.expect('deliver_sm')
+        assert wire.message_fields(got).text == b'%d' % n
+        status = 0x400 + n
+        owner.send(got.answer(status, b''))
+        leg.expect('deliver_sm_resp', seq=mo.seq, status=status)
+    # Unanswered at the owner's end: refused for retry, each once, on the bind that it came by.
+    sent = [(leg, leg.deliver(dest='5001')) for leg in legs]
+    for _ in sent:
+        owner.expect('deliver_sm')
+    owner.reset()
+    for leg, mo in sent[1:]:
+        leg.expect('deliver_sm_resp', seq=mo.seq, status=wire.RMSGQFUL)
+        leg.expect_nothing()
+    assert len({e['worker'] for e in world.daemon.find('client_bound')}) == 2

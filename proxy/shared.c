@@ -1,0 +1,71 @@
+#include "proxy/shared.h"
+
+#include <stdlib.h>
+
+struct shared *shared_new(void)
+{
+    struct shared *shared = calloc(1, sizeof *shared);
+    if (shared != NULL && uv_mutex_init(&shared->lock) != 0) {
+        free(shared);
+        return NULL;
+    }
+    return shared;
+}
+
+void shared_free(struct shared *shared)
+{
+    if (shared != NULL) {
+        uv_mutex_destroy(&shared->lock);
+        free(shared);
+    }
+}
+
+static void set_box(struct shared *shared, unsigned worker, struct mailbox *box)
+{
+    uv_mutex_lock(&shared->lock);
+    shared->boxes[worker] = box;
+    uv_mutex_unlock(&shared->lock);
+}
+
+void shared_open(struct shared *shared, unsigned worker, struct mailbox *box)
+{
+    set_box(shared, worker, box);
+}
+
+void shared_close(struct shared *shared, unsigned worker)
+{
+    set_box(shared, worker, NULL);
+}
+
+bool shared_post(struct shared *shared, unsigned worker, struct letter *letter)
+{
+    uv_mutex_lock(&shared->lock);
+    struct mailbox *box = shared->boxes[worker];
+    if (box != NULL) {
+        mailbox_post(box, letter);
+    }
+    uv_mutex_unlock(&shared->lock);
+    return box != NULL;
+}
+
+void shared_receives(struct shared *shared, unsigned client, unsigned worker, bool receives)
+{
+    _Atomic uint64_t *workers = &shared->receivers[client % SHARED_CLIENTS_MAX];
+    if (receives) {
+        atomic_fetch_or(workers, 1ULL << worker);
+    } else {
+        atomic_fetch_and(workers, ~(1ULL << worker));
+    }
+}
+
+int shared_receiver(const struct shared *shared, unsigned client, unsigned self, unsigned turn)
+{
+    uint64_t workers = atomic_load(&shared->receivers[client % SHARED_CLIENTS_MAX]) & ~(1ULL << self);
+    if (workers == 0) {
+        return -1;
+    }
+    for (turn %= (unsigned)__builtin_popcountll(workers); turn > 0; turn--) {
+        workers &= workers - 1; /* without its lowest */
+    }
+    return __builtin_ctzll(workers);
+}

@@ -1,0 +1,48 @@
+/* What all workers of the process share beside the immutable table and config: counts that limit what clients
+ * may take of the whole process, and where a client's receiving sessions are. Touched when sessions begin and
+ * end, and when an MO has come to a worker where its owner has no session; never on the path of other
+ * messages.
+ *
+ *   session bound ──shared_receives──▶ bit of the worker, by client ◀──shared_receiver── MO without a
+ * receiver here letter ──shared_post──▶ mailbox of the other worker, if it is open still */
+#ifndef PROXY_SHARED_H
+#define PROXY_SHARED_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "proxy/mailbox.h"
+
+enum { SHARED_CLIENTS_MAX = 65536, SHARED_WORKERS_MAX = 64 };
+
+struct shared {
+    _Atomic unsigned sessions;                  /* client connections */
+    _Atomic unsigned unbound;                   /* of them, not bound yet */
+    _Atomic unsigned binds[SHARED_CLIENTS_MAX]; /* bound sessions by client index */
+    _Atomic uint64_t
+        receivers[SHARED_CLIENTS_MAX];         /* workers that have a receiving session, by client index */
+    uv_mutex_t lock;                           /* of boxes: a worker that ends closes its box */
+    struct mailbox *boxes[SHARED_WORKERS_MAX]; /* NULL: closed */
+};
+
+/* NULL without memory. */
+struct shared *shared_new(void);
+void shared_free(struct shared *shared);
+
+/* A worker's mailbox can be posted to, or no longer. After shared_close returns, no letter is on its way into
+ * it. */
+void shared_open(struct shared *shared, unsigned worker, struct mailbox *box);
+void shared_close(struct shared *shared, unsigned worker);
+
+/* False where the box is closed: the letter is the caller's still. */
+bool shared_post(struct shared *shared, unsigned worker, struct letter *letter);
+
+/* A worker has a receiving session of a client, or none any more. */
+void shared_receives(struct shared *shared, unsigned client, unsigned worker, bool receives);
+
+/* A worker other than `self` that has one, -1 for none. `turn` spreads the choice where there are several. */
+int shared_receiver(const struct shared *shared, unsigned client, unsigned self, unsigned turn);
+
+#endif
