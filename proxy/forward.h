@@ -35,4 +35,7 @@ void forward_end_all(struct worker *w);
  * holds them, or NULL. */
 const char *forward_holds_older(const struct worker *w, uint64_t version);
 
+/* The highest version such that no request routed by a table before it is still unanswered. */
+uint64_t forward_settled(const struct worker *w);
+
 #endif

@@ -12,7 +12,8 @@
 #include "proxy/leg.h"
 #include "proxy/log.h"
 
-#define SECOND 1000000000ULL
+#define SECOND       1000000000ULL
+#define SETTLE_PAUSE (SECOND / 200)
 enum { OBSTACLE_TEXT = 128, RESUME_ROUNDS = 16 };
 
 struct listener {
@@ -43,6 +44,8 @@ struct thread {
     uint64_t awaited; /* version to be reported as applied, 0 for none */
     uint64_t awaited_since;
     bool obstacle_told;
+    struct timer settle; /* looks until the table in use is settled */
+    uint64_t settled;    /* last told */
     bool ending, finished;
     bool past_limit; /* of the drain */
     _Atomic uint64_t turned;
@@ -89,6 +92,14 @@ static void open_applied(void *main, struct letter *letter)
     struct note *note = (struct note *)letter;
     (void)main;
     note->thread->events->table_applied(note->thread->ctx, note->thread, note->version);
+    free(note);
+}
+
+static void open_settled(void *main, struct letter *letter)
+{
+    struct note *note = (struct note *)letter;
+    (void)main;
+    note->thread->events->table_settled(note->thread->ctx, note->thread, note->version);
     free(note);
 }
 
@@ -154,6 +165,20 @@ static void check_applied(struct thread *t)
         }
     } else if (!t->obstacle_told && t->worker.now - t->awaited_since > SECOND / 5) {
         tell_obstacle(t, link);
+    }
+}
+
+/* Requests of older tables are answered within a response time-out at the latest; until then it is looked at
+ * every few milliseconds. */
+static void check_settled(struct timer *timer, uint64_t now)
+{
+    struct thread *t = (struct thread *)((char *)timer - offsetof(struct thread, settle));
+    struct note note = {.version = forward_settled(&t->worker)};
+    if (note.version > t->settled && post(t->main, t, open_settled, &note)) {
+        t->settled = note.version;
+    }
+    if (t->settled < t->worker.version) {
+        timer_set(&t->worker.timers, &t->settle, now + SETTLE_PAUSE);
     }
 }
 
@@ -244,6 +269,7 @@ static void open_table(void *owner, struct letter *letter)
         forward_follow_table(w);
     }
     check_applied(t);
+    check_settled(&t->settle, w->now);
     free(note);
 }
 
@@ -355,6 +381,7 @@ static void maybe_finish(struct thread *t)
     t->finished = true;
     timer_cancel(&t->second);
     timer_cancel(&t->drain);
+    timer_cancel(&t->settle);
     auth_free(w->auth);
     shared_close(w->shared, w->number);
     mailbox_close(&t->box);
@@ -503,6 +530,7 @@ static bool init_loop(struct thread *t, const struct thread_setup *setup)
     uv_prepare_start(&t->prepare, on_prepare);
     t->second.fire = on_second;
     t->drain.fire = on_drain_limit;
+    t->settle.fire = check_settled;
     timer_set(&w->timers, &t->second, w->now);
     return w->auth != NULL;
 }

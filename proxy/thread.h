@@ -23,6 +23,8 @@ struct thread;
 struct thread_events {
     void (*table_passed)(void *ctx, struct thread *thread, uint64_t version);
     void (*table_applied)(void *ctx, struct thread *thread, uint64_t version);
+    /* No request routed by a table before this version is unanswered any more. */
+    void (*table_settled)(void *ctx, struct thread *thread, uint64_t version);
     /* What keeps it from applying; NULL when there is nothing any more. */
     void (*obstacle)(void *ctx, struct thread *thread, const char *what);
     void (*bundle_passed)(void *ctx, struct thread *thread, const struct bundle *bundle);
@@ -60,7 +62,7 @@ uint64_t thread_turned(const struct thread *thread);
 
 /* What main knows of it: main's own memory, kept here. */
 struct thread_view {
-    uint64_t passed, applied;
+    uint64_t passed, applied, settled;
     const struct bundle *bundle;
     bool ended;
 };

@@ -2,6 +2,7 @@
 
 #include <malloc.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,7 @@ struct turnoutd {
     unsigned threads_count, running;
     uint16_t *ports;
     struct published *published; /* newest first */
-    uint64_t applied;
+    uint64_t applied, settled;
     struct store *store;
     enum store_state told; /* last logged; it begins as connecting, which goes without saying */
     struct admin *admin;
@@ -50,12 +51,13 @@ struct turnoutd {
 /* --- tables
  * ------------------------------------------------------------------------------------------------------- */
 
-static uint64_t least(const struct turnoutd *d, bool applied)
+/* The least of a version over all threads; at is the place of it in thread_view. */
+static uint64_t least(const struct turnoutd *d, size_t at)
 {
     uint64_t version = UINT64_MAX;
     for (unsigned i = 0; i < d->threads_count; i++) {
         const struct thread_view *view = thread_view(d->threads[i]);
-        uint64_t its = applied ? view->applied : view->passed;
+        uint64_t its = *(const uint64_t *)((const char *)view + at);
         version = its < version ? its : version;
     }
     return version;
@@ -102,18 +104,29 @@ static void on_table_passed(void *ctx, struct thread *thread, uint64_t version)
 {
     struct turnoutd *d = ctx;
     thread_view(thread)->passed = version;
-    free_older(d, least(d, false));
+    free_older(d, least(d, offsetof(struct thread_view, passed)));
 }
 
 static void on_table_applied(void *ctx, struct thread *thread, uint64_t version)
 {
     struct turnoutd *d = ctx;
     thread_view(thread)->applied = version;
-    uint64_t all = least(d, true);
+    uint64_t all = least(d, offsetof(struct thread_view, applied));
     if (all > d->applied) {
         d->applied = all;
         store_applied(d->store, all);
         log_event(EVENT_TABLE_APPLIED, LOG_INT("version", all));
+    }
+}
+
+static void on_table_settled(void *ctx, struct thread *thread, uint64_t version)
+{
+    struct turnoutd *d = ctx;
+    thread_view(thread)->settled = version;
+    uint64_t all = least(d, offsetof(struct thread_view, settled));
+    if (all > d->settled) {
+        d->settled = all;
+        store_refresh(d->store);
     }
 }
 
@@ -158,6 +171,7 @@ static void on_beat(void *ctx, void (*add)(void *arg, const char *field, const c
     char *sessions = metrics_sessions_json(d->metrics, d->bundle->config, &d->ids.names);
     add(arg, "program", "turnoutd " TURNOUT_VERSION);
     add_number(add, arg, "pid", (uint64_t)getpid());
+    add_number(add, arg, "settled", d->settled);
     add_number(add, arg, "in_flight", metrics_in_flight(d->metrics));
     if (sessions != NULL) {
         add(arg, "sessions", sessions);
@@ -378,6 +392,7 @@ static void on_signal(uv_signal_t *handle, int signal)
 
 static const struct thread_events thread_events = {.table_passed = on_table_passed,
                                                    .table_applied = on_table_applied,
+                                                   .table_settled = on_table_settled,
                                                    .obstacle = on_obstacle,
                                                    .bundle_passed = on_bundle_passed,
                                                    .ended = on_thread_ended};

@@ -144,6 +144,19 @@ bool window_oldest(const struct window *w, uint64_t *sent)
     return true;
 }
 
+bool window_oldest_version(const struct window *w, uint64_t *version)
+{
+    if (w->used == 0) {
+        return false;
+    }
+    const struct window_slot *slot = &w->slots[w->slots[0].next];
+    while (slot->control) {
+        slot = &w->slots[slot->next];
+    }
+    *version = slot->version;
+    return true;
+}
+
 bool window_expire(struct window *w, uint64_t before, struct window_slot *slot)
 {
     uint64_t sent = 0;

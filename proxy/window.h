@@ -71,6 +71,10 @@ const struct window_slot *window_peek(const struct window *w, uint32_t sequence_
 /* The time at which the oldest request in flight was sent; false when there is none. */
 bool window_oldest(const struct window *w, uint64_t *sent);
 
+/* The version of the table that routed the oldest request in flight, control requests apart; false when there
+ * is none. Requests are kept in order of time, so no other is of an older one. */
+bool window_oldest_version(const struct window *w, uint64_t *version);
+
 /* Takes the oldest request if it was sent at or before the given time. */
 bool window_expire(struct window *w, uint64_t before, struct window_slot *slot);
 

@@ -567,6 +567,11 @@ void store_applied(struct store *store, uint64_t version)
     beat_soon(store);
 }
 
+void store_refresh(struct store *store)
+{
+    beat_soon(store);
+}
+
 void store_obstacle(struct store *store, const char *why)
 {
     char text[TEXT_MAX];

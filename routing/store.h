@@ -61,6 +61,9 @@ struct store *store_open(uv_loop_t *loop, struct names *names, const struct stor
 /* Every worker has passed this version: reported to Redis at once. May be called from within events.table. */
 void store_applied(struct store *store, uint64_t version);
 
+/* The fields that events.beat gives have changed: the instance's entry is refreshed now. */
+void store_refresh(struct store *store);
+
 /* This instance cannot apply the version yet; why (copied) is shown by turnoutctl. NULL: no obstacle any
  * more. */
 void store_obstacle(struct store *store, const char *why);

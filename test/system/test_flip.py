@@ -1,9 +1,11 @@
 """A flip moves one shortcode on one carrier: at once for the messages after the barrier, and strands nothing before it."""
+import time
+
 import pytest
 
 import wire
 from harness import Raw, number_of
-from peers import answer_all
+from peers import PATIENCE, answer_all
 
 
 @pytest.fixture
@@ -207,3 +209,26 @@ def test_flip_of_several_shortcodes_is_one_change(four):
         sent = client.submit(source=source)
         got = client.expect('submit_sm_resp', seq=sent.seq, status=0)
         assert wire.response_id(got).startswith('spark-omni#')
+
+
+@pytest.mark.sanitize
+def test_settled_when_nothing_routed_before_is_unanswered(four):
+    """What a strict flip waits for: applied says that nothing more goes the old way, settled that all which went is answered."""
+    world = four
+    world.start()
+    client = world.bound()
+    old = world.smscs['spark-redx'].leg()
+    sent = client.submit()
+    asked = old.expect('submit_sm')
+    version = world.flip('5001', 'spark', 'omni')
+
+    def settled():
+        return int(world.redis.call('HGET', world.prefix + ':instance:test-1', 'settled') or 0)
+
+    code, answer = world.ctl('flip', '5002', '--carrier', 'spark', '--to', 'omni')
+    assert code == 0 and settled() < version
+    old.send(asked.answer(0, b'old\0'))
+    client.expect('submit_sm_resp', seq=sent.seq, status=0)
+    deadline = time.monotonic() + PATIENCE
+    while settled() != int(answer['version']):
+        assert time.monotonic() < deadline, 'settled is %d' % settled()

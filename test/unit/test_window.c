@@ -355,11 +355,33 @@ static void agrees_with_a_naive_model(void **state)
     }
 }
 
+static void the_oldest_version_skips_control_requests(void **state)
+{
+    (void)state;
+    uint64_t version = 99;
+    uint32_t control = 0;
+    uint32_t sequences[2];
+    struct window_slot slot;
+    window_init(&w, 4);
+    assert_false(window_oldest_version(&w, &version));
+    window_open(&w, true, 1, &control)->version = 1;
+    assert_false(window_oldest_version(&w, &version));
+    for (unsigned i = 0; i < 2; i++) {
+        window_open(&w, false, 2 + i, &sequences[i])->version = 7 + i;
+    }
+    assert_true(window_oldest_version(&w, &version));
+    assert_int_equal(version, 7);
+    assert_int_equal(window_take(&w, sequences[0], &slot), WINDOW_AWAITED);
+    assert_true(window_oldest_version(&w, &version));
+    assert_int_equal(version, 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(takes_what_it_opened, end),
         cmocka_unit_test_teardown(a_second_answer_is_late, end),
+        cmocka_unit_test_teardown(the_oldest_version_skips_control_requests, end),
         cmocka_unit_test_teardown(an_old_answer_does_not_hit_the_slots_next_request, end),
         cmocka_unit_test_teardown(what_was_never_sent_is_stray, end),
         cmocka_unit_test_teardown(is_full_at_its_size, end),
