@@ -310,7 +310,7 @@ class World:
         self.link_options = {}
         self.carrier_options = {}
         self.clients = {}
-        self.options = {'workers': 1, 'instance': 'test-1', 'drain': Raw('5s')}
+        self.options = {'workers': 1, 'instance': 'test-1', 'drain': Raw('300ms')}
         self.listeners = {'plain': {'address': '127.0.0.1', 'port': 0}}
         self.daemons = []
         self.processes = []

@@ -103,7 +103,8 @@ class Trace:
 
 
 class Peer:
-    """One connection with the proxy, of either role. auto answers enquire_link and unbind by itself."""
+    """One connection with the proxy, of either role. auto answers enquire_link, unbind and the end of
+    the stream by itself."""
 
     def __init__(self, sock, label, trace, auto=True, on_pdu=None):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -132,6 +133,8 @@ class Peer:
                 self.reading.wait()
                 chunk = self.sock.recv(65536)
                 if not chunk:
+                    if self.auto:
+                        self.sock.shutdown(socket.SHUT_WR)
                     self.inbox.put(Ended('end of stream'))
                     return
                 self.octets.append((True, chunk))

@@ -132,7 +132,7 @@ def test_session_init(one):
     asks.ask('enquire_link')
     idle.until_end()
     asks.until_end()
-    assert len(world.daemon.find('client_closed')) == 2
+    world.daemon.wait_for(lambda: len(world.daemon.find('client_closed')) == 2, 'the end of both')
     world.bound()
 
 
