@@ -1,11 +1,15 @@
 /* retry timer ──▶ two connections ──both ready──▶ library there? ──▶ session
  *                                                                     │ follow_ask ──▶ command or reader ──▶
  * answer │      ▲                               │ │      └──advance()◀── follow_x ◀──────┘ └ beat timer,
- * applied ──▶ turnout_beat
+ * applied ──▶ turnout_beat ──answer──▶ turnout_due ──▶ due timer ──▶ turnout_due
  *
  * What to ask and what to make of it is follow.c's; here it becomes commands. The reader's connection only
  * waits for changes (XREAD with BLOCK); all else goes over the other one, so that a beat never waits behind
- * it. Either lost ends the session. */
+ * it. Either lost ends the session.
+ *
+ * turnout_due sets back what nobody confirmed in time; whichever instance comes first does it. A beat does so
+ * too, but the timer makes it a matter of milliseconds: every change brings a beat, and every beat the next
+ * deadline. */
 #include "routing/store.h"
 
 #include <assert.h>
@@ -48,7 +52,7 @@ struct store {
     struct follow *follow;
     struct saver *saver; /* NULL: no snapshot */
     struct redis_conn *command, *reader;
-    uv_timer_t beat_timer, retry_timer;
+    uv_timer_t beat_timer, retry_timer, due_timer;
     char *key_version, *key_changes;
 
     bool session;        /* both connections are ready, the library is there */
@@ -165,6 +169,7 @@ static void session_end(struct store *store, const char *reason)
     redis_conn_drop(store->command);
     redis_conn_drop(store->reader);
     uv_timer_stop(&store->beat_timer);
+    uv_timer_stop(&store->due_timer);
     store->session = store->asking = store->beating = false;
     follow_disconnected(store->follow, reason);
     uv_timer_start(&store->retry_timer, on_retry, jittered(store->backoff_ms), 0);
@@ -503,6 +508,31 @@ static void beat_fill(struct store *store, struct beat *beat)
         store->events->beat(store->ctx, beat_add, beat);
 }
 
+static void due_ask(struct store *store);
+
+static void on_due_timer(uv_timer_t *timer)
+{
+    due_ask(timer->data);
+}
+
+/* ms until the next change goes back by itself; -1 where none waits. What went back comes as a change. */
+static void on_due(void *ctx, const redisReply *reply)
+{
+    struct store *store = ctx;
+    if (reply->type == REDIS_REPLY_ERROR)
+        trouble(store, "What was not confirmed in time cannot be set back: %s", reply->str);
+    uv_timer_stop(&store->due_timer);
+    if (store->session && reply->type == REDIS_REPLY_INTEGER && reply->integer >= 0)
+        uv_timer_start(&store->due_timer, on_due_timer, (uint64_t)reply->integer, 0);
+}
+
+/* Without memory the next beat asks again. */
+static void due_ask(struct store *store)
+{
+    if (store->session && !store->closing)
+        call_function(store, on_due, "turnout_due", 0, NULL);
+}
+
 static void on_beat(void *ctx, const redisReply *reply)
 {
     struct store *store = ctx;
@@ -514,6 +544,7 @@ static void on_beat(void *ctx, const redisReply *reply)
     if (reply->type == REDIS_REPLY_INTEGER) {
         store->backoff_ms = store->options.backoff_min_ms;
         follow_beat(store->follow, store->beat_version, (uint64_t)reply->integer);
+        due_ask(store);
     } else {
         trouble(store, "This instance's entry in Redis cannot be refreshed: %s",
                 reply->type == REDIS_REPLY_ERROR ? reply->str : "not understood");
@@ -720,7 +751,8 @@ struct store *store_open(uv_loop_t *loop, struct names *names, const struct stor
     }
     uv_timer_init(loop, &store->beat_timer);
     uv_timer_init(loop, &store->retry_timer);
-    store->beat_timer.data = store->retry_timer.data = store;
+    uv_timer_init(loop, &store->due_timer);
+    store->beat_timer.data = store->retry_timer.data = store->due_timer.data = store;
     publish_from_disk(store);
     on_retry(&store->retry_timer);
     return store;
@@ -749,8 +781,9 @@ static void timer_closed(uv_handle_t *handle)
 static void close_connections(struct store *store)
 {
     store->session = false;
-    store->open = 4 + (store->saver != NULL);
+    store->open = 5 + (store->saver != NULL);
     uv_close((uv_handle_t *)&store->beat_timer, timer_closed);
+    uv_close((uv_handle_t *)&store->due_timer, timer_closed);
     uv_close((uv_handle_t *)&store->retry_timer, timer_closed);
     redis_conn_close(store->command, part_closed);
     redis_conn_close(store->reader, part_closed);

@@ -706,6 +706,44 @@ static void a_replica_is_left_for_another(void **state)
     world_close(&world);
 }
 
+static unsigned long long rollbacks(void)
+{
+    unsigned long long count = 0;
+    redisReply *reply = ask(4, (const char *[]){"XRANGE", "{turnout}:changes", "-", "+"});
+    for (size_t i = 0; i < reply->elements; i++)
+        count += strcmp(reply->element[i]->element[1]->element[1]->str, "rollback") == 0;
+    freeReplyObject(reply);
+    return count;
+}
+
+/* By the timer: neither a beat nor the end of a read comes in time to do it. */
+static void what_is_not_confirmed_goes_back(void **state)
+{
+    (void)state;
+    struct world world;
+    struct store_options options = some_options();
+    options.beat_ms = 60000;
+    world_open(&world, &options);
+    wait_for(&world, state_is, "following");
+    change("100", "redx");
+    wait_for(&world, entry_has, "applied=1");
+    function("turnout_change",
+             "{\"kind\":\"flip\",\"who\":\"t\",\"confirm_within_ms\":100,\"moves\":[{\"shortcode\":\"100\","
+             "\"carrier\":\"spark\",\"to\":\"omni\"}]}",
+             "ok");
+    uint64_t start = uv_hrtime();
+    wait_for(&world, version_is, "2");
+    assert_string_equal(platform_of(&world, "100"), "omni");
+    wait_for(&world, version_is, "3");
+    uint64_t took_ms = (uv_hrtime() - start) / 1000000;
+    print_message("not confirmed within 100 ms: back after %u ms\n", (unsigned)took_ms);
+    assert_true(took_ms < 4000);
+    assert_string_equal(platform_of(&world, "100"), "redx");
+    wait_for(&world, entry_has, "applied=3");
+    assert_int_equal(rollbacks(), 1);
+    world_close(&world);
+}
+
 static void a_large_table_is_loaded_by_pages(void **state)
 {
     (void)state;
@@ -760,6 +798,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_host_without_address_is_reported, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_no_redis_is_left_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(a_replica_is_left_for_another, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_not_confirmed_goes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(a_large_table_is_loaded_by_pages, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
