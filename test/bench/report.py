@@ -84,7 +84,7 @@ def show_machine(result):
     print('%s, %d processors, Linux %s; middle on processor %d, client and SMSC on %d' % (
         facts['cpu'], facts['processors'], facts['kernel'], facts['middle_on'], facts['ends_on']))
     print('%s; %s' % (', '.join(facts['versions'].values()), facts['date']))
-    print('%d pairs of %g s; load average %.1f before, %.1f after; took %.0f s' % (
+    print('%d pair(s) of %g s; load average %.1f before, %.1f after; took %.0f s' % (
         result['pairs'], result['seconds'], facts['load_average']['before'][0], facts['load_average']['after'][0],
         result['took_seconds']))
 
@@ -144,7 +144,7 @@ def show(result):
         show_calls(result['calls'])
         print()
     widest = noise(result['summary'])
-    if widest:
+    if widest and result['pairs'] > 1:
         print('noise: CPU per message of the same middle differs by up to %.0f %% between runs (%s)' % (
             100 * widest[1], ' '.join(widest[0])))
     show_discarded(result)
