@@ -436,19 +436,13 @@ static void expire_way(struct client *client, const struct held *held, struct wa
     }
 }
 
-/* A queue has room again; another carrier's may not have. */
+/* The queue that stopped the reading has room again. No other can have: since then nothing was read. */
 static void unblock(struct client *client, struct hold_queue *queue)
 {
-    if (!queue->blocks || queue->count >= client->account->wait_count) {
-        return;
+    if (queue->blocks && queue->count < client->account->wait_count) {
+        queue->blocks = false;
+        client_block(client, false);
     }
-    queue->blocks = false;
-    for (unsigned i = 0; i < NAMES_MAX; i++) {
-        if (client->held[i].blocks) {
-            return;
-        }
-    }
-    client_block(client, false);
 }
 
 /* Looks at what waits for a carrier, in order: sends what may go, refuses what has waited too long. `ready`,
@@ -612,6 +606,7 @@ static void ask_about(struct client *client, struct subject *s)
         refuse(client, s, ESME_RINVCMDLEN, REFUSED_MALFORMED);
         return;
     }
+    message_index_settle(&w->ids_soon);
     int number = message_index_find(w->ids, client->id_key, view.message_id.p, view.message_id.len, w->now_s);
     s->link = bundle_link_of_number(w->bundle, number);
     if (s->link < 0) {
@@ -653,7 +648,8 @@ static void remember_id(const struct leg *leg, const struct client *client, cons
     struct worker *w = leg->conn.worker;
     struct smpp_span id;
     if (smpp_view_response_id(event->pdu, event->header.length, &id) && id.len > 0) {
-        message_index_put(w->ids, client->id_key, id.p, id.len, w->bundle->link_number[leg->link], w->now_s);
+        message_index_put_soon(&w->ids_soon, client->id_key, id.p, id.len, w->bundle->link_number[leg->link],
+                               w->now_s);
     }
 }
 

@@ -9,6 +9,7 @@
  * complete, a link's name counts only together with its checksum, and a word is stored whole. */
 #include "proxy/message_index.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -102,6 +103,13 @@ static inline void sip_block(struct sip *s, uint64_t m)
     s->v0 ^= m;
 }
 
+static inline uint64_t little_endian_block(const uint8_t *p)
+{
+    uint64_t m;
+    memcpy(&m, p, sizeof m);
+    return le64toh(m);
+}
+
 static uint64_t little_endian(const uint8_t *p, size_t n)
 {
     uint64_t m = 0;
@@ -120,7 +128,7 @@ static struct sip sip_begin(const uint64_t key[2])
 static uint64_t sip_end(struct sip *s, const uint8_t *data, size_t len, size_t total)
 {
     for (; len >= 8; data += 8, len -= 8)
-        sip_block(s, little_endian(data, 8));
+        sip_block(s, little_endian_block(data));
     sip_block(s, (uint64_t)total << 56 | little_endian(data, len));
     s->v2 ^= 0xff;
     for (int i = 0; i < 4; i++)
@@ -183,16 +191,7 @@ static bool word_expired(const struct message_index *index, uint64_t w, uint64_t
     return w == 0 || word_age(w, now_s) > index->ttl; /* seconds */
 }
 
-/* How gladly a word is given up: the key's own most of all, then a free one, then the older the gladder. */
-static uint64_t word_readiness(const struct message_index *index, uint64_t w, uint64_t fingerprint,
-                               uint64_t now_s)
-{
-    if (w != 0 && word_fingerprint(w) == fingerprint)
-        return UINT64_MAX;
-    return word_expired(index, w, now_s) ? UINT64_MAX - 1 : word_age(w, now_s);
-}
-
-/* The way to write, and what stands there now. */
+/* The way to write, and what stands there now: the key's own, else a free one, else the oldest. */
 static unsigned choose_way(const struct message_index *index, word *set, uint64_t fingerprint, uint64_t now_s,
                            uint64_t *there)
 {
@@ -200,7 +199,11 @@ static unsigned choose_way(const struct message_index *index, word *set, uint64_
     uint64_t best = 0;
     for (unsigned i = 0; i < WAYS; i++) {
         uint64_t w = atomic_load_explicit(&set[i], memory_order_relaxed);
-        uint64_t readiness = word_readiness(index, w, fingerprint, now_s);
+        if (word_fingerprint(w) == fingerprint) {
+            *there = w;
+            return i;
+        }
+        uint64_t readiness = word_expired(index, w, now_s) ? UINT64_MAX : word_age(w, now_s);
         if (i == 0 || readiness > best) {
             best = readiness;
             way = i;
@@ -213,22 +216,54 @@ static unsigned choose_way(const struct message_index *index, word *set, uint64_
 /* Compare and exchange, so that two workers that choose one free way at once do not lose one of two messages.
  * After a few defeats (which takes as many workers in one set at one instant) it gives up: an entry may be
  * lost, a worker must not spin. */
+static void write_word(struct message_index *index, uint64_t hash, uint64_t new_word)
+{
+    word *set = set_of(index, hash);
+    for (int i = 0; i < PUT_TRIES; i++) {
+        uint64_t there = 0;
+        unsigned way = choose_way(index, set, fingerprint_of(hash), new_word & TIME_MASK, &there);
+        if (atomic_compare_exchange_strong_explicit(&set[way], &there, new_word, memory_order_relaxed,
+                                                    memory_order_relaxed))
+            return;
+    }
+}
+
 void message_index_put(struct message_index *index, uint64_t client, const uint8_t *id, size_t len, int link,
                        uint64_t now_s)
 {
     if (link < 0 || link >= LINKS_MAX)
         return;
     uint64_t hash = hash_pair(index->file->fixed.key, client, id, len);
-    uint64_t fingerprint = fingerprint_of(hash);
-    uint64_t new_word = word_make(fingerprint, link, now_s);
-    word *set = set_of(index, hash);
-    for (int i = 0; i < PUT_TRIES; i++) {
-        uint64_t there = 0;
-        unsigned way = choose_way(index, set, fingerprint, now_s, &there);
-        if (atomic_compare_exchange_strong_explicit(&set[way], &there, new_word, memory_order_relaxed,
-                                                    memory_order_relaxed))
-            return;
-    }
+    write_word(index, hash, word_make(fingerprint_of(hash), link, now_s));
+}
+
+static void write_first(struct message_index_batch *batch)
+{
+    unsigned at = batch->first;
+    batch->first = (at + 1) % MESSAGE_INDEX_BATCH;
+    batch->count--;
+    write_word(batch->index, batch->pending[at].hash, batch->pending[at].word);
+}
+
+void message_index_put_soon(struct message_index_batch *batch, uint64_t client, const uint8_t *id, size_t len,
+                            int link, uint64_t now_s)
+{
+    if (link < 0 || link >= LINKS_MAX)
+        return;
+    uint64_t hash = hash_pair(batch->index->file->fixed.key, client, id, len);
+    __builtin_prefetch(set_of(batch->index, hash), 1);
+    if (batch->count == MESSAGE_INDEX_BATCH)
+        write_first(batch);
+    unsigned at = (batch->first + batch->count) % MESSAGE_INDEX_BATCH;
+    batch->pending[at].hash = hash;
+    batch->pending[at].word = word_make(fingerprint_of(hash), link, now_s);
+    batch->count++;
+}
+
+void message_index_settle(struct message_index_batch *batch)
+{
+    while (batch->count > 0)
+        write_first(batch);
 }
 
 int message_index_find(const struct message_index *index, uint64_t client, const uint8_t *id, size_t len,

@@ -37,6 +37,23 @@ uint64_t message_index_client(const struct message_index *index, const char *sys
 void message_index_put(struct message_index *index, uint64_t client, const uint8_t *id, size_t len, int link,
                        uint64_t now_s);
 
+/* The same in two steps, for the path of a message: an entry lies anywhere in a table of megabytes, so the
+ * first step has it fetched into the cache, and the second writes it when it has had time to come. One a
+ * worker. */
+enum { MESSAGE_INDEX_BATCH = 16 };
+struct message_index_batch {
+    struct message_index *index;
+    unsigned first, count;
+    struct {
+        uint64_t hash, word;
+    } pending[MESSAGE_INDEX_BATCH];
+};
+void message_index_put_soon(struct message_index_batch *batch, uint64_t client, const uint8_t *id, size_t len,
+                            int link, uint64_t now_s);
+
+/* Writes what is pending: before the answers that name these ids go out, and before message_index_find. */
+void message_index_settle(struct message_index_batch *batch);
+
 /* The link's number, or -1. Where two links gave the client the same id, the newest. */
 int message_index_find(const struct message_index *index, uint64_t client, const uint8_t *id, size_t len,
                        uint64_t now_s);

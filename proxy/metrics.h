@@ -166,7 +166,9 @@ static inline void metrics_pdu(struct metrics_worker *m, enum metrics_side side,
 {
     unsigned command = smpp_command_index(header->command_id);
     if (smpp_is_response(header->command_id)) {
-        metric_add(&m->responses[side][direction][command][smpp_status_index(header->command_status)], 1);
+        metric_add(&m->responses[side][direction][command]
+                                [header->command_status == 0 ? 0 : smpp_status_index(header->command_status)],
+                   1);
     } else {
         metric_add(&m->requests[side][direction][command], 1);
     }

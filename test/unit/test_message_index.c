@@ -151,6 +151,31 @@ static void the_newest_link_of_an_id_counts(void **state)
     message_index_close(index);
 }
 
+static void a_batch_writes_in_order_and_all_when_settled(void **state)
+{
+    (void)state;
+    struct message_index *index = open_index(NULL, 1024, NULL);
+    struct message_index_batch batch = {.index = index};
+    for (unsigned i = 0; i < 40; i++) {
+        uint8_t id[] = {'m', (uint8_t)(100 + i)};
+        message_index_put_soon(&batch, 1, id, sizeof id, (int)i, NOW_S);
+        for (unsigned k = 0; k <= i; k++) { /* all but the last MESSAGE_INDEX_BATCH are there already */
+            uint8_t earlier[] = {'m', (uint8_t)(100 + k)};
+            int expected = k + MESSAGE_INDEX_BATCH <= i ? (int)k : -1;
+            assert_int_equal(message_index_find(index, 1, earlier, sizeof earlier, NOW_S), expected);
+        }
+    }
+    message_index_put_soon(&batch, 1, (const uint8_t *)"n", 1, -1, NOW_S); /* a link without a number */
+    message_index_settle(&batch);
+    for (unsigned i = 0; i < 40; i++) {
+        uint8_t id[] = {'m', (uint8_t)(100 + i)};
+        assert_int_equal(message_index_find(index, 1, id, sizeof id, NOW_S), (int)i);
+    }
+    assert_int_equal(message_index_find(index, 1, (const uint8_t *)"n", 1, NOW_S), -1);
+    assert_int_equal(batch.count, 0);
+    message_index_close(index);
+}
+
 static void an_entry_lives_for_its_time(void **state)
 {
     (void)state;
@@ -556,6 +581,7 @@ int main(void)
         cmocka_unit_test(siphash_agrees_with_openssl),
         cmocka_unit_test(what_was_put_is_found_by_its_client_alone),
         cmocka_unit_test(the_newest_link_of_an_id_counts),
+        cmocka_unit_test(a_batch_writes_in_order_and_all_when_settled),
         cmocka_unit_test(an_entry_lives_for_its_time),
         cmocka_unit_test(a_full_set_loses_its_oldest),
         cmocka_unit_test(an_expired_word_goes_before_a_living_one),
