@@ -676,6 +676,27 @@ static void a_pdu_that_is_not_completed_ends_the_session(void **state)
     world_end();
 }
 
+static void nothing_is_sent_on_for_a_client_that_is_being_closed(void **state)
+{
+    (void)state;
+    world_begin(&(struct setup){.root = "partial-timeout = 1s", .client = "hold-budget = 10s"});
+    struct peer *c = bound(SMPP_BIND_TRANSCEIVER);
+    route("5001", "spark", "redx", ROUTE_HOLD);
+    submit(c, "5001", SPARK);
+    run();
+    send_octets(c, (const uint8_t[]){0}, 1);
+    world_settle();
+    world_time += 1100 * MS;
+    worker_wake(&world.worker);
+    timers_run(&world.worker.timers, world_time); /* closed, but its end has not been told yet */
+    assert_true(client_behind(c)->conn.closing);
+    route("5001", "spark", "redx", ROUTE_OPEN);
+    run();
+    expect_nothing(smsc(SPARK_REDX)); /* nobody would hear the answer, and the client sends it again */
+    assert_null(c->stream);
+    world_end();
+}
+
 static void an_smsc_that_does_not_complete_a_pdu_is_left(void **state)
 {
     (void)state;
@@ -1132,6 +1153,7 @@ int main(void)
         cmocka_unit_test(a_client_that_does_not_answer_unbind_is_closed),
         cmocka_unit_test(a_connection_that_does_not_bind_is_closed),
         cmocka_unit_test(a_pdu_that_is_not_completed_ends_the_session),
+        cmocka_unit_test(nothing_is_sent_on_for_a_client_that_is_being_closed),
         cmocka_unit_test(an_smsc_that_does_not_complete_a_pdu_is_left),
         cmocka_unit_test(a_silent_client_is_asked_and_then_closed),
         cmocka_unit_test(enquire_link_comes_in_time_also_when_the_bind_was_slow),
