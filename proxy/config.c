@@ -14,6 +14,7 @@
 
 #include "proxy/config_file.h"
 #include "proxy/options.h"
+#include "routing/sentinel.h"
 
 struct reader {
     struct config *config;
@@ -178,6 +179,28 @@ static void check_general(struct reader *reader)
     }
 }
 
+static void check_sentinels(struct reader *reader, cfg_t *tree)
+{
+    const struct config *config = reader->config;
+    struct sentinels sentinels = {0};
+    const char *const unused[] = {"host", "port", "unix-path"};
+    for (size_t i = 0; i < config->redis.sentinels_count; i++) {
+        const char *text = config->redis.sentinels[i], *reason;
+        if (!sentinels_add(&sentinels, text, strlen(text), &reason))
+            fault_add(&reader->faults, file_line(tree, "sentinels"),
+                      "sentinels: \"%s\" cannot be used: %s; allowed: up to 16 such as \"10.0.0.1:26379\"",
+                      text, reason);
+    }
+    if ((config->redis.sentinels_count > 0) != (config->redis.master != NULL))
+        fault_add(&reader->faults, file_line(tree, config->redis.master != NULL ? "master" : "sentinels"),
+                  "sentinels and master go together; give both or none");
+    for (unsigned i = 0; i < sizeof unused / sizeof unused[0]; i++) {
+        if (config->redis.sentinels_count > 0 && given(tree, unused[i]))
+            fault_add(&reader->warnings, file_line(tree, unused[i]), "%s is not used with sentinels",
+                      unused[i]);
+    }
+}
+
 static void check_redis(struct reader *reader)
 {
     const struct config *config = reader->config;
@@ -196,6 +219,7 @@ static void check_redis(struct reader *reader)
                   "prefix \"%s\" has no part in braces, which keeps the keys in one slot; allowed: such as "
                   "{turnout}",
                   config->redis.prefix);
+    check_sentinels(reader, tree);
 }
 
 static bool same_port(const struct config_listener *a, const struct config_listener *b)

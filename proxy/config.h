@@ -144,6 +144,10 @@ struct config {
         char *host;
         uint16_t port;
         char *unix_path;
+        char **sentinels; /* "host:port" each; used instead of host, port and unix_path */
+        size_t sentinels_count;
+        char *master; /* its name among them */
+        char *sentinel_username, *sentinel_password;
         char *username, *password;
         unsigned database;
         char *prefix;

@@ -278,6 +278,17 @@ const struct option_row option_rows[] = {
      .restart = true, .help = "TCP port"},
     {SECTION_REDIS, OPTION_TEXT, "unix-path", FIELD(struct config, redis.unix_path), RANGE(1, 107), .restart = true,
      .help = "a socket in the file system, instead of host and port"},
+    {SECTION_REDIS, OPTION_LIST, "sentinels", LIST(struct config, redis.sentinels), RANGE(1, HOST_MAX + 8),
+     .restart = true,
+     .help = "\"host:port\" of each Redis Sentinel, up to 16; they name the master, instead of host and port"},
+    {SECTION_REDIS, OPTION_TEXT, "master", FIELD(struct config, redis.master), RANGE(1, SECRET_MAX),
+     .restart = true, .help = "with sentinels: the name by which they know the master"},
+    {SECTION_REDIS, OPTION_TEXT, "sentinel-username", FIELD(struct config, redis.sentinel_username),
+     RANGE(1, SECRET_MAX), .restart = true, .help = "of the sentinels' access control list"},
+    {SECTION_REDIS, OPTION_SECRET, "sentinel-password", FIELD(struct config, redis.sentinel_password),
+     RANGE(1, SECRET_MAX), .restart = true, .help = "for the sentinels; without one: none"},
+    {SECTION_REDIS, OPTION_SECRET_FILE, "sentinel-password-file", FIELD(struct config, redis.sentinel_password),
+     RANGE(1, SECRET_MAX), .restart = true, .help = "instead of sentinel-password: a file whose first line it is"},
     {SECTION_REDIS, OPTION_TEXT, "username", FIELD(struct config, redis.username), RANGE(1, SECRET_MAX),
      .restart = true, .help = "of Redis' access control list"},
     {SECTION_REDIS, OPTION_SECRET, "password", FIELD(struct config, redis.password), RANGE(1, SECRET_MAX),
@@ -799,13 +810,26 @@ static bool text_equal(const char *a, const char *b)
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
-/* Lists are not compared: no row that needs a restart has one. */
+static bool list_equal(const struct option_row *row, const void *a, const void *b)
+{
+    size_t count = *(const size_t *)((const char *)a + row->count_offset);
+    char *const *list_a = *(char **const *)((const char *)a + row->offset);
+    char *const *list_b = *(char **const *)((const char *)b + row->offset);
+    bool equal = count == *(const size_t *)((const char *)b + row->count_offset);
+    for (size_t i = 0; i < count && equal; i++)
+        equal = strcmp(list_a[i], list_b[i]) == 0;
+    return equal;
+}
+
+/* The other lists are not compared: no row that needs a restart has one. */
 bool option_equal(const struct option_row *row, const void *a, const void *b)
 {
     const void *field_a = (const char *)a + row->offset;
     const void *field_b = (const char *)b + row->offset;
     if (has_text(row))
         return text_equal(*(char *const *)field_a, *(char *const *)field_b);
+    if (row->type == OPTION_LIST)
+        return list_equal(row, a, b);
     return memcmp(field_a, field_b, row->width) == 0;
 }
 

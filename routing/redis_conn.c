@@ -5,6 +5,7 @@
  * where its context is the present one. */
 #include "routing/redis_conn.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -14,6 +15,7 @@
 
 #include <hiredis/async.h>
 
+#include "routing/address.h"
 #include "routing/redis_uv.h"
 
 enum conn_phase { CONN_IDLE, CONN_RESOLVING, CONN_CONNECTING, CONN_LOGIN, CONN_READY };
@@ -29,12 +31,13 @@ struct redis_conn {
     redisAsyncContext *redis; /* the present one, or NULL */
     uv_timer_t timer;
     uv_getaddrinfo_t resolve;
-    bool resolving;          /* a look-up is under way, wanted or not */
-    unsigned turn;           /* which of a name's addresses is next */
-    unsigned contexts;       /* contexts whose poll is not closed yet, old ones included */
-    unsigned pending;        /* answers awaited */
-    uint64_t timeout_ms;     /* of an answer */
-    char reason[REASON_MAX]; /* of a failure that is to be reported from the timer */
+    bool resolving;                        /* a look-up is under way, wanted or not */
+    char resolving_host[HOST_LEN_MAX + 1]; /* of this name: the target may have changed since */
+    unsigned turn;                         /* which of a name's addresses is next */
+    unsigned contexts;                     /* contexts whose poll is not closed yet, old ones included */
+    unsigned pending;                      /* answers awaited */
+    uint64_t timeout_ms;                   /* of an answer */
+    char reason[REASON_MAX];               /* of a failure that is to be reported from the timer */
     bool closing, timer_closed;
     void (*closed)(void *ctx);
 };
@@ -319,7 +322,8 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     conn->resolving = false;
     if (conn->closing) {
         close_check(conn);
-    } else if (conn->phase == CONN_RESOLVING && status == UV_ECANCELED) {
+    } else if (conn->phase == CONN_RESOLVING &&
+               (status == UV_ECANCELED || strcmp(conn->resolving_host, conn->target->host) != 0)) {
         resolve_start(conn); /* the look-up was of an earlier start, and dropped */
     } else if (conn->phase == CONN_RESOLVING && status == 0 &&
                address_pick(list, conn->turn, address, sizeof(address))) {
@@ -336,10 +340,18 @@ static void resolve_start(struct redis_conn *conn)
 {
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     int status = uv_getaddrinfo(conn->loop, &conn->resolve, on_resolved, conn->target->host, NULL, &hints);
+    snprintf(conn->resolving_host, sizeof(conn->resolving_host), "%s", conn->target->host);
     if (status == 0)
         conn->resolving = true;
     else
         lose_soon(conn, uv_strerror(status));
+}
+
+/* Such an address, which is all that most sentinels name, need not wait for a thread of the pool. */
+static bool is_numeric(const char *host)
+{
+    unsigned char address[sizeof(struct in6_addr)];
+    return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
 }
 
 void redis_conn_start(struct redis_conn *conn)
@@ -349,6 +361,8 @@ void redis_conn_start(struct redis_conn *conn)
     uv_timer_start(&conn->timer, timer_fired, conn->target->timeout_ms, 0);
     if (conn->target->unix_path != NULL)
         connect_with(conn, redisAsyncConnectUnix(conn->target->unix_path));
+    else if (is_numeric(conn->target->host))
+        connect_with(conn, redisAsyncConnect(conn->target->host, conn->target->port));
     else if (!conn->resolving) /* else the one under way serves */
         resolve_start(conn);
 }

@@ -16,7 +16,7 @@
 #include <hiredis/hiredis.h>
 #include <uv.h>
 
-/* What all connections of a store share; it must outlive them. */
+/* What all connections of a store share; it must outlive them. It may be changed while none is started. */
 struct redis_target {
     const char *host;
     uint16_t port;

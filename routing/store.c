@@ -1,4 +1,5 @@
-/* retry timer ──▶ two connections ──both ready──▶ library there? ──▶ session
+/* retry timer ──▶ (sentinels: who is the master?) ──▶ two connections ──both ready──▶ (a master?) ──▶
+ * library there? ──▶ session
  *                                                                     │ follow_ask ──▶ command or reader ──▶
  * answer │      ▲                               │ │      └──advance()◀── follow_x ◀──────┘ └ beat timer,
  * applied ──▶ turnout_beat ──answer──▶ turnout_due ──▶ due timer ──▶ turnout_due
@@ -22,6 +23,8 @@
 #include "routing/functions.h"
 #include "routing/redis_conn.h"
 #include "routing/saver.h"
+#include "routing/sentinel.h"
+#include "routing/sentinel_watch.h"
 #include "routing/snapshot.h"
 
 enum {
@@ -47,6 +50,10 @@ struct store {
     struct names *names;
     struct store_options options; /* its strings are copies */
     struct redis_target target;
+    struct sentinel_watch *watch; /* NULL: Redis is where the options say */
+    struct address master;        /* whom a sentinel named last */
+    bool wanted;                  /* connect as soon as a sentinel names the master */
+    bool doubt;                   /* the one named could not be used: another sentinel is to be asked */
     const struct store_events *events;
     void *ctx;
     struct follow *follow;
@@ -151,11 +158,20 @@ static uint64_t jittered(uint64_t ms)
     return ms / 2 + random % (ms / 2 + 1);
 }
 
+static void connect_both(struct store *store)
+{
+    redis_conn_start(store->command);
+    redis_conn_start(store->reader);
+}
+
 static void on_retry(uv_timer_t *timer)
 {
     struct store *store = timer->data;
-    redis_conn_start(store->command);
-    redis_conn_start(store->reader);
+    store->wanted = store->watch != NULL;
+    if (store->wanted)
+        sentinel_watch_ask(store->watch, store->doubt);
+    else
+        connect_both(store);
 }
 
 static void close_connections(struct store *store);
@@ -169,6 +185,8 @@ static void session_end(struct store *store, const char *reason)
     redis_conn_drop(store->command);
     redis_conn_drop(store->reader);
     uv_timer_stop(&store->beat_timer);
+    store->doubt = !store->session;
+    store->wanted = false;
     uv_timer_stop(&store->due_timer);
     store->session = store->asking = store->beating = false;
     follow_disconnected(store->follow, reason);
@@ -270,13 +288,33 @@ static void library_check(struct store *store)
         session_end(store, "No memory for a command.");
 }
 
+/* A sentinel may not have heard yet, or be cut off from the others: what it names is believed only when it
+ * says the same of itself. */
+static void on_role(void *ctx, const redisReply *reply)
+{
+    struct store *store = ctx;
+    struct role role;
+    char reason[TEXT_MAX / 2] = "it is no master", where[ADDRESS_TEXT_SIZE];
+    if (role_of(reply, &role, reason, sizeof(reason)) && role.master) {
+        library_check(store);
+        return;
+    }
+    trouble(store, "A sentinel names Redis at %s as the master, but %s.", address_text(&store->master, where),
+            reason);
+    session_fail(store, "Redis at %s is not used: %s. The sentinels are asked again.", where, reason);
+}
+
 static void on_ready(void *ctx)
 {
     struct store *store = ctx;
+    const char *const role[] = {"ROLE"};
     if (!redis_conn_ready(store->command) || !redis_conn_ready(store->reader))
         return;
     store->library_loaded = false;
-    library_check(store);
+    if (store->watch == NULL)
+        library_check(store);
+    else if (!redis_conn_command(store->command, store->options.timeout_ms, on_role, 1, role, NULL))
+        session_end(store, "No memory for a command.");
 }
 
 static void on_lost(void *ctx, const char *reason)
@@ -285,6 +323,45 @@ static void on_lost(void *ctx, const char *reason)
 }
 
 static const struct redis_conn_events conn_events = {on_ready, on_lost};
+
+static void leave_for(struct store *store, const struct address *master)
+{
+    char from[ADDRESS_TEXT_SIZE], to[ADDRESS_TEXT_SIZE];
+    store->backoff_ms = store->options.backoff_min_ms;
+    session_fail(store, "The sentinels name another master now: %s, and no longer %s.",
+                 address_text(master, to), address_text(&store->master, from));
+    store->doubt = false;
+}
+
+static void on_master(void *ctx, const struct address *master)
+{
+    struct store *store = ctx;
+    bool other = strcmp(master->host, store->master.host) != 0 || master->port != store->master.port;
+    if (store->closing)
+        return;
+    if (other && !store->wanted)
+        leave_for(store, master); /* it is connected, is about to be, or waits for its next try */
+    if (other) {
+        store->master = *master;
+        store->target.port = master->port;
+    }
+    if (store->wanted)
+        connect_both(store);
+    store->wanted = false;
+}
+
+/* A session that there is goes on. */
+static void on_silent(void *ctx, const char *reason)
+{
+    struct store *store = ctx;
+    trouble(store, "%s", reason);
+    if (store->session || store->closing)
+        return;
+    follow_disconnected(store->follow, reason);
+    show_state(store);
+}
+
+static const struct sentinel_events sentinel_events = {on_master, on_silent};
 
 /* --- answers
  * ----------------------------------------------------------------------------------------------------- */
@@ -675,6 +752,11 @@ static bool options_copy(struct store *store, const struct store_options *option
     store->backoff_ms = own->backoff_min_ms;
     store->target = (struct redis_target){own->host,     own->port,     own->unix_path, own->username,
                                           own->password, own->database, own->timeout_ms};
+    if (options->sentinel.count > 0) {
+        store->target.host = store->master.host;
+        store->target.unix_path = NULL;
+    }
+    own->sentinel = (struct sentinel_options){0}; /* its strings are copied by the watch */
     return fine && store->key_version != NULL && store->key_changes != NULL;
 }
 
@@ -717,13 +799,19 @@ static void abandoned(void *ctx)
 }
 
 /* What has handles in the loop; without memory for all, none is left. */
-static bool open_parts(struct store *store)
+static bool open_parts(struct store *store, const struct sentinel_options *sentinel)
 {
-    const char *path = store->options.snapshot_path;
+    const struct store_options *own = &store->options;
+    const char *path = own->snapshot_path;
+    bool watched = sentinel->count > 0;
     store->command = redis_conn_new(store->loop, &store->target, &conn_events, store);
     store->reader = redis_conn_new(store->loop, &store->target, &conn_events, store);
     store->saver = path == NULL ? NULL : saver_new(store->loop, path, store->names, on_save_failed, store);
-    if (store->command != NULL && store->reader != NULL && (path == NULL || store->saver != NULL))
+    if (watched)
+        store->watch = sentinel_watch_new(store->loop, sentinel, own->backoff_min_ms, own->backoff_max_ms,
+                                          &sentinel_events, store);
+    if (store->command != NULL && store->reader != NULL && (path == NULL || store->saver != NULL) &&
+        (!watched || store->watch != NULL))
         return true;
     if (store->command != NULL)
         redis_conn_close(store->command, abandoned);
@@ -731,6 +819,8 @@ static bool open_parts(struct store *store)
         redis_conn_close(store->reader, abandoned);
     if (store->saver != NULL)
         saver_close(store->saver, abandoned);
+    if (store->watch != NULL)
+        sentinel_watch_close(store->watch, abandoned, NULL);
     return false;
 }
 
@@ -745,7 +835,7 @@ struct store *store_open(uv_loop_t *loop, struct names *names, const struct stor
     store->events = events;
     store->ctx = ctx;
     if (!options_copy(store, options) || (store->follow = follow_from_disk(store)) == NULL ||
-        !open_parts(store)) {
+        !open_parts(store, &options->sentinel)) {
         store_free(store);
         return NULL;
     }
@@ -754,6 +844,8 @@ struct store *store_open(uv_loop_t *loop, struct names *names, const struct stor
     uv_timer_init(loop, &store->due_timer);
     store->beat_timer.data = store->retry_timer.data = store->due_timer.data = store;
     publish_from_disk(store);
+    if (store->watch != NULL)
+        sentinel_watch_start(store->watch);
     on_retry(&store->retry_timer);
     return store;
 }
@@ -781,12 +873,14 @@ static void timer_closed(uv_handle_t *handle)
 static void close_connections(struct store *store)
 {
     store->session = false;
-    store->open = 5 + (store->saver != NULL);
+    store->open = 5U + (store->saver != NULL) + (store->watch != NULL);
     uv_close((uv_handle_t *)&store->beat_timer, timer_closed);
     uv_close((uv_handle_t *)&store->due_timer, timer_closed);
     uv_close((uv_handle_t *)&store->retry_timer, timer_closed);
     redis_conn_close(store->command, part_closed);
     redis_conn_close(store->reader, part_closed);
+    if (store->watch != NULL)
+        sentinel_watch_close(store->watch, part_closed, store);
     if (store->saver != NULL)
         saver_close(store->saver, part_closed);
 }

@@ -8,6 +8,8 @@
  * history (the chain fingerprint differs) is refused and reported until it is mended (turnoutctl route
  * restore). Redis away changes nothing but the state reported. Reconnects with jittered backoff, for ever.
  *
+ * With sentinels it goes to the master that they name, and leaves it as soon as they name another.
+ *
  * The entry in Redis has the fields applied, desired, state, reason and obstacle, and those of events.beat.
  * The process must ignore SIGPIPE. */
 #ifndef ROUTING_STORE_H
@@ -19,14 +21,16 @@
 
 #include "routing/follow.h" /* enum store_state */
 #include "routing/names.h"
+#include "routing/sentinel_watch.h" /* struct sentinel_options */
 #include "routing/table.h"
 
 struct store_options {
     const char *host;
     uint16_t port;
-    const char *unix_path; /* used instead of host and port where set */
-    const char *username;  /* NULL: none */
-    const char *password;  /* NULL: none */
+    const char *unix_path;            /* used instead of host and port where set */
+    struct sentinel_options sentinel; /* used instead of all three where it has sentinels */
+    const char *username;             /* NULL: none */
+    const char *password;             /* NULL: none */
     unsigned database;
     const char *prefix;        /* of every key, with its hash tag: "{turnout}" */
     const char *instance;      /* this instance's name */

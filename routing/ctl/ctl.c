@@ -110,6 +110,10 @@ static bool find_password(struct ctl *ctl, struct redis_address *address)
     } else if (password && strlen(password) < sizeof address->password) {
         text_copy(address->password, sizeof address->password, password);
     }
+    password = getenv("TURNOUT_SENTINEL_PASSWORD");
+    if (password && strlen(password) < sizeof address->sentinel_password) {
+        text_copy(address->sentinel_password, sizeof address->sentinel_password, password);
+    }
     return true;
 }
 
@@ -139,7 +143,8 @@ static const char *advice_for(const char *text)
         {"WRONGPASS", "Look at --redis-password-file, and at the user in --redis."},
         {"NOPERM", "This user of Redis may not do that: give it the right, or name another one."},
         {"MOVED", "Give the address in this answer with --redis: the table is on that node of the cluster."},
-        {"READONLY", "This Redis is a replica: give the primary's address with --redis."},
+        {"READONLY",
+         "This Redis is a replica: give the primary's address with --redis, or that of the sentinels."},
         {"LOADING", "Redis has just started and reads its data: try again in a moment."},
         {"BUSY", "Redis is busy with a large change: try again in a moment."},
         {"OOM", "Redis has reached its memory limit: see maxmemory in its configuration."},

@@ -46,29 +46,14 @@ static bool number_parse(const char *text, long max, long *value)
     return true;
 }
 
-/* "host", "host:port", "[::1]", "[::1]:port" and "::1", which only brackets can give a port. */
-static bool host_parse(const char *text, struct redis_address *address, const char **reason)
+static bool host_parse(const char *text, size_t len, struct redis_address *address, const char **reason)
 {
-    const char *close = *text == '[' ? strchr(text, ']') : NULL;
-    const char *colon = strrchr(close ? close : text, ':');
-    bool bare_v6 = !close && colon && strchr(text, ':') != colon;
-    const char *end = close ? close : colon && !bare_v6 ? colon : text + strlen(text);
-    const char *start = close ? text + 1 : text;
-    const char *rest = close ? close + 1 : end;
-    if (*text == '[' && !close) {
-        *reason = "there is a [ without a ]";
+    struct address found;
+    if (!address_parse(text, len, 6379, &found, reason)) {
         return false;
     }
-    if (end == start || !copy_span(address->host, sizeof address->host, start, (size_t)(end - start))) {
-        *reason = "there is no host in it";
-        return false;
-    }
-    long port = 6379;
-    if (*rest != '\0' && (*rest != ':' || !number_parse(rest + 1, 65535, &port) || port == 0)) {
-        *reason = "the port is not a number from 1 to 65535";
-        return false;
-    }
-    address->port = (int)port;
+    text_copy(address->host, sizeof address->host, found.host);
+    address->port = found.port;
     return true;
 }
 
@@ -116,26 +101,56 @@ static bool login_parse(const char *text, size_t len, struct redis_address *addr
             percent_decode(address->password, sizeof address->password, colon + 1, len - user_len - 1));
 }
 
-static bool url_parse(const char *text, struct redis_address *address, const char **reason)
+static bool database_parse(const char *text, struct redis_address *address, const char **reason)
 {
-    const char *at = strrchr(text, '@');
-    if (at && !login_parse(text, (size_t)(at - text), address, reason)) {
-        return false;
-    }
-    char host[300];
-    const char *start = at ? at + 1 : text;
-    size_t len = strcspn(start, "/");
     long database = 0;
-    if (!copy_span(host, sizeof host, start, len)) {
-        *reason = "the host is too long";
-        return false;
-    }
-    if (start[len] == '/' && start[len + 1] != '\0' && !number_parse(start + len + 1, 1000000, &database)) {
+    if (*text != '\0' && !number_parse(text, 1000000, &database)) {
         *reason = "what follows the last / is not the number of a database";
         return false;
     }
     address->database = (unsigned)database;
-    return host_parse(host, address, reason);
+    return true;
+}
+
+/* What URLs begin with; the rest is what follows the @. */
+static bool user_parse(const char *text, struct redis_address *address, const char **rest,
+                       const char **reason)
+{
+    const char *at = strrchr(text, '@');
+    *rest = at ? at + 1 : text;
+    return !at || login_parse(text, (size_t)(at - text), address, reason);
+}
+
+static bool url_parse(const char *text, struct redis_address *address, const char **reason)
+{
+    const char *start;
+    if (!user_parse(text, address, &start, reason)) {
+        return false;
+    }
+    size_t len = strcspn(start, "/");
+    return database_parse(start[len] == '/' ? start + len + 1 : "", address, reason) &&
+           host_parse(start, len, address, reason);
+}
+
+/* host:port,host:port/MASTER or .../MASTER/DATABASE */
+static bool sentinels_parse(const char *text, struct redis_address *address, const char **reason)
+{
+    const char *start;
+    if (!user_parse(text, address, &start, reason)) {
+        return false;
+    }
+    const char *end = start + strcspn(start, "/");
+    for (size_t len; start <= end; start += len + 1) {
+        len = strcspn(start, ",/");
+        if (!sentinels_add(&address->sentinels, start, len, reason)) {
+            return false;
+        }
+    }
+    const char *master = *end == '/' ? end + 1 : end;
+    size_t len = strcspn(master, "/");
+    *reason = "behind the sentinels a / and the name of the master is needed";
+    return len > 0 && copy_span(address->master, sizeof address->master, master, len) &&
+           database_parse(master[len] == '/' ? master + len + 1 : "", address, reason);
 }
 
 bool redis_address_parse(const char *text, struct redis_address *address, const char **reason)
@@ -144,13 +159,16 @@ bool redis_address_parse(const char *text, struct redis_address *address, const 
     bool ok;
     if (strncmp(text, "redis://", 8) == 0) {
         ok = url_parse(text + 8, &parsed, reason);
+    } else if (strncmp(text, "sentinel://", 11) == 0) {
+        ok = sentinels_parse(text + 11, &parsed, reason);
     } else if (strncmp(text, "unix://", 7) == 0) {
         ok = path_parse(text + 7, &parsed, reason);
     } else if (strstr(text, "://")) {
-        *reason = "only redis:// and unix:// are known; for TLS put a tunnel before Redis";
+        *reason = "only redis://, sentinel:// and unix:// are known; for TLS put a tunnel before Redis";
         ok = false;
     } else {
-        ok = *text == '/' ? path_parse(text, &parsed, reason) : host_parse(text, &parsed, reason);
+        ok = *text == '/' ? path_parse(text, &parsed, reason)
+                          : host_parse(text, strlen(text), &parsed, reason);
     }
     if (ok) {
         *address = parsed;
@@ -312,39 +330,137 @@ static bool login(struct redis *redis, const struct redis_address *address)
     return address->database == 0 || prepare(redis, choose, 2);
 }
 
+static void disconnect(struct redis *redis)
+{
+    if (redis->context) {
+        redisFree(redis->context);
+    }
+    redis->context = NULL;
+}
+
+/* Takes over a context, which may be connected. */
+static bool connected(struct redis *redis, redisContext *context)
+{
+    redis->context = need(context);
+    if (!context->err) {
+        return true;
+    }
+    trouble_set(redis, REDIS_UNREACHABLE, "Redis at %s cannot be reached: %s", redis->where, context->errstr);
+    disconnect(redis);
+    return false;
+}
+
+static bool connect_to(struct redis *redis, const char *host, uint16_t port, unsigned limit_ms)
+{
+    struct address address = {.port = port};
+    text_copy(address.host, sizeof address.host, host);
+    address_text(&address, redis->where);
+    return connected(redis, redisConnectWithTimeout(host, port, interval(limit_ms)));
+}
+
+static bool connect_plainly(struct redis *redis, const struct redis_address *address)
+{
+    if (!*address->path) {
+        return connect_to(redis, address->host, (uint16_t)address->port, CONNECT_MS);
+    }
+    snprintf(redis->where, sizeof redis->where, "%s", address->path);
+    return connected(redis, redisConnectUnixWithTimeout(address->path, interval(CONNECT_MS)));
+}
+
+/* --- by sentinels ------------------------------------------------------------------------------------------
+ */
+
+/* Asks one sentinel. False: the trouble says why. */
+static bool sentinel_ask(struct redis *redis, const struct redis_address *address,
+                         const struct sentinel *sentinel, struct address *master)
+{
+    const char *const ask[] = {"SENTINEL", "GET-MASTER-ADDR-BY-NAME", address->master};
+    const char *const login[] = {"AUTH", address->sentinel_password};
+    char reason[300];
+    if (!connect_to(redis, sentinel->address.host, sentinel->address.port, SENTINEL_MS)) {
+        return false;
+    }
+    redis_patience(redis, SENTINEL_MS);
+    bool fine = !*address->sentinel_password || prepare(redis, login, 2);
+    redisReply *reply = fine ? redis_call(redis, ask, 3) : NULL;
+    fine = reply && sentinel_master(reply, master, reason, sizeof reason);
+    if (reply && !fine) {
+        trouble_set(redis, REDIS_UNREACHABLE, "the sentinel at %s does not name the master \"%s\": %s",
+                    redis->where, address->master, reason);
+    }
+    freeReplyObject(reply);
+    disconnect(redis);
+    return fine;
+}
+
+/* A sentinel may not have heard yet, or be cut off from the others. */
+static bool check_master(struct redis *redis)
+{
+    const char *const ask[] = {"ROLE"};
+    char reason[300] = "it is a replica";
+    struct role role = {0};
+    redisReply *reply = redis_call(redis, ask, 1);
+    bool fine = reply && role_of(reply, &role, reason, sizeof reason) && role.master;
+    if (reply && !fine) {
+        trouble_set(redis, REDIS_UNREACHABLE, "a sentinel names Redis at %s as the master, but %s",
+                    redis->where, reason);
+    }
+    freeReplyObject(reply);
+    return fine;
+}
+
+static bool connect_to_master(struct redis *redis, const struct redis_address *address,
+                              const struct address *master)
+{
+    if (!connect_to(redis, master->host, master->port, CONNECT_MS)) {
+        return false;
+    }
+    redis_patience(redis, ANSWER_MS);
+    if (login(redis, address) && check_master(redis)) {
+        return true;
+    }
+    disconnect(redis);
+    return false;
+}
+
+/* Each sentinel is asked once at most, so that even where all of them hang it ends. */
+static void open_by_sentinels(struct redis *redis, const struct redis_address *address)
+{
+    struct sentinels sentinels = address->sentinels;
+    struct address master;
+    bool found = false;
+    for (unsigned i = 0; i < sentinels.count && !found; i++) {
+        if (sentinel_ask(redis, address, sentinels_current(&sentinels), &master)) {
+            found = connect_to_master(redis, address, &master);
+            sentinels_doubt(&sentinels);
+        } else {
+            sentinels_failed(&sentinels);
+        }
+    }
+    if (!found) {
+        redis->trouble = REDIS_UNREACHABLE;
+    }
+}
+
 struct redis *redis_open(const struct redis_address *address, const char *prefix)
 {
     struct redis *redis = need(calloc(1, sizeof *redis));
-    struct timeval limit = interval(CONNECT_MS);
     snprintf(redis->prefix, sizeof redis->prefix, "%s", prefix);
-    if (*address->path) {
-        snprintf(redis->where, sizeof redis->where, "%s", address->path);
-        redis->context = redisConnectUnixWithTimeout(address->path, limit);
-    } else {
-        bool v6 = strchr(address->host, ':') != NULL;
-        snprintf(redis->where, sizeof redis->where, v6 ? "[%s]:%d" : "%s:%d", address->host, address->port);
-        redis->context = redisConnectWithTimeout(address->host, address->port, limit);
-    }
-    need(redis->context);
-    if (redis->context->err) {
-        trouble_set(redis, REDIS_UNREACHABLE, "Redis at %s cannot be reached: %s", redis->where,
-                    redis->context->errstr);
-        redisFree(redis->context);
-        redis->context = NULL;
-        return redis;
-    }
-    redis_patience(redis, ANSWER_MS);
-    if (!login(redis, address)) {
-        redisFree(redis->context);
-        redis->context = NULL;
+    if (address->sentinels.count > 0) {
+        open_by_sentinels(redis, address);
+    } else if (connect_plainly(redis, address)) {
+        redis_patience(redis, ANSWER_MS);
+        if (!login(redis, address)) {
+            disconnect(redis);
+        }
     }
     return redis;
 }
 
 void redis_close(struct redis *redis)
 {
-    if (redis && redis->context) {
-        redisFree(redis->context);
+    if (redis) {
+        disconnect(redis);
     }
     free(redis);
 }

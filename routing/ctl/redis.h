@@ -1,6 +1,7 @@
 /* Redis for a command: one connection, one call at a time, each with a time-out.
  *
  *   "host:port", path or URL ──redis_address_parse──▶ address ──redis_open──▶ redis ──redis_function──▶ reply
+ *                                                        └──of sentinels: each is asked for the master
  *
  * Turnout's functions are loaded into Redis when a call finds them missing. */
 #ifndef ROUTING_CTL_REDIS_H
@@ -10,9 +11,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "routing/sentinel.h"
+
 struct redis_address {
     char host[256]; /* or */
-    char path[108]; /* of a socket */
+    char path[108]; /* of a socket, or */
+    struct sentinels sentinels;
+    char master[128];            /* its name among them */
+    char sentinel_password[256]; /* "": none */
     int port;
     char user[64]; /* "": none */
     char password[256];

@@ -384,6 +384,32 @@ static void test_networks(void **state)
     config_free(c);
 }
 
+static void test_sentinels(void **state)
+{
+    (void)state;
+    struct config *c = read_with(
+        12, "redis { sentinels = { \"10.0.0.1:26380\", h } master = m sentinel-password = \"s3cret\" }");
+    assert_int_equal(c->redis.sentinels_count, 2);
+    assert_string_equal(c->redis.sentinels[0], "10.0.0.1:26380");
+    assert_string_equal(c->redis.sentinels[1], "h");
+    assert_string_equal(c->redis.master, "m");
+    assert_string_equal(c->redis.sentinel_password, "s3cret");
+    assert_null(c->redis.password);
+    /* The same list needs no restart, another does. */
+    struct config *same = read_with(12, "redis { sentinels = { \"10.0.0.1:26380\", h } master = m "
+                                        "sentinel-password = \"s3cret\" }");
+    struct config *other = read_with(12, "redis { sentinels = { \"10.0.0.1:26380\", i } master = m "
+                                         "sentinel-password = \"s3cret\" }");
+    char text[64];
+    config_needs_restart(c, same, text, sizeof text);
+    assert_string_equal(text, "");
+    config_needs_restart(c, other, text, sizeof text);
+    assert_string_equal(text, "redis");
+    config_free(c);
+    config_free(same);
+    config_free(other);
+}
+
 static void test_passwords(void **state)
 {
     (void)state;
@@ -567,6 +593,10 @@ static const struct {
     /* the rest */
     {12, "redis { beat = 1s\nlease = 1s }", 13, "lease is less than two beats"},
     {12, "redis { beat = 8s }", 12, "lease is less than two beats"},
+    {12, "redis { sentinels = { \"h:1\",\n\"h:x\" } master = m }", 12,
+     "sentinels: \"h:x\" cannot be used: the port is not a number from 1 to 65535"},
+    {12, "redis { sentinels = \"h\" }", 12, "sentinels and master go together"},
+    {12, "redis { master = m }", 12, "sentinels and master go together"},
     {12, "redis { prefix = \"turnout\" }", 12, "prefix \"turnout\" has no part in braces"},
     {12, "redis { prefix = \"{}turnout\" }", 12, "prefix \"{}turnout\" has no part in braces"},
     {12, "log { level = verbose }", 12, "level \"verbose\" is unknown; allowed: error, warning, info, debug"},
@@ -678,6 +708,8 @@ static void test_warnings(void **state)
         "link \"spark-omni\" { carrier = spark platform = omni host = h port = 1 credentials = client\n"
         "tls = true tls-verify = no }",
         9, "link \"spark-omni\" takes any certificate");
+    expect_warning(12, "redis { sentinels = \"h\" master = m\nport = 1 }", 13,
+                   "port is not used with sentinels");
     expect_warning(2, "listener \"plain\" { port = 1 key = \"/etc/passwd\" }", 2,
                    "key is not used without tls = true");
 }
@@ -782,6 +814,7 @@ static void test_what_needs_a_restart(void **state)
     expect_restart(2, "listener \"other\" { port = 2775 }", "listener");
     expect_restart(2, "listener \"plain\" { port = 2775 }\nlistener \"other\" { port = 2776 }", "listener");
     expect_restart(12, "redis { password = \"x\" }", "redis");
+    expect_restart(12, "redis { sentinels = { a, b } master = m }", "redis");
     expect_restart(12, "log { level = debug }", "");
     expect_restart(5, "carrier \"spark\" { prefixes = { \"642\" } }", "");
 }
@@ -910,6 +943,7 @@ int main(void)
         cmocka_unit_test(test_clients_are_found),
         cmocka_unit_test(test_shortcodes),
         cmocka_unit_test(test_networks),
+        cmocka_unit_test(test_sentinels),
         cmocka_unit_test(test_passwords),
         cmocka_unit_test(test_each_fault_has_its_line),
         cmocka_unit_test(test_all_faults_at_once),

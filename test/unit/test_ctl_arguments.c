@@ -166,11 +166,58 @@ static void reads_addresses(void **state)
     }
 }
 
+static void reads_sentinels(void **state)
+{
+    static const struct {
+        const char *text;
+        unsigned count;
+        const char *last;
+        uint16_t port; /* of the last */
+        const char *master, *user, *password;
+        unsigned database;
+    } cases[] = {
+        {"sentinel://a/m", 1, "a", 26379, "m", "", "", 0},
+        {"sentinel://a:1,b:2,[::1]:3/m", 3, "::1", 3, "m", "", "", 0},
+        {"sentinel://me:p%40s@a:1,b/m.1/2", 2, "b", 26379, "m.1", "me", "p@s", 2},
+        {"sentinel://a/m/", 1, "a", 26379, "m", "", "", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct redis_address address;
+        const char *reason;
+        assert_true(redis_address_parse(cases[i].text, &address, &reason));
+        assert_int_equal(address.sentinels.count, cases[i].count);
+        const struct address *last = &address.sentinels.list[cases[i].count - 1].address;
+        assert_string_equal(last->host, cases[i].last);
+        assert_int_equal(last->port, cases[i].port);
+        assert_string_equal(address.master, cases[i].master);
+        assert_string_equal(address.user, cases[i].user);
+        assert_string_equal(address.password, cases[i].password);
+        assert_int_equal(address.database, cases[i].database);
+    }
+}
+
 static void refuses_addresses(void **state)
 {
-    static const char *const cases[] = {"",           ":1",       "h:",          "h:0",
-                                        "h:65536",    "h:1x",     "[::1",        "[::1]7000",
-                                        "rediss://h", "http://h", "redis://h/x", "redis://"};
+    static const char *const cases[] = {"",
+                                        ":1",
+                                        "h:",
+                                        "h:0",
+                                        "h:65536",
+                                        "h:1x",
+                                        "[::1",
+                                        "[::1]7000",
+                                        "rediss://h",
+                                        "http://h",
+                                        "redis://h/x",
+                                        "redis://",
+                                        "sentinel://h",
+                                        "sentinel://h/",
+                                        "sentinel:///m",
+                                        "sentinel://h,/m",
+                                        "sentinel://h:0/m",
+                                        "sentinel://h/m/x",
+                                        "sentinel://,h/m"};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct redis_address address = {.port = 4711};
@@ -218,6 +265,7 @@ int main(void)
         cmocka_unit_test(takes_the_environment),
         cmocka_unit_test(reads_durations),
         cmocka_unit_test(reads_addresses),
+        cmocka_unit_test(reads_sentinels),
         cmocka_unit_test(refuses_addresses),
         cmocka_unit_test(reference_is_whole),
     };
