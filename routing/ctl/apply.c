@@ -8,6 +8,7 @@
 #include "routing/ctl/barrier.h"
 #include "routing/ctl/output.h"
 #include "routing/ctl/redis.h"
+#include "routing/ctl/replicas.h"
 
 /* A large import keeps Redis busy for a while, and must not be given up half way. */
 enum { CHANGE_MS = 60000, LINES_SHOWN = 20 };
@@ -231,7 +232,7 @@ static enum ctl_exit show_outcome(struct ctl *ctl, const json_t *request, const 
     barrier_wait(ctl, version, sent_us, &barrier);
     code = barrier_report(ctl, &barrier, code);
     barrier_free(&barrier);
-    return code;
+    return replicas_wait(ctl, version, sent_us, code);
 }
 
 /* Whether the change was made is open only where it was sent and no answer came. */

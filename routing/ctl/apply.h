@@ -1,7 +1,7 @@
 /* A change as a request to Redis: built, sent, its answer shown, the barrier waited for.
  *
  *   request_new ─request_move*─▶ request ──apply──▶ turnout_change or turnout_restore
- *                                                     ├─ ok, unchanged ──▶ barrier ──▶ exit code
+ *                                                     ├─ ok, unchanged ──▶ barrier ──▶ replicas ──▶ exit code
  *                                                     └─ conflict, invalid ──▶ every line of it, exit code
  */
 #ifndef ROUTING_CTL_APPLY_H

@@ -7,13 +7,13 @@
 #define EXIT(code) (1u << (code))
 #define EXITS_CHANGE                                                                            \
     (EXIT(CTL_CONFLICT) | EXIT(CTL_INCOMPLETE) | EXIT(CTL_UNCHANGED) | EXIT(CTL_NO_INSTANCES) | \
-     EXIT(CTL_INVALID) | EXIT(CTL_UNKNOWN))
-#define TAKES_CHANGE (OPTION(WHY) | OPTION(TICKET) | OPTION(NO_WAIT))
+     EXIT(CTL_INVALID) | EXIT(CTL_UNKNOWN) | EXIT(CTL_NOT_REPLICATED))
+#define TAKES_CHANGE (OPTION(WHY) | OPTION(TICKET) | OPTION(NO_WAIT) | OPTION(REPLICAS))
 #define JSON_CHANGE                                                                                        \
     "version, changed, moves [shortcode, carrier, from, from_state, to, state], barrier (complete, live, " \
     "applied, "                                                                                            \
     "ms_from_start, ms_from_change, missing [id, applied, state, obstacle, silent_ms], dead [id, "         \
-    "silent_ms]), "                                                                                        \
+    "silent_ms]), replicas (wanted, acknowledged), "                                                       \
     "conflicts [shortcode, carrier, is, is_state, expected, expected_state], errors"
 
 const struct command command_table[] = {

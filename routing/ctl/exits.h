@@ -19,7 +19,10 @@
       "A file or a name cannot be used; every error is listed. Nothing was changed.")                        \
     X(CTL_NOT_CONFIRMED, 10, "not_confirmed",                                                                \
       "The question was not answered with yes. Nothing was changed.")                                        \
-    X(CTL_UNKNOWN, 11, "unknown", "Redis went away while it made the change: look whether it is there.")
+    X(CTL_UNKNOWN, 11, "unknown", "Redis went away while it made the change: look whether it is there.")     \
+    X(CTL_NOT_REPLICATED, 12, "not_replicated",                                                              \
+      "Every live instance has applied it, but not as many replicas of Redis have it as wanted: a failover " \
+      "now may lose it.")
 
 #define CTL_EXIT_ENUM(id, code, word, text) id = (code),
 enum ctl_exit { CTL_EXITS(CTL_EXIT_ENUM) CTL_EXIT_COUNT };

@@ -57,6 +57,13 @@ bool options_set(struct options *options, enum option_id id, const char *text, c
     case OPTION_TEXT: *(const char **)field = text; return true;
     case OPTION_DURATION: *reason = "is a time such as 500ms, 5s or 1m"; return options_duration(text, field);
     case OPTION_COUNT: *reason = "is a number from 0 to 1000000"; return count_parse(text, field);
+    case OPTION_AUTO:
+        *reason = "is a number from 0 to 1000000, or auto";
+        if (strcmp(text, "auto") == 0) {
+            *(unsigned *)field = COUNT_AUTO;
+            return true;
+        }
+        return count_parse(text, field);
     }
     abort();
 }

@@ -11,7 +11,9 @@
  */
 #define CTL_OPTIONS(X)                                                                                       \
     X(REDIS, redis, OPTION_TEXT, "redis", "ADDRESS", "TURNOUT_REDIS", "127.0.0.1:6379",                      \
-      "Redis: HOST[:PORT], the path of a socket, or redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]")         \
+      "Redis: HOST[:PORT], the path of a socket, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or "        \
+      "sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...]/MASTER[/DATABASE] to ask sentinels for the "  \
+      "master (TURNOUT_SENTINEL_PASSWORD is the sentinels' own password)")                                   \
     X(PASSWORD_FILE, password_file, OPTION_TEXT, "redis-password-file", "FILE",                              \
       "TURNOUT_REDIS_PASSWORD_FILE", NULL,                                                                   \
       "the first line of FILE is the password for Redis (or set TURNOUT_REDIS_PASSWORD to the password)")    \
@@ -34,6 +36,8 @@
       "give a shortcode a row of its own where only the default row * covers it")                            \
     X(NO_WAIT, no_wait, OPTION_FLAG, "no-wait", NULL, NULL, NULL,                                            \
       "do not wait for the instances to apply it")                                                           \
+    X(REPLICAS, replicas, OPTION_AUTO, "replicas", "N", NULL, "auto",                                        \
+      "wait until so many replicas of Redis have the change, too; auto: one, if there is any")               \
     X(DRY_RUN, dry_run, OPTION_FLAG, "dry-run", NULL, NULL, NULL, "say what would change, change nothing")   \
     X(YES, yes, OPTION_FLAG, "yes", NULL, NULL, NULL, "do not ask")                                          \
     X(LAST, last, OPTION_COUNT, "last", "N", NULL, "20", "how many changes to show")                         \
@@ -41,7 +45,10 @@
     X(BY_INSTANCE, by_instance, OPTION_FLAG, "by-instance", NULL, NULL, NULL, "each instance for itself")    \
     X(ALL, all, OPTION_FLAG, "all", NULL, NULL, NULL, "the whole reference, as Markdown")
 
-enum option_kind { OPTION_TEXT, OPTION_STATE, OPTION_FLAG, OPTION_DURATION, OPTION_COUNT };
+enum option_kind { OPTION_TEXT, OPTION_STATE, OPTION_FLAG, OPTION_DURATION, OPTION_COUNT, OPTION_AUTO };
+
+/* An OPTION_AUTO that is not a number. */
+enum { COUNT_AUTO = 1000001 };
 
 #define OPTION_ENUM(id, field, kind, name, arg, env, standard, help) OPT_##id,
 enum option_id { CTL_OPTIONS(OPTION_ENUM) OPT_COUNT };
@@ -62,7 +69,7 @@ struct options {
     const char *redis, *password_file, *prefix, *who;
     const char *carrier, *to, *from, *state, *why, *ticket;
     bool json, create, no_wait, dry_run, yes, follow, by_instance, all;
-    unsigned timeout_ms, last;
+    unsigned timeout_ms, last, replicas;
 };
 
 /* Every option from the environment, else its default. False with a sentence in reason (static text, preceded
