@@ -38,7 +38,7 @@ layer() {
     layer=$1
     allowed=$2
     ! grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' --include='*.[ch]' "$layer" |
-        grep -vE "include[[:space:]]*\"($allowed)\""
+        grep -vE "include[[:space:]]*\"($allowed)"
 }
 
 no_upward_paths() {
