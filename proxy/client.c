@@ -66,6 +66,7 @@ static void count_out_session(struct client *client)
 static void client_free(struct client *client)
 {
     OPENSSL_cleanse(client->password, sizeof client->password);
+    free(client->system_type);
     free(client->address_range);
     free(client->legs);
     free(client->held);
@@ -128,14 +129,12 @@ void client_attach(struct client *client, struct stream *stream)
     stream_read_start(stream);
 }
 
-static void drop_connection(struct worker *w, uv_stream_t *server);
-
 bool client_accept(struct worker *w, uv_stream_t *server, struct ssl_ctx_st *tls,
                    const struct client_events *events, int *error)
 {
     struct client *client = client_begin(w, events, error);
     if (client == NULL) {
-        drop_connection(w, server);
+        stream_refuse(server);
         return false;
     }
     struct stream *stream = stream_accept(&w->env, server, tls, w->config->session_init / 1000000,
@@ -146,23 +145,6 @@ bool client_accept(struct worker *w, uv_stream_t *server, struct ssl_ctx_st *tls
     }
     client_attach(client, stream);
     return true;
-}
-
-static void on_dropped(uv_handle_t *handle)
-{
-    free(handle);
-}
-
-/* A connection that is one too many is taken off the listener's queue and closed. */
-static void drop_connection(struct worker *w, uv_stream_t *server)
-{
-    uv_tcp_t *tcp = malloc(sizeof *tcp);
-    if (tcp == NULL) {
-        return;
-    }
-    uv_tcp_init(w->env.loop, tcp);
-    (void)uv_accept(server, (uv_stream_t *)tcp);
-    uv_close((uv_handle_t *)tcp, on_dropped);
 }
 
 /* --- bind
@@ -198,7 +180,8 @@ static char *copy_span(struct smpp_span span)
     return span.len == 0 ? NULL : strndup((const char *)span.p, span.len);
 }
 
-static void remember_bind(struct client *client, const struct smpp_bind_view *view)
+/* False without memory. */
+static bool remember_bind(struct client *client, const struct smpp_bind_view *view)
 {
     if (client->account != NULL) { /* an unknown system_id is not ours to write into logs */
         strncpy(client->name, client->account->system_id, CLIENT_NAME_MAX);
@@ -209,7 +192,10 @@ static void remember_bind(struct client *client, const struct smpp_bind_view *vi
     client->interface_version = view->interface_version;
     client->range_ton = view->range.ton;
     client->range_npi = view->range.npi;
+    client->system_type = copy_span(view->system_type);
     client->address_range = copy_span(view->range.digits);
+    return (client->system_type != NULL || view->system_type.len == 0) &&
+           (client->address_range != NULL || view->range.digits.len == 0);
 }
 
 static uint64_t token_of(const struct client *client)
@@ -233,7 +219,10 @@ static void on_bind(struct client *client, const struct smpp_event *event)
         return;
     }
     client->account = config_client(w->config, view.system_id.p, view.system_id.len);
-    remember_bind(client, &view);
+    if (!remember_bind(client, &view)) {
+        client_refuse_bind(client, ESME_RBINDFAIL, "no_memory");
+        return;
+    }
     const char *dummy = w->config->clients_count > 0 ? w->config->clients[0].password_hash : "";
     on_verdict(client, auth_check(w->auth, client->account, dummy, view.password.p, view.password.len,
                                   token_of(client)));
@@ -416,7 +405,7 @@ static void check_window(struct client *client)
     if (client->account == NULL) {
         return;
     }
-    if (!client->ending && (client->blocked || client->in_flight >= client->account->window)) {
+    if (!client->ending && (client->blocked || client->in_flight > client->account->window)) {
         conn_pause(&client->conn);
     } else if (client->conn.paused) {
         conn_resume(&client->conn);
@@ -425,10 +414,8 @@ static void check_window(struct client *client)
 
 void client_block(struct client *client, bool blocked)
 {
-    if (client->blocked != blocked) {
-        client->blocked = blocked;
-        check_window(client);
-    }
+    client->blocked += blocked ? 1U : -1U;
+    check_window(client);
 }
 
 void client_answered(struct client *client)
@@ -461,7 +448,7 @@ static void on_request(struct client *client, const struct smpp_event *event)
         return;
     }
     client->events->request(client, event);
-    if (client->in_flight >= client->account->window) {
+    if (client->in_flight > client->account->window) { /* a client that keeps to its window is always read */
         check_window(client);
     }
 }
@@ -483,6 +470,10 @@ static void on_client_event(struct conn *c, const struct smpp_event *event, cons
         }
         break;
     case SMPP_EVENT_UNBIND:
+        if (client->unbind_wanted) { /* once more: the first is answered when nothing is in flight */
+            conn_send(c, event->reply, event->reply_len);
+            break;
+        }
         client->unbind_wanted = true;
         client->unbind_sequence = event->header.sequence_number;
         say_goodbye(client);

@@ -43,7 +43,7 @@ struct client {
     uint32_t account_index;
     bool has_account;     /* counted in shared->binds */
     bool counted_unbound; /* counted in shared->unbound */
-    bool blocked;         /* whoever is behind has no room: reading waits */
+    unsigned blocked;     /* places behind that have no room: reading waits */
     bool unbind_wanted;   /* the peer said unbind: answer when nothing is in flight */
     bool ending;          /* we want it to end: unbind it when nothing is in flight */
     uint32_t unbind_sequence;
@@ -52,6 +52,7 @@ struct client {
     uint64_t id_key;                        /* its share of the message index' key */
     char password[CLIENT_PASSWORD_MAX + 1]; /* as sent, for links that pass it on; wiped at the end */
     uint8_t interface_version;
+    char *system_type;   /* of its bind, NULL for none */
     char *address_range; /* of its bind, NULL for none */
     uint8_t range_ton, range_npi;
     /* For whoever is behind: its legs by link index, and what is kept back by carrier. */
@@ -90,7 +91,7 @@ void client_answered(struct client *client);
 void client_refuse(struct client *client, uint32_t command_id, uint32_t sequence_number,
                    uint32_t command_status, enum refused cause);
 
-/* Whoever is behind has no room for more requests, or has it again. */
+/* A place behind has no room for more requests, or has it again: calls come in pairs. */
 void client_block(struct client *client, bool blocked);
 
 /* Ends the session in an orderly way: nothing new, unbind once all is answered. */

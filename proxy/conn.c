@@ -7,6 +7,9 @@
 #include "proxy/log.h"
 #include "smpp/control.h"
 
+#define READ_GRACE 500000000ULL /* ns: to look at what came while we did not read */
+enum { PATIENCE_FACTOR = 4 };
+
 /* --- state and its gauge
  * --------------------------------------------------------------------------------------- */
 
@@ -102,13 +105,32 @@ static void do_due(struct conn *c, enum smpp_due due)
     }
 }
 
+/* While we do not read, and until what came meanwhile has been looked at, an answer may be here already. Not
+ * for ever: a peer that makes us pause again and again does not put its own answers off without end. */
+static bool may_be_unread(const struct conn *c, uint64_t now)
+{
+    uint64_t sent = 0;
+    bool deaf = c->paused || now - c->listening < READ_GRACE;
+    return deaf && window_oldest(&c->window, &sent) && now - sent < PATIENCE_FACTOR * c->response_timeout;
+}
+
 static void expire_requests(struct conn *c, uint64_t now)
 {
     struct window_slot slot;
-    if (now < c->response_timeout || !requests_expire(c)) {
+    if (now < c->response_timeout || !requests_expire(c) || may_be_unread(c, now)) {
         return;
     }
     while (window_expire(&c->window, now - c->response_timeout, &slot)) {
+        if (!slot.control) {
+            c->owner->expired(c, &slot);
+        }
+    }
+}
+
+void conn_give_up(struct conn *c)
+{
+    struct window_slot slot;
+    while (c->stream != NULL && !c->closing && window_expire(&c->window, UINT64_MAX, &slot)) {
         if (!slot.control) {
             c->owner->expired(c, &slot);
         }
@@ -129,6 +151,9 @@ static void on_timer(struct timer *timer, uint64_t now)
     expire_requests(c, now);
     if (c->stream != NULL && !c->closing) {
         conn_rearm(c);
+        if (c->timer.due <= now) { /* what is overdue is put off: look again, but not at once */
+            timer_set(&c->worker->timers, &c->timer, now + READ_GRACE);
+        }
     }
 }
 
@@ -289,14 +314,27 @@ void conn_flush_all(struct worker *w)
 
 bool conn_holds_older(const struct conn *c, uint64_t version)
 {
-    return c->stream != NULL && !c->closing &&
-           ((c->out != NULL && c->out_version < version) ||
-            (stream_busy(c->stream) && c->sent_version < version));
+    if (c->stream == NULL) {
+        return false;
+    }
+    /* what is closed with a flush goes on leaving for a while; what has not been handed over by then never
+     * leaves */
+    return (c->out != NULL && !c->closing && c->out_version < version) ||
+           (stream_busy(c->stream) && c->sent_version < version);
 }
 
 /* --- in
  * ---------------------------------------------------------------------------------------------------------
  */
+
+static void drop_out(struct conn *c)
+{
+    if (c->out != NULL) {
+        chunk_put_all(&c->worker->chunks, c->out);
+    }
+    c->out = c->out_last = NULL;
+    c->out_len = 0;
+}
 
 static void count_session_answer(struct conn *c, const struct smpp_event *event)
 {
@@ -344,6 +382,9 @@ static void on_event(struct conn *c, const struct smpp_event *event)
     case SMPP_EVENT_ANSWERED:
     case SMPP_EVENT_REFUSED: conn_send(c, event->reply, event->reply_len); break;
     case SMPP_EVENT_BROKEN:
+        if (c->owner->side == SIDE_SMSC) {
+            drop_out(c); /* requests that have not left: their outcome is told as unknown, so they must not */
+        }
         conn_send(c, event->reply, event->reply_len);
         conn_close(c, "framing_lost", true);
         break;
@@ -446,6 +487,8 @@ void conn_resume(struct conn *c)
         return;
     }
     c->paused = false;
+    c->listening = c->worker->now;
+    smpp_session_deaf(&c->smpp, c->worker->now);
     if (!c->is_resumed) {
         c->is_resumed = true;
         c->next_resumed = c->worker->resumed;
@@ -544,11 +587,7 @@ void conn_forget(struct conn *c)
     }
     c->is_dirty = c->is_resumed = false;
     timer_cancel(&c->timer);
-    if (c->out != NULL) {
-        chunk_put_all(&c->worker->chunks, c->out);
-    }
-    c->out = c->out_last = NULL;
-    c->out_len = 0;
+    drop_out(c);
     free(c->kept);
     c->kept = NULL;
     c->kept_len = c->kept_size = 0;

@@ -48,6 +48,7 @@ struct conn {
     uint64_t out_version;  /* of the oldest table that routed something in out */
     uint64_t sent_version; /* the same of what the stream has been given and may not have sent yet */
     metric *gauge;         /* it is counted here, NULL for nowhere */
+    uint64_t listening;    /* since when it is read again after a pause, ns */
     uint8_t *kept;
     uint32_t kept_len, kept_size;
     struct conn *next_dirty, *next_resumed;
@@ -98,6 +99,9 @@ void conn_bound(struct conn *c, uint8_t peer_version);
 /* Ends it; closed follows. why must be static text. flush: what is in out leaves first, for a bounded time.
  */
 void conn_close(struct conn *c, const char *why, bool flush);
+
+/* Our requests that are still unanswered get no more time: the owner's expired is called for each. */
+void conn_give_up(struct conn *c);
 
 /* Stop and go on reading. Bytes that had arrived are looked at in the next turn. */
 void conn_pause(struct conn *c);

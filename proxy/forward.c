@@ -99,22 +99,75 @@ static bool make_room_for_legs(struct client *client, unsigned count)
     return true;
 }
 
+/* FNV-1a, of what the operator's own config says. */
+static uint64_t mix(uint64_t hash, const void *octets, size_t len)
+{
+    const uint8_t *p = octets;
+    for (size_t i = 0; i < len; i++) {
+        hash = (hash ^ p[i]) * 0x100000001B3U;
+    }
+    return (hash ^ 0xFF) * 0x100000001B3U;
+}
+
+static uint64_t mix_text(uint64_t hash, const char *text)
+{
+    return text == NULL ? mix(hash, "", 1) : mix(hash, text, strlen(text));
+}
+
+/* What a link and a client's credentials on it look like: a leg of another look goes somewhere else, or as
+ * somebody else. */
+static uint64_t link_shape(const struct config_client *account, const struct config_link *link)
+{
+    const struct config_upstream *own = config_upstream(account, link->index);
+    const uint8_t small[] = {link->carrier,    link->platform,          link->tls,
+                             link->tls_verify, link->interface_version, (uint8_t)link->credentials};
+    uint64_t hash = mix(0xCBF29CE484222325U, small, sizeof small);
+    hash = mix(hash, &link->port, sizeof link->port);
+    hash = mix(hash, &link->window, sizeof link->window);
+    const char *const texts[] = {link->host,     link->ca,          link->certificate,
+                                 link->key,      link->tls_name,    link->system_id,
+                                 link->password, link->system_type, link->address_range};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        hash = mix_text(hash, texts[i]);
+    }
+    if (own != NULL && link->credentials == CREDENTIALS_CLIENT) {
+        hash = mix_text(mix_text(mix_text(hash, own->system_id), own->password), own->system_type);
+    }
+    return hash;
+}
+
+/* Is a leg what the config in use says? Looked at anew only when that has changed. */
+static bool is_as_configured(const struct client *client, struct leg *leg, const struct config_link *link)
+{
+    const struct config *config = client->conn.worker->config;
+    if (leg->config != config && leg->shape == link_shape(client->account, link)) {
+        leg->config = config;
+    }
+    return leg->config == config;
+}
+
 /* The client's leg over a link, begun now if it has none. NULL without memory. */
 static struct leg *need_leg(struct client *client, const struct config_link *link)
 {
     struct worker *w = client->conn.worker;
     struct leg *leg = leg_at(client, link->index);
-    if (leg != NULL && leg->state != LEG_ENDING) {
+    if (leg != NULL && leg->state != LEG_ENDING && is_as_configured(client, leg, link)) {
         return leg;
     }
     if (!make_room_for_legs(client, w->config->link_at_count)) {
         return NULL;
     }
-    if (leg != NULL) { /* it is ending: it does so by itself */
+    if (leg != NULL) { /* it is ending, or is to be replaced by one of the new config */
         leg->client = (struct window_owner){0, 0};
+        leg_end(leg);
     }
-    leg = leg_new(w, link, client->conn.smpp.bind_id, owner_of(client), &forward_leg_events);
+    struct backoff backoff = backoff_get(&w->backoffs, client->account_index, link->index);
+    leg = leg_new(w, link, client->conn.smpp.bind_id, owner_of(client), &backoff, &forward_leg_events);
     client->legs[link->index] = leg;
+    if (leg != NULL) {
+        leg->config = w->config;
+        leg->shape = link_shape(client->account, link);
+    }
     return leg;
 }
 
@@ -163,7 +216,7 @@ static struct leg_count count_legs(const struct client *client)
         if (leg != NULL && leg->state != LEG_ENDING) {
             count.all++;
             count.bound += leg_is_bound(leg);
-            count.tried += leg->attempts > 0;
+            count.tried += leg->tried;
         }
     }
     return count;
@@ -201,6 +254,13 @@ static void on_client_bind(struct client *client)
     struct worker *w = client->conn.worker;
     if (w->table == NULL) {
         client_refuse_bind(client, ESME_RBINDFAIL, "no_routing_table_yet");
+        return;
+    }
+    /* legs of sessions that have gone live on until they are unbound: a client that comes and goes must not
+     * pile them up */
+    unsigned most = client->account->max_binds * (unsigned)w->config->links_count;
+    if (shared_orphans(w->shared, client->account_index, 0) >= most) {
+        client_refuse_bind(client, ESME_RBINDFAIL, "too_many_legs_still_end");
         return;
     }
     follow_legs(client);
@@ -359,7 +419,8 @@ static void hold(struct client *client, const struct subject *s, const struct wa
         refuse(client, s, account->hold_refusal, REFUSED_HOLD_EXPIRED);
         return;
     }
-    if (queue == NULL || queue->count >= account->wait_count ||
+    /* one beyond the limit still comes in when reading stops there */
+    if (queue == NULL || queue->count >= account->wait_count + full_window ||
         client->held_bytes + s->len > account->wait_bytes) {
         refuse(client, s, account->hold_refusal, REFUSED_WAIT_FULL);
         return;
@@ -381,7 +442,7 @@ static void hold(struct client *client, const struct subject *s, const struct wa
     arm_hold_timer(client, w->now + budget_of(client, way));
     if (full_window) {
         metric_add(&way->leg->metrics->window_full, 1);
-        if (queue->count >= account->wait_count) {
+        if (queue->count > account->wait_count && !queue->blocks) {
             queue->blocks = true; /* a slow carrier: what comes next waits in the client */
             client_block(client, true);
         }
@@ -439,7 +500,7 @@ static void expire_way(struct client *client, const struct held *held, struct wa
 /* The queue that stopped the reading has room again. No other can have: since then nothing was read. */
 static void unblock(struct client *client, struct hold_queue *queue)
 {
-    if (queue->blocks && queue->count < client->account->wait_count) {
+    if (queue->blocks && queue->count <= client->account->wait_count) {
         queue->blocks = false;
         client_block(client, false);
     }
@@ -936,6 +997,8 @@ static void on_client_closed(struct client *client)
         struct leg *leg = client->legs[i];
         if (leg != NULL) {
             leg->client = (struct window_owner){0, 0};
+            leg->orphan_of = client->account_index + 1;
+            shared_orphans(client->conn.worker->shared, client->account_index, +1);
             leg_end(leg);
         }
     }
@@ -962,6 +1025,7 @@ static bool leg_bind_with(struct leg *leg, struct leg_bind *bind)
     if (link->credentials == CREDENTIALS_PASS) {
         bind->system_id = client->account->system_id;
         bind->password = client->password;
+        bind->system_type = link->system_type != NULL ? link->system_type : client->system_type;
     } else if (link->credentials == CREDENTIALS_CLIENT) {
         const struct config_upstream *own = config_upstream(client->account, leg->link);
         bind->system_id = own == NULL ? NULL : own->system_id;
@@ -975,6 +1039,7 @@ static void on_leg_bound(struct leg *leg)
 {
     struct client *client = find_client(leg->conn.worker, leg->client);
     if (client != NULL) {
+        backoff_clear(&leg->conn.worker->backoffs, client->account_index, leg->link);
         answer_bind(client);
         on_leg_ready(leg);
     }
@@ -983,7 +1048,9 @@ static void on_leg_bound(struct leg *leg)
 static void on_leg_failed(struct leg *leg)
 {
     struct client *client = find_client(leg->conn.worker, leg->client);
+    struct backoff backoff = {.failures = leg->attempts, .until = leg->retry.due};
     if (client != NULL) {
+        backoff_note(&leg->conn.worker->backoffs, client->account_index, leg->link, backoff);
         answer_bind(client);
         look_again(client, leg, NULL); /* what waits for the leg has less time than behind a full window */
     }
@@ -991,6 +1058,9 @@ static void on_leg_failed(struct leg *leg)
 
 static void on_leg_ended(struct leg *leg)
 {
+    if (leg->orphan_of > 0) {
+        shared_orphans(leg->conn.worker->shared, leg->orphan_of - 1, -1);
+    }
     struct client *client = find_client(leg->conn.worker, leg->client);
     if (client != NULL && leg_at(client, leg->link) == leg) {
         client->legs[leg->link] = NULL;

@@ -7,6 +7,9 @@
 #include "proxy/log.h"
 #include "smpp/control.h"
 
+#define TRIED_AFTER \
+    1000000000ULL /* ns: a client that binds is not kept waiting for a pause longer than this */
+
 static const struct conn_owner leg_conn_owner;
 
 #define LEG_STATE_NAME(id, name) [id] = (name),
@@ -75,6 +78,7 @@ static void wait_for_retry(struct leg *leg)
 static void attempt_failed(struct leg *leg)
 {
     leg->attempts++;
+    leg->tried = true;
     wait_for_retry(leg);
     leg->events->failed(leg);
 }
@@ -181,6 +185,7 @@ static void on_bind_response(struct leg *leg, const struct smpp_event *event)
     }
     conn_bound(c, view.sc_interface_version < 0 ? 0x33 : (uint8_t)view.sc_interface_version);
     leg->attempts = 0;
+    leg->tried = false;
     set_state(leg, LEG_BOUND);
     log_event(EVENT_LEG_BOUND, LOG_TEXT("link", link_name(leg)),
               LOG_TEXT("bind", smpp_command_name(leg->bind_id)), LOG_INT("worker", c->worker->number));
@@ -188,7 +193,8 @@ static void on_bind_response(struct leg *leg, const struct smpp_event *event)
 }
 
 struct leg *leg_new(struct worker *w, const struct config_link *link, uint32_t bind_id,
-                    struct window_owner client, const struct leg_events *events)
+                    struct window_owner client, const struct backoff *backoff,
+                    const struct leg_events *events)
 {
     struct leg *leg = calloc(1, sizeof *leg);
     if (leg == NULL) {
@@ -208,7 +214,10 @@ struct leg *leg_new(struct worker *w, const struct config_link *link, uint32_t b
         free(leg);
         return NULL;
     }
-    timer_set(&w->timers, &leg->retry, w->now); /* at once, but not before this returns */
+    leg->attempts = backoff->failures;
+    leg->tried = backoff->until > w->now + TRIED_AFTER;
+    timer_set(&w->timers, &leg->retry,
+              backoff->until > w->now ? backoff->until : w->now); /* not before this returns */
     return leg;
 }
 
@@ -293,6 +302,10 @@ static void on_leg_event(struct conn *c, const struct smpp_event *event, const s
     case SMPP_EVENT_REQUEST: leg->events->request(leg, event); break;
     case SMPP_EVENT_RESPONSE: on_leg_response(leg, event, slot); break;
     case SMPP_EVENT_UNBIND:
+        if (leg->peer_unbinds) { /* once more: the first is answered when nothing is in flight */
+            conn_send(c, event->reply, event->reply_len);
+            break;
+        }
         leg->peer_unbinds = true;
         leg->unbind_sequence = event->header.sequence_number;
         say_goodbye(leg);

@@ -61,7 +61,11 @@ struct leg {
     uint8_t carrier, platform;
     struct window_owner client; /* whose it is; {0, 0} once the client has gone */
     struct metrics_link *metrics;
+    unsigned orphan_of; /* index + 1 of the client whose session has gone, 0: none */
+    const void *config; /* the config that it was last compared with */
+    uint64_t shape;     /* what the link was when it began: forward.c's own */
     unsigned owed;      /* requests of the SMSC passed on and not answered yet */
+    bool tried;         /* an attempt has failed, or is too far away to wait for with a client's bind */
     unsigned attempts;  /* failed in a row */
     struct timer retry; /* WAITING: the next attempt. ENDING: patience */
     bool peer_unbinds;  /* the SMSC said unbind: answer when nothing is in flight */
@@ -70,10 +74,11 @@ struct leg {
     bool in_window_gauge;
 };
 
-/* Begins connecting to a link of the worker's config. NULL without memory; nothing is called before this
- * returns. */
+/* Begins connecting to a link of the worker's config, or waits first, as earlier failures ask for. NULL
+ * without memory; nothing is called before this returns. */
 struct leg *leg_new(struct worker *w, const struct config_link *link, uint32_t bind_id,
-                    struct window_owner client, const struct leg_events *events);
+                    struct window_owner client, const struct backoff *backoff,
+                    const struct leg_events *events);
 
 /* May a request be sent on it now? */
 static inline bool leg_is_ready(const struct leg *leg)

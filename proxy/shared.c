@@ -58,6 +58,12 @@ void shared_receives(struct shared *shared, unsigned client, unsigned worker, bo
     }
 }
 
+unsigned shared_orphans(struct shared *shared, unsigned client, int change)
+{
+    _Atomic unsigned *orphans = &shared->orphans[client % SHARED_CLIENTS_MAX];
+    return atomic_fetch_add(orphans, (unsigned)change) + (unsigned)change;
+}
+
 int shared_receiver(const struct shared *shared, unsigned client, unsigned self, unsigned turn)
 {
     uint64_t workers = atomic_load(&shared->receivers[client % SHARED_CLIENTS_MAX]) & ~(1ULL << self);

@@ -22,9 +22,10 @@ struct shared {
     _Atomic unsigned unbound;                   /* of them, not bound yet */
     _Atomic unsigned binds[SHARED_CLIENTS_MAX]; /* bound sessions by client index */
     _Atomic uint64_t
-        receivers[SHARED_CLIENTS_MAX];         /* workers that have a receiving session, by client index */
-    uv_mutex_t lock;                           /* of boxes: a worker that ends closes its box */
-    struct mailbox *boxes[SHARED_WORKERS_MAX]; /* NULL: closed */
+        receivers[SHARED_CLIENTS_MAX];            /* workers that have a receiving session, by client index */
+    _Atomic unsigned orphans[SHARED_CLIENTS_MAX]; /* legs that end after their session, by client index */
+    uv_mutex_t lock;                              /* of boxes: a worker that ends closes its box */
+    struct mailbox *boxes[SHARED_WORKERS_MAX];    /* NULL: closed */
 };
 
 /* NULL without memory. */
@@ -41,6 +42,9 @@ bool shared_post(struct shared *shared, unsigned worker, struct letter *letter);
 
 /* A worker has a receiving session of a client, or none any more. */
 void shared_receives(struct shared *shared, unsigned client, unsigned worker, bool receives);
+
+/* Adds to the legs of a client that end after their session; returns how many there are now. */
+unsigned shared_orphans(struct shared *shared, unsigned client, int change);
 
 /* A worker other than `self` that has one, -1 for none. `turn` spreads the choice where there are several. */
 int shared_receiver(const struct shared *shared, unsigned client, unsigned self, unsigned turn);

@@ -46,6 +46,11 @@ struct stream *stream_accept(struct stream_env *env, uv_stream_t *server, struct
                        : stream_tcp_accept(env, server, events, owner, error);
 }
 
+void stream_refuse(uv_stream_t *server)
+{
+    stream_tcp_refuse(server);
+}
+
 void stream_read_start(struct stream *s)
 {
     s->kind->read_start(s);

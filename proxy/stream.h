@@ -89,6 +89,10 @@ struct stream *stream_accept(struct stream_env *env, uv_stream_t *server, struct
                              uint64_t handshake_ms, const struct stream_events *events, void *owner,
                              int *error);
 
+/* Takes the waiting connection off a listener's queue and closes it: until somebody takes it, no other is
+ * accepted. */
+void stream_refuse(uv_stream_t *server);
+
 void stream_read_start(struct stream *s);
 void stream_read_stop(struct stream *s);
 

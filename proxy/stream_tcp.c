@@ -318,7 +318,8 @@ static void tcp_write(struct stream *s, struct chunk *first)
 static bool tcp_busy(const struct stream *s)
 {
     const struct tcp_stream *t = (const struct tcp_stream *)s;
-    return t->state == TCP_OPEN && (t->out.first != NULL || t->broken);
+    bool sends = t->state == TCP_OPEN || t->state == TCP_FLUSHING;
+    return sends && (t->out.first != NULL || t->broken);
 }
 
 /* --- close, with or without flush ---------------------------------------------------------------------- */

@@ -552,7 +552,7 @@ static void tls_write(struct stream *s, struct chunk *first)
 static bool tls_busy(const struct stream *s)
 {
     const struct tls_stream *t = (const struct tls_stream *)s;
-    return t->state == TLS_OPEN && inner_busy(t);
+    return inner_busy(t) && t->state != TLS_CONNECTING && t->state != TLS_HANDSHAKE;
 }
 
 static void tls_close(struct stream *s, bool flush)

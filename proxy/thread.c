@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "proxy/client.h"
 #include "proxy/forward.h"
@@ -64,18 +65,38 @@ struct note {
     char text[OBSTACLE_TEXT];
 };
 
+static struct note *write_note(struct thread *thread, void (*open)(void *, struct letter *),
+                               const struct note *what)
+{
+    struct note *note = malloc(sizeof *note);
+    if (note != NULL) {
+        *note = *what;
+        note->thread = thread;
+        note->letter.open = open;
+    }
+    return note;
+}
+
+/* To main. */
 static bool post(struct mailbox *box, struct thread *thread, void (*open)(void *, struct letter *),
                  const struct note *what)
 {
-    struct note *note = malloc(sizeof *note);
-    if (note == NULL) {
-        return false;
+    struct note *note = write_note(thread, open, what);
+    if (note != NULL) {
+        mailbox_post(box, &note->letter);
     }
-    *note = *what;
-    note->thread = thread;
-    note->letter.open = open;
-    mailbox_post(box, &note->letter);
-    return true;
+    return note != NULL;
+}
+
+/* To the thread, which may have ended by itself meanwhile. */
+static bool order(struct thread *thread, void (*open)(void *, struct letter *), const struct note *what)
+{
+    struct note *note = write_note(thread, open, what);
+    if (note != NULL && !shared_post(thread->worker.shared, thread->worker.number, &note->letter)) {
+        free(note);
+        note = NULL;
+    }
+    return note != NULL;
 }
 
 /* Opened by main. */
@@ -304,18 +325,25 @@ static void open_bundle(void *owner, struct letter *letter)
     free(note);
 }
 
-static void close_legs(struct worker *w)
+/* What is in flight gets its answer, and both sides their unbind. */
+static void give_up(struct worker *w)
 {
+    for (uint32_t i = 0; i < w->clients.capacity; i++) {
+        struct client *client = registry_at(&w->clients, i);
+        if (client != NULL) {
+            conn_give_up(&client->conn);
+        }
+    }
     for (uint32_t i = 0; i < w->legs.capacity; i++) {
         struct leg *leg = registry_at(&w->legs, i);
         if (leg != NULL) {
+            conn_give_up(&leg->conn);
             leg_end(leg);
-            conn_close(&leg->conn, "drain_limit", false);
         }
     }
 }
 
-static void close_clients(struct worker *w)
+static void close_all(struct worker *w)
 {
     for (uint32_t i = 0; i < w->clients.capacity; i++) {
         struct client *client = registry_at(&w->clients, i);
@@ -323,18 +351,25 @@ static void close_clients(struct worker *w)
             conn_close(&client->conn, "drain_limit", true);
         }
     }
+    for (uint32_t i = 0; i < w->legs.capacity; i++) {
+        struct leg *leg = registry_at(&w->legs, i);
+        if (leg != NULL) {
+            conn_close(&leg->conn, "drain_limit", false);
+        }
+    }
 }
 
-/* The legs first: their ends answer what the clients still wait for. */
+/* First the answers and good-byes; peers that have not said theirs half a second later are left. */
 static void on_drain_limit(struct timer *timer, uint64_t now)
 {
     struct thread *t = (struct thread *)((char *)timer - offsetof(struct thread, drain));
-    close_legs(&t->worker);
     if (t->past_limit) {
-        close_clients(&t->worker);
+        close_all(&t->worker);
+    } else {
+        give_up(&t->worker);
     }
     t->past_limit = true;
-    timer_set(&t->worker.timers, &t->drain, now + SECOND / 5);
+    timer_set(&t->worker.timers, &t->drain, now + SECOND / 2);
 }
 
 static void on_listener_closed(uv_handle_t *handle)
@@ -394,19 +429,19 @@ static void maybe_finish(struct thread *t)
 bool thread_set_table(struct thread *thread, const struct table *table)
 {
     struct note note = {.thing = table};
-    return post(&thread->box, thread, open_table, &note);
+    return order(thread, open_table, &note);
 }
 
 bool thread_set_bundle(struct thread *thread, const struct bundle *bundle)
 {
     struct note note = {.thing = bundle};
-    return post(&thread->box, thread, open_bundle, &note);
+    return order(thread, open_bundle, &note);
 }
 
 bool thread_end(struct thread *thread, bool hurry)
 {
     struct note note = {.flag = hurry};
-    return post(&thread->box, thread, open_end, &note);
+    return order(thread, open_end, &note);
 }
 
 /* --- listeners
@@ -435,6 +470,23 @@ static void on_connection(uv_stream_t *server, int status)
     }
 }
 
+/* Is somebody else there? With SO_REUSEPORT another turnoutd would share the port in silence; a socket
+ * without it may not be bound while any other listens. */
+static int probe(const struct sockaddr *address, socklen_t len)
+{
+    int on = 1;
+    int error = 0;
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        bind(fd, address, len) != 0) {
+        error = uv_translate_sys_error(errno);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return error;
+}
+
 static int listen_on(struct thread *t, struct listener *l, const struct config_listener *config,
                      uint16_t *port)
 {
@@ -444,6 +496,11 @@ static int listen_on(struct thread *t, struct listener *l, const struct config_l
     int error = uv_ip4_addr(config->address, *port, (struct sockaddr_in *)&address);
     if (error != 0) {
         error = uv_ip6_addr(config->address, *port, (struct sockaddr_in6 *)&address);
+    }
+    if (error == 0 && t->worker.number == 0) {
+        error =
+            probe((const struct sockaddr *)&address,
+                  address.ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
     }
     if (error == 0) {
         error = uv_tcp_init_ex(&t->loop, &l->tcp, address.ss_family);

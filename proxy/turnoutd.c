@@ -1,11 +1,13 @@
 #include "proxy/turnoutd.h"
 
-#include <malloc.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -86,7 +88,7 @@ static void on_table(void *ctx, struct table *table)
 {
     struct turnoutd *d = ctx;
     struct published *p = malloc(sizeof *p);
-    if (p == NULL || d->ending > 0) {
+    if (p == NULL || d->running == 0) {
         free(p);
         table_free(table);
         return;
@@ -107,16 +109,21 @@ static void on_table_passed(void *ctx, struct thread *thread, uint64_t version)
     free_older(d, least(d, offsetof(struct thread_view, passed)));
 }
 
-static void on_table_applied(void *ctx, struct thread *thread, uint64_t version)
+static void report_applied(struct turnoutd *d)
 {
-    struct turnoutd *d = ctx;
-    thread_view(thread)->applied = version;
     uint64_t all = least(d, offsetof(struct thread_view, applied));
     if (all > d->applied) {
         d->applied = all;
         store_applied(d->store, all);
         log_event(EVENT_TABLE_APPLIED, LOG_INT("version", all));
     }
+}
+
+static void on_table_applied(void *ctx, struct thread *thread, uint64_t version)
+{
+    struct turnoutd *d = ctx;
+    thread_view(thread)->applied = version;
+    report_applied(d);
 }
 
 static void on_table_settled(void *ctx, struct thread *thread, uint64_t version)
@@ -345,9 +352,13 @@ static void close_parts(struct turnoutd *d)
 static void on_thread_ended(void *ctx, struct thread *thread)
 {
     struct turnoutd *d = ctx;
-    thread_view(thread)->ended = true;
+    struct thread_view *view = thread_view(thread);
+    view->ended = true;
+    view->passed = view->applied = view->settled = UINT64_MAX; /* it holds nothing back any more */
     if (--d->running == 0) {
         close_parts(d);
+    } else {
+        report_applied(d);
     }
 }
 
@@ -404,6 +415,30 @@ static bool state_path(const struct config *config, const char *name, char *path
     }
     (void)mkdir(config->state_directory, 0700);
     return snprintf(path, cap, "%s/%s", config->state_directory, name) < (int)cap;
+}
+
+/* The state directory is one process's: two would write over each other's table and message ids. The lock
+ * goes with the process, however it ends. */
+static bool lock_state(const struct config *config, char *error, size_t cap)
+{
+    char path[4096];
+    if (!state_path(config, "lock", path, sizeof path)) {
+        return true;
+    }
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        snprintf(error, cap, "the lock in state-directory %s cannot be opened: %s", config->state_directory,
+                 strerror(errno));
+        return false;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        snprintf(error, cap,
+                 "state-directory %s is in use by another turnoutd; give this one a directory of its own",
+                 config->state_directory);
+        close(fd);
+        return false;
+    }
+    return true; /* fd stays open */
 }
 
 static bool open_message_ids(struct turnoutd *d, const struct config *config)
@@ -523,6 +558,10 @@ static bool start(struct turnoutd *d, const char *config_file, char *error, size
     }
     if (!log_open(config->log.json, config->log.level, config->log.file, config->instance)) {
         snprintf(error, cap, "log file %s cannot be opened", config->log.file);
+        config_free(config);
+        return false;
+    }
+    if (!lock_state(config, error, cap)) {
         config_free(config);
         return false;
     }

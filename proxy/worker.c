@@ -31,6 +31,7 @@ void worker_clear(struct worker *w)
     free(w->receivers);
     chunk_pool_clear(&w->chunks);
     hold_pool_clear(&w->held);
+    backoff_clear_all(&w->backoffs);
     free(w->env.cipher);
     free(w->receive);
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "proxy/auth.h"
+#include "proxy/backoff.h"
 #include "proxy/bundle.h"
 #include "proxy/chunk.h"
 #include "proxy/config.h"
@@ -49,6 +50,7 @@ struct worker {
     struct client **receivers; /* by client index: the first of its sessions that receive MO here */
     unsigned receivers_count;
     struct hold_pool held;
+    struct backoffs backoffs;
     struct metrics_worker *metrics;
     struct auth *auth;
     struct message_index *ids;

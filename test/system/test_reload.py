@@ -182,3 +182,43 @@ def test_start_with_a_wrong_file(one):
     daemon = harness.Turnoutd(path, 'wrong')
     assert daemon.wait() not in (0, -11, -6)
     assert 'wrong.conf:1' in daemon.tail()
+
+
+@pytest.mark.sanitize
+def test_a_link_that_moved_gets_new_legs_and_the_old_ones_drain(one):
+    """A carrier mends its address in the middle of the window: what is in flight is answered, what comes goes there."""
+    world = one
+    world.start()
+    client = world.bound()
+    old = world.smscs['spark-redx'].leg()
+    sent = client.submit(text=b'in flight')
+    asked = old.expect('submit_sm')
+    new = world.smsc('spark', 'redx')
+    assert reload_with(world)['event'] == 'config_loaded'
+    leg = new.leg()
+    later = client.submit(text=b'later')
+    got = leg.expect('submit_sm')
+    assert wire.message_fields(got).text == b'later'
+    leg.send(got.answer(0, b'new\0'))
+    client.expect('submit_sm_resp', seq=later.seq, status=0)
+    old.send(asked.answer(0, b'old\0'))
+    assert client.expect('submit_sm_resp', seq=sent.seq, status=0).body == b'old\0'
+    assert old.expect('unbind')
+
+
+def test_two_links_that_change_places_do_not_misroute(world):
+    """The carriers of two links are exchanged: no message goes out on a leg that was bound as the other carrier's."""
+    spark, onenz = world.smsc('spark', 'redx'), world.smsc('onenz', 'redx')
+    world.client(bind_answer='all')
+    world.routes()
+    world.start()
+    client = world.bound()
+    spark.leg(), onenz.leg()
+    links = world.link_options
+    links['spark-redx']['carrier'], links['onenz-redx']['carrier'] = 'onenz', 'spark'
+    links['spark-redx']['port'], links['onenz-redx']['port'] = links['onenz-redx']['port'], links['spark-redx']['port']
+    assert reload_with(world)['event'] == 'config_loaded'
+    sent = client.submit(dest=number_of('spark'))
+    leg = spark.leg()
+    leg.send(leg.expect('submit_sm').answer(0, b'1\0'))
+    client.expect('submit_sm_resp', seq=sent.seq, status=0)

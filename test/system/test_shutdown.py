@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+import harness
 import wire
 from harness import PATIENCE, Raw
 
@@ -144,3 +145,23 @@ def test_a_client_that_closes_its_writing_side(one):
     client.until_end()
     leg.send(got.answer(0, b'1\0'))
     assert 'unbind' in [p.name for p in leg.until_end()]
+
+
+def test_a_second_turnoutd_is_refused_port_and_state(world):
+    """Two on one port would share its clients in silence, two on one state directory overwrite each other's."""
+    world.smsc('spark', 'redx')
+    world.client()
+    world.routes()
+    daemon = world.start()
+    port = daemon.port('plain')
+    second = world.run([harness.BUILD / 'turnoutd', '--config', daemon.config], 'same-state')
+    assert second.wait() == 1
+    assert any('in use by another turnoutd' in line for line in second.lines['stderr'])
+    world.listeners['plain'] = {'address': '127.0.0.1', 'port': port}
+    other = world.directory / 'other-state'
+    other.mkdir()
+    config = world.write_config('third.conf', state_directory=str(other))
+    third = world.run([harness.BUILD / 'turnoutd', '--config', config], 'same-port')
+    assert third.wait() == 1
+    assert any('address already in use' in line for line in third.lines['stderr'])
+    world.bound()

@@ -598,7 +598,7 @@ static void draining_answers_what_is_in_flight_and_then_unbinds(void **state)
 static void draining_does_not_wait_for_a_paused_client(void **state)
 {
     (void)state;
-    world_begin(&(struct setup){.client = "window = 2"});
+    world_begin(&(struct setup){.client = "window = 1"});
     struct peer *c = bound(SMPP_BIND_TRANSCEIVER);
     uint32_t sent[4];
     for (unsigned i = 0; i < 4; i++) {
@@ -614,6 +614,54 @@ static void draining_does_not_wait_for_a_paused_client(void **state)
     expect_answer(c, SMPP_SUBMIT_SM, sent[0], ESME_ROK);
     expect_answer(c, SMPP_SUBMIT_SM, sent[1], ESME_ROK);
     assert_null(c->stream);
+    world_end();
+}
+
+static void a_client_that_keeps_to_its_window_is_read(void **state)
+{
+    (void)state;
+    world_begin(&(struct setup){.client = "window = 2"});
+    struct peer *c = bound(SMPP_BIND_TRANSCEIVER);
+    struct peer *s = smsc(SPARK_REDX);
+    uint32_t sent[2] = {submit(c, "5001", SPARK), submit(c, "5001", SPARK)};
+    run();
+    assert_false(client_behind(c)->conn.paused);
+    struct pdu *asked[2] = {take(s, SMPP_SUBMIT_SM), take(s, SMPP_SUBMIT_SM)};
+    uint32_t mo = deliver(s, SPARK, "5001");
+    run();
+    answer(c, take(c, SMPP_DELIVER_SM), ESME_ROK, ""); /* full window or not, this is read */
+    run();
+    expect_answer(s, SMPP_DELIVER_SM, mo, ESME_ROK);
+    for (unsigned i = 0; i < 2; i++) {
+        answer(s, asked[i], ESME_ROK, "1");
+        run();
+        expect_answer(c, SMPP_SUBMIT_SM, sent[i], ESME_ROK);
+    }
+    world_end();
+}
+
+static void an_answer_behind_a_pause_is_waited_for(void **state)
+{
+    (void)state;
+    world_begin(&(struct setup){.client = "window = 1 response-timeout = 2s", .link = "response-timeout = 6s"});
+    struct peer *c = bound(SMPP_BIND_TRANSCEIVER);
+    struct peer *s = smsc(SPARK_REDX);
+    uint32_t mo = deliver(s, SPARK, "5001");
+    run();
+    struct pdu *delivered = take(c, SMPP_DELIVER_SM);
+    uint32_t sent[2] = {submit(c, "5001", SPARK), submit(c, "5001", SPARK)};
+    run();
+    assert_true(client_behind(c)->conn.paused);
+    answer(c, delivered, ESME_ROK, ""); /* lies unread behind the pause, longer than its time-out */
+    pass(5 * SECOND);
+    struct pdu *asked[2] = {take(s, SMPP_SUBMIT_SM), take(s, SMPP_SUBMIT_SM)};
+    expect_nothing(s);
+    for (unsigned i = 0; i < 2; i++) {
+        answer(s, asked[i], ESME_ROK, "1");
+        run();
+        expect_answer(c, SMPP_SUBMIT_SM, sent[i], ESME_ROK);
+    }
+    expect_answer(s, SMPP_DELIVER_SM, mo, ESME_ROK);
     world_end();
 }
 
@@ -1150,6 +1198,8 @@ int main(void)
         cmocka_unit_test(a_reload_follows_limits),
         cmocka_unit_test(draining_answers_what_is_in_flight_and_then_unbinds),
         cmocka_unit_test(draining_does_not_wait_for_a_paused_client),
+        cmocka_unit_test(a_client_that_keeps_to_its_window_is_read),
+        cmocka_unit_test(an_answer_behind_a_pause_is_waited_for),
         cmocka_unit_test(a_client_that_does_not_answer_unbind_is_closed),
         cmocka_unit_test(a_connection_that_does_not_bind_is_closed),
         cmocka_unit_test(a_pdu_that_is_not_completed_ends_the_session),
