@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "routing/ctl/barrier.h"
+#include "routing/ctl/command_line.h"
+#include "routing/ctl/commands.h"
 #include "routing/ctl/output.h"
 #include "routing/ctl/redis.h"
 #include "routing/ctl/replicas.h"
@@ -34,6 +36,9 @@ json_t *request_new(struct ctl *ctl, const char *kind)
         json_decref(request);
         return NULL;
     }
+    if (ctl->options.confirm_within_ms > 0) {
+        json_put(request, "confirm_within_ms", json_integer(ctl->options.confirm_within_ms));
+    }
     return request;
 }
 
@@ -53,6 +58,9 @@ void request_move(json_t *request, const struct move *move)
     put_given(object, "state", *move->to ? (move->state ? move->state : "open") : NULL);
     put_given(object, "from", move->from);
     put_given(object, "from_state", move->from_state);
+    if (move->from_version > 0) {
+        json_put(object, "from_version", json_integer((json_int_t)move->from_version));
+    }
     if (json_array_append_new(json_object_get(request, "moves"), object) != 0) {
         need(NULL);
     }
@@ -100,7 +108,8 @@ static json_t *moves_json(const json_t *request)
         json_t *value;
         json_object_foreach(move, name, value)
         {
-            if (*json_string_value(value) == '\0') {
+            const char *text = json_string_value(value);
+            if (text && *text == '\0') {
                 json_put(move, name, json_null());
             }
         }
@@ -111,21 +120,37 @@ static json_t *moves_json(const json_t *request)
 /* --- the answers that changed nothing ----------------------------------------------------------------------
  */
 
-/* The words of "shortcode carrier is-platform is-state wanted-platform wanted-state". */
-static bool conflict_words(char *line, char *words[6])
+/* The words of "shortcode carrier is-platform is-state wanted-platform wanted-state", and behind them, where
+ * it is known, the change that set it so: "version at_ms who". */
+struct conflict {
+    char *words[6];
+    uint64_t version, at_ms;
+    const char *who; /* NULL: not known */
+};
+
+static bool conflict_parse(char *line, struct conflict *conflict)
 {
+    memset(conflict, 0, sizeof *conflict);
     for (int i = 0; i < 6; i++) {
-        words[i] = strsep(&line, " ");
-        if (!words[i]) {
+        conflict->words[i] = strsep(&line, " ");
+        if (!conflict->words[i]) {
             return false;
         }
+    }
+    const char *version = line ? strsep(&line, " ") : NULL;
+    const char *at = line ? strsep(&line, " ") : NULL;
+    if (line) {
+        conflict->version = strtoull(version, NULL, 10);
+        conflict->at_ms = strtoull(at, NULL, 10);
+        conflict->who = line;
     }
     return true;
 }
 
 /* A line's "-" (no row) becomes null; what was not expected to be anything ("*") is left out. */
-static json_t *conflict_json(char *words[6])
+static json_t *conflict_json(const struct conflict *conflict)
 {
+    char *const *words = conflict->words;
     static const char *const names[] = {"shortcode", "carrier",  "is",
                                         "is_state",  "expected", "expected_state"};
     json_t *object = need(json_object());
@@ -134,6 +159,11 @@ static json_t *conflict_json(char *words[6])
             bool none = i >= 2 && strcmp(words[i], "-") == 0;
             json_put(object, names[i], none ? json_null() : json_text(words[i]));
         }
+    }
+    if (conflict->who) {
+        json_put(object, "version", json_integer((json_int_t)conflict->version));
+        json_put(object, "at_ms", json_integer((json_int_t)conflict->at_ms));
+        json_put(object, "who", json_text(conflict->who));
     }
     return object;
 }
@@ -150,28 +180,38 @@ static void print_side(const char *label, const char *platform, const char *stat
     }
 }
 
-static void print_conflict(char *words[6])
+static void print_conflict(const struct conflict *conflict)
 {
+    char *const *words = conflict->words;
+    char when[TIME_TEXT_SIZE];
     fprintf(stderr, "  %s %s: ", words[0], words[1]);
     print_side("expected", words[4], words[5]);
     print_side(", found", words[2], words[3]);
+    if (conflict->who) {
+        fprintf(stderr, "\n    as set by %s in version %llu, %s", conflict->who,
+                (unsigned long long)conflict->version, time_text(conflict->at_ms, when));
+    }
     fputc('\n', stderr);
 }
 
 static enum ctl_exit show_conflict(struct ctl *ctl, const redisReply *reply)
 {
     json_t *conflicts = need(json_array());
+    bool can_force = (ctl->command->takes & OPTION(FORCE)) != 0;
     enum ctl_exit code =
-        ctl_fail(ctl, CTL_CONFLICT, "See \"turnoutctl log\" for who changed it; then give the command again.",
+        ctl_fail(ctl, CTL_CONFLICT,
+                 can_force ? "Someone changed it since. With --force it is set back all the same; with "
+                             "SHORTCODEs, those alone."
+                           : "See \"turnoutctl log\" for who changed it; then give the command again.",
                  "nothing was changed: the table (version %llu) is not what was expected",
                  (unsigned long long)redis_number(reply, 1));
     for (size_t i = 2; i < reply->elements; i++) {
-        char *words[6];
+        struct conflict conflict;
         char *line = need(strdup(redis_text(reply, i)));
-        if (conflict_words(text_clean(line), words)) {
-            json_array_append_new(conflicts, conflict_json(words));
+        if (conflict_parse(text_clean(line), &conflict)) {
+            json_array_append_new(conflicts, conflict_json(&conflict));
             if (!ctl->options.json) {
-                print_conflict(words);
+                print_conflict(&conflict);
             }
         }
         free(line);
@@ -200,39 +240,76 @@ static enum ctl_exit show_invalid(struct ctl *ctl, const redisReply *reply)
 /* --- sending -----------------------------------------------------------------------------------------------
  */
 
-static enum ctl_exit show_outcome(struct ctl *ctl, const json_t *request, const redisReply *reply,
-                                  int64_t sent_us)
+void change_show_deadline(struct ctl *ctl, const struct sent *sent)
 {
-    const char *word = redis_text(reply, 0);
-    uint64_t version = redis_number(reply, 1);
-    ctl_answer(ctl, "version", json_integer((json_int_t)version));
-    if (strcmp(word, "conflict") == 0) {
-        return show_conflict(ctl, reply);
+    char when[TIME_TEXT_SIZE];
+    if (sent->deadline_ms == 0) {
+        return;
     }
-    if (strcmp(word, "ok") != 0 && strcmp(word, "unchanged") != 0) {
-        return show_invalid(ctl, reply);
+    if (ctl->options.json) {
+        ctl_answer(ctl, "confirm_by_ms", json_integer((json_int_t)sent->deadline_ms));
+        return;
     }
-    bool changed = strcmp(word, "ok") == 0;
-    ctl_answer(ctl, "changed", json_boolean(changed));
+    char *command = command_line(ctl, "confirm", 0);
+    printf("It goes back by itself at %s (in %.0f s), unless:\n  %s %llu\n",
+           time_text(sent->deadline_ms, when), (double)ctl->options.confirm_within_ms / 1000, command,
+           (unsigned long long)sent->version);
+    free(command);
+}
+
+void change_show(struct ctl *ctl, const json_t *request, const struct sent *sent)
+{
     if (ctl->options.json) {
         ctl_answer(ctl, "moves", moves_json(request));
-    } else if (changed) {
+    } else if (sent->changed) {
         print_moves(request);
     } else {
         puts("The table says so already: nothing was changed.");
     }
-    enum ctl_exit code = changed ? CTL_DONE : CTL_UNCHANGED;
+    change_show_deadline(ctl, sent);
+}
+
+enum ctl_exit change_wait(struct ctl *ctl, const struct sent *sent)
+{
+    enum ctl_exit code = sent->changed ? CTL_DONE : CTL_UNCHANGED;
     if (ctl->options.no_wait) {
         if (!ctl->options.json) {
-            printf("Version %llu; not waited for the instances.\n", (unsigned long long)version);
+            printf("Version %llu; not waited for the instances.\n", (unsigned long long)sent->version);
         }
         return code;
     }
     struct barrier barrier;
-    barrier_wait(ctl, version, sent_us, &barrier);
+    barrier_wait(ctl, sent->version, sent->at_us, &barrier);
     code = barrier_report(ctl, &barrier, code);
     barrier_free(&barrier);
-    return replicas_wait(ctl, version, sent_us, code);
+    return replicas_wait(ctl, sent->version, sent->at_us, code);
+}
+
+static enum ctl_exit show_missing(struct ctl *ctl, const redisReply *reply)
+{
+    return ctl_fail(ctl, CTL_NOT_FOUND, "\"turnoutctl log\" shows the changes.", "nothing was changed: %s",
+                    redis_text(reply, 2));
+}
+
+/* What was answered, where it is no refusal. */
+static enum ctl_exit take_answer(struct ctl *ctl, struct sent *sent)
+{
+    const redisReply *reply = sent->reply;
+    const char *word = redis_text(reply, 0);
+    sent->version = redis_number(reply, 1);
+    sent->changed = strcmp(word, "ok") == 0;
+    ctl_answer(ctl, "version", json_integer((json_int_t)sent->version));
+    if (strcmp(word, "conflict") == 0) {
+        return show_conflict(ctl, reply);
+    }
+    if (strcmp(word, "missing") == 0) {
+        return show_missing(ctl, reply);
+    }
+    if (!sent->changed && strcmp(word, "unchanged") != 0) {
+        return show_invalid(ctl, reply);
+    }
+    ctl_answer(ctl, "changed", json_boolean(sent->changed));
+    return CTL_DONE;
 }
 
 /* Whether the change was made is open only where it was sent and no answer came. */
@@ -246,21 +323,43 @@ static enum ctl_exit send_failed(struct ctl *ctl)
                     "whether the change was made is not known: %s", redis_trouble_text(ctl->redis));
 }
 
-enum ctl_exit apply(struct ctl *ctl, const char *function, json_t *request)
+/* An older library in Redis would take a change and forget its deadline. */
+static bool library_fine(struct ctl *ctl, const json_t *request)
 {
+    return !json_object_get(request, "confirm_within_ms") || redis_functions_renew(ctl->redis);
+}
+
+enum ctl_exit change_send(struct ctl *ctl, const char *function, const json_t *request, struct sent *sent)
+{
+    memset(sent, 0, sizeof *sent);
+    if (!ctl_redis(ctl) || !library_fine(ctl, request)) {
+        return ctl_redis_failed(ctl);
+    }
     char *text = need(json_dumps(request, JSON_COMPACT));
     const char *const args[] = {text};
-    enum ctl_exit code;
-    if (!ctl_redis(ctl)) {
-        code = ctl_redis_failed(ctl);
-    } else {
-        redis_patience(ctl->redis, CHANGE_MS);
-        int64_t sent_us = ctl_now_us();
-        redisReply *reply = redis_function(ctl->redis, function, args, 1);
-        code = reply ? show_outcome(ctl, request, reply, sent_us) : send_failed(ctl);
-        freeReplyObject(reply);
-    }
+    redis_patience(ctl->redis, CHANGE_MS);
+    sent->at_us = ctl_now_us();
+    sent->reply = redis_function(ctl->redis, function, args, 1);
     free(text);
+    enum ctl_exit code = sent->reply ? take_answer(ctl, sent) : send_failed(ctl);
+    if (code != CTL_DONE) {
+        freeReplyObject(sent->reply);
+        sent->reply = NULL;
+    } else if (sent->changed && json_object_get(request, "confirm_within_ms")) {
+        sent->deadline_ms = redis_number(sent->reply, 3);
+    }
+    return code;
+}
+
+enum ctl_exit apply(struct ctl *ctl, const char *function, json_t *request)
+{
+    struct sent sent;
+    enum ctl_exit code = change_send(ctl, function, request, &sent);
+    if (code == CTL_DONE) {
+        change_show(ctl, request, &sent);
+        code = change_wait(ctl, &sent);
+    }
+    freeReplyObject(sent.reply);
     json_decref(request);
     return code;
 }

@@ -138,6 +138,9 @@ static enum ctl_exit parse_behind(struct ctl *ctl, int argc, char **argv, struct
 {
     char name[64];
     snprintf(name, sizeof name, "turnoutctl %s", ctl->command->words);
+    if (ctl->command->takes & OPTION(VERSION)) {
+        argp_program_version = NULL; /* here --version names one of the table */
+    }
     char **copy = need(calloc((size_t)argc + 1, sizeof *copy));
     memcpy(copy, argv, (size_t)argc * sizeof *copy);
     copy[0] = name;

@@ -2,6 +2,7 @@
 #include "routing/ctl/barrier.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -17,12 +18,13 @@ int64_t barrier_pause_us(int64_t waited_us)
     return pause < PAUSE_MIN_US ? PAUSE_MIN_US : pause > PAUSE_MAX_US ? PAUSE_MAX_US : pause;
 }
 
-bool barrier_applied(const struct barrier *barrier, const struct instance *instance)
+bool barrier_reached(const struct barrier *barrier, const struct instance *instance)
 {
     /* A version of another history is another table: of a Redis that was replaced, or a replica that had
      * lagged. */
     return instance_number(instance, "applied") >= barrier->version &&
-           strcmp(instance_field(instance, "history"), "other") != 0;
+           strcmp(instance_field(instance, "history"), "other") != 0 &&
+           (barrier->mark == BARRIER_APPLIED || instance_number(instance, "settled") >= barrier->version);
 }
 
 void barrier_judge(struct barrier *barrier)
@@ -33,7 +35,7 @@ void barrier_judge(struct barrier *barrier)
         bool alive = instance_alive(instance);
         barrier->live += alive;
         barrier->dead += !alive;
-        barrier->applied += alive && barrier_applied(barrier, instance);
+        barrier->applied += alive && barrier_reached(barrier, instance);
     }
     barrier->end = barrier->live == 0                  ? BARRIER_NOBODY
                    : barrier->applied == barrier->live ? BARRIER_COMPLETE
@@ -52,12 +54,10 @@ static bool look(struct redis *redis, struct barrier *barrier)
     return true;
 }
 
-void barrier_wait(struct ctl *ctl, uint64_t version, int64_t changed_us, struct barrier *barrier)
+static void wait_until(struct ctl *ctl, struct barrier *barrier, unsigned limit_ms, int64_t changed_us)
 {
-    int64_t limit_us = (int64_t)ctl->options.timeout_ms * 1000;
+    int64_t limit_us = (int64_t)limit_ms * 1000;
     int64_t began_us = ctl_now_us();
-    memset(barrier, 0, sizeof *barrier);
-    barrier->version = version;
     redis_patience(ctl->redis, ANSWER_MS);
     while (barrier->end == BARRIER_WAITING) {
         if (!look(ctl->redis, barrier)) {
@@ -66,7 +66,9 @@ void barrier_wait(struct ctl *ctl, uint64_t version, int64_t changed_us, struct 
         }
         barrier_judge(barrier);
         int64_t waited_us = ctl_now_us() - began_us;
-        if (barrier->end == BARRIER_WAITING && waited_us >= limit_us) {
+        if (barrier->end == BARRIER_WAITING && ctl_stopped()) {
+            barrier->end = BARRIER_STOPPED;
+        } else if (barrier->end == BARRIER_WAITING && waited_us >= limit_us) {
             barrier->end = BARRIER_LATE;
         } else if (barrier->end == BARRIER_WAITING) {
             struct timespec pause = {.tv_nsec = barrier_pause_us(waited_us) * 1000};
@@ -76,6 +78,18 @@ void barrier_wait(struct ctl *ctl, uint64_t version, int64_t changed_us, struct 
     int64_t now_us = ctl_now_us();
     barrier->from_start_us = now_us - ctl->started_us;
     barrier->from_change_us = now_us - changed_us;
+}
+
+void barrier_wait(struct ctl *ctl, uint64_t version, int64_t changed_us, struct barrier *barrier)
+{
+    *barrier = (struct barrier){.version = version};
+    wait_until(ctl, barrier, ctl->options.timeout_ms, changed_us);
+}
+
+void barrier_drain(struct ctl *ctl, uint64_t version, int64_t changed_us, struct barrier *barrier)
+{
+    *barrier = (struct barrier){.version = version, .mark = BARRIER_SETTLED};
+    wait_until(ctl, barrier, ctl->options.drain_ms, changed_us);
 }
 
 void barrier_free(struct barrier *barrier)
@@ -95,6 +109,10 @@ static json_t *one_json(const struct barrier *barrier, const struct instance *in
     if (instance_alive(instance)) {
         json_put(object, "applied", json_integer((json_int_t)instance_number(instance, "applied")));
         json_put(object, "state", json_text(instance_field(instance, "state")));
+        if (barrier->mark == BARRIER_SETTLED) {
+            json_put(object, "settled", json_integer((json_int_t)instance_number(instance, "settled")));
+            json_put(object, "in_flight", json_text(instance_field(instance, "in_flight")));
+        }
         json_put(object, "obstacle", json_text(instance_field(instance, "obstacle")));
     }
     return object;
@@ -109,7 +127,7 @@ static void answer_barrier(struct ctl *ctl, const struct barrier *barrier)
         const struct instance *instance = &barrier->instances.items[i];
         if (!instance_alive(instance)) {
             json_array_append_new(dead, one_json(barrier, instance));
-        } else if (!barrier_applied(barrier, instance)) {
+        } else if (!barrier_reached(barrier, instance)) {
             json_array_append_new(missing, one_json(barrier, instance));
         }
     }
@@ -123,16 +141,24 @@ static void answer_barrier(struct ctl *ctl, const struct barrier *barrier)
     ctl_answer(ctl, "barrier", object);
 }
 
+static const char *text_or(const char *text, const char *otherwise)
+{
+    return *text ? text : otherwise;
+}
+
 static void print_missing(const struct barrier *barrier)
 {
-    static const struct column columns[] = {
-        {"MISSING", false}, {"APPLIED", true}, {"STATE", false}, {"OBSTACLE", false}};
-    struct grid *grid = grid_new(columns, 4);
+    static const struct column columns[] = {{"MISSING", false},  {"APPLIED", true}, {"SETTLED", true},
+                                            {"IN FLIGHT", true}, {"STATE", false},  {"OBSTACLE", false}};
+    bool settled = barrier->mark == BARRIER_SETTLED;
+    struct grid *grid = grid_new(columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < barrier->instances.count; i++) {
         const struct instance *instance = &barrier->instances.items[i];
-        if (instance_alive(instance) && !barrier_applied(barrier, instance)) {
+        if (instance_alive(instance) && !barrier_reached(barrier, instance)) {
             grid_cell(grid, "%s", instance->id);
             grid_cell(grid, "%llu", (unsigned long long)instance_number(instance, "applied"));
+            grid_cell(grid, "%s", settled ? text_or(instance_field(instance, "settled"), "unknown") : "");
+            grid_cell(grid, "%s", settled ? instance_field(instance, "in_flight") : "");
             grid_cell(grid, "%s", instance_field(instance, "state"));
             grid_cell(grid, "%s", instance_field(instance, "obstacle"));
         }
@@ -186,18 +212,37 @@ static enum ctl_exit fail_late(struct ctl *ctl, const struct barrier *barrier)
     return code;
 }
 
+static enum ctl_exit fail_unsettled(struct ctl *ctl, const struct barrier *barrier)
+{
+    enum ctl_exit code = ctl_fail(ctl, CTL_INCOMPLETE, NULL,
+                                  "messages sent before are still unanswered: only %u of %u live instances "
+                                  "have settled version %llu within %u ms",
+                                  barrier->applied, barrier->live, (unsigned long long)barrier->version,
+                                  ctl->options.drain_ms);
+    if (!ctl->options.json) {
+        print_missing(barrier);
+    }
+    return code;
+}
+
 enum ctl_exit barrier_report(struct ctl *ctl, const struct barrier *barrier, enum ctl_exit code)
 {
     if (ctl->options.json) {
         answer_barrier(ctl, barrier);
     } else {
-        if (barrier->end == BARRIER_COMPLETE) {
+        if (barrier->end == BARRIER_COMPLETE && barrier->mark == BARRIER_APPLIED) {
             print_complete(barrier);
         }
         print_dead(barrier);
     }
     switch (barrier->end) {
-    case BARRIER_LATE: return fail_late(ctl, barrier);
+    case BARRIER_LATE:
+        return barrier->mark == BARRIER_SETTLED ? fail_unsettled(ctl, barrier) : fail_late(ctl, barrier);
+    case BARRIER_STOPPED:
+        return ctl_fail(ctl, CTL_INCOMPLETE, NULL,
+                        "stopped; version %llu is made, and %u of %u live instances have %s it",
+                        (unsigned long long)barrier->version, barrier->applied, barrier->live,
+                        barrier->mark == BARRIER_SETTLED ? "settled" : "applied");
     case BARRIER_NOBODY:
         return ctl_fail(ctl, CTL_NO_INSTANCES, "An instance that starts now takes it at once.",
                         "version %llu is in Redis, but no instance is alive to apply it",

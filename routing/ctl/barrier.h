@@ -3,7 +3,9 @@
  *   version ──▶ turnout_instances, again and again ──barrier_judge──▶ every live one applied? none alive?
  * time over?
  *
- * A dead instance (its lease ran out) is named, but not waited for. */
+ * A dead instance (its lease ran out) is named, but not waited for. The same waits until nothing is in flight
+ * that was routed before a version: each instance reports as "settled" the highest version V such that no
+ * request routed by one below V is unanswered there. One that does not report it has not settled. */
 #ifndef ROUTING_CTL_BARRIER_H
 #define ROUTING_CTL_BARRIER_H
 
@@ -16,15 +18,19 @@
 enum barrier_end {
     BARRIER_WAITING,
     BARRIER_COMPLETE,
-    BARRIER_NOBODY, /* no instance is alive */
-    BARRIER_LATE,   /* time over */
-    BARRIER_LOST,   /* Redis went away: the instances cannot be asked */
+    BARRIER_NOBODY,  /* no instance is alive */
+    BARRIER_LATE,    /* time over */
+    BARRIER_LOST,    /* Redis went away: the instances cannot be asked */
+    BARRIER_STOPPED, /* by a signal (ctl_stopped) */
 };
+
+enum barrier_mark { BARRIER_APPLIED, BARRIER_SETTLED };
 
 struct barrier {
     enum barrier_end end;
+    enum barrier_mark mark;
     uint64_t version;
-    unsigned live, applied, dead;
+    unsigned live, applied, dead; /* applied, or settled, as the mark is */
     int64_t from_start_us, from_change_us;
     struct instance_list instances; /* as last read */
 };
@@ -32,14 +38,17 @@ struct barrier {
 /* Counts, and says COMPLETE, NOBODY or WAITING. */
 void barrier_judge(struct barrier *barrier);
 
-/* Has this one applied the version? */
-bool barrier_applied(const struct barrier *barrier, const struct instance *instance);
+/* Has this one applied the version, and with BARRIER_SETTLED also settled it? */
+bool barrier_reached(const struct barrier *barrier, const struct instance *instance);
 
 /* How long to wait before looking again, after so much time. */
 int64_t barrier_pause_us(int64_t waited_us);
 
 /* Waits at most --timeout. changed_us: when the change was sent to Redis. */
 void barrier_wait(struct ctl *ctl, uint64_t version, int64_t changed_us, struct barrier *barrier);
+
+/* Waits at most --drain until all have settled. */
+void barrier_drain(struct ctl *ctl, uint64_t version, int64_t changed_us, struct barrier *barrier);
 void barrier_free(struct barrier *barrier);
 
 /* Shows the outcome; code is what the command ends with where the barrier is complete. */

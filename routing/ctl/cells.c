@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "routing/change.h"
+#include "routing/ctl/entry.h"
 #include "routing/ctl/output.h"
 
 bool shortcode_fine(const char *text)
@@ -152,22 +153,13 @@ static void add_move(struct cells *cells, const struct change *change, const str
 /* False where the change cannot be replayed: it replaced the whole table, or cannot be understood. */
 static bool replay_entry(struct cells *cells, const redisReply *entry)
 {
-    const redisReply *pairs = entry->element[1];
-    const char **fields = need(calloc(pairs->elements + 1, sizeof *fields));
-    size_t *lens = need(calloc(pairs->elements + 1, sizeof *lens));
-    for (size_t i = 0; i < pairs->elements; i++) {
-        fields[i] = pairs->element[i]->str;
-        lens[i] = pairs->element[i]->len;
-    }
     const char *reason;
-    struct change *change = change_parse(redis_number(entry, 0), fields, lens, pairs->elements, &reason);
+    struct change *change = entry_change(entry, &reason);
     bool fine = change && strcmp(change->kind, "restore") != 0;
     for (size_t i = 0; fine && i < change->moves_count; i++) {
         add_move(cells, change, &change->moves[i]);
     }
     change_free(change);
-    free(fields);
-    free(lens);
     return fine;
 }
 

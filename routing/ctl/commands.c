@@ -8,13 +8,15 @@
 #define EXITS_CHANGE                                                                            \
     (EXIT(CTL_CONFLICT) | EXIT(CTL_INCOMPLETE) | EXIT(CTL_UNCHANGED) | EXIT(CTL_NO_INSTANCES) | \
      EXIT(CTL_INVALID) | EXIT(CTL_UNKNOWN) | EXIT(CTL_NOT_REPLICATED))
-#define TAKES_CHANGE (OPTION(WHY) | OPTION(TICKET) | OPTION(NO_WAIT) | OPTION(REPLICAS))
-#define JSON_CHANGE                                                                                        \
-    "version, changed, moves [shortcode, carrier, from, from_state, to, state], barrier (complete, live, " \
-    "applied, "                                                                                            \
-    "ms_from_start, ms_from_change, missing [id, applied, state, obstacle, silent_ms], dead [id, "         \
-    "silent_ms]), replicas (wanted, acknowledged), "                                                       \
-    "conflicts [shortcode, carrier, is, is_state, expected, expected_state], errors"
+#define TAKES_CHANGE  (OPTION(WHY) | OPTION(TICKET) | OPTION(NO_WAIT) | OPTION(REPLICAS))
+#define TAKES_CONFIRM OPTION(CONFIRM_WITHIN)
+#define JSON_CHANGE                                                                                         \
+    "version, changed, moves [shortcode, carrier, from, from_state, to, state], barrier (complete, live, "  \
+    "applied, "                                                                                             \
+    "ms_from_start, ms_from_change, missing [id, applied, state, obstacle, silent_ms], dead [id, "          \
+    "silent_ms]), replicas (wanted, acknowledged), "                                                        \
+    "conflicts [shortcode, carrier, is, is_state, expected, expected_state, version, at_ms, who], errors, " \
+    "confirm_by_ms"
 
 const struct command command_table[] = {
     {
@@ -26,7 +28,7 @@ const struct command command_table[] = {
                 "state other than open stands behind the platform.",
         .json = "version, chain, shortcodes, live, dead, instances [as in instances], board {shortcode: "
                 "{carrier: "
-                "{platform, state}}}, board_complete",
+                "{platform, state}}}, board_complete, pending [version, deadline_ms, left_ms, who]",
         .run = run_status,
     },
     {
@@ -34,7 +36,8 @@ const struct command command_table[] = {
         .args = "SHORTCODE...",
         .args_min = 1,
         .args_max = 100000,
-        .takes = OPTION(CARRIER) | OPTION(TO) | OPTION(FROM) | OPTION(CREATE) | TAKES_CHANGE,
+        .takes = OPTION(CARRIER) | OPTION(TO) | OPTION(FROM) | OPTION(CREATE) | OPTION(STRICT) |
+                 OPTION(DRAIN) | TAKES_CONFIRM | TAKES_CHANGE,
         .needs = OPTION(CARRIER) | OPTION(TO),
         .brief = "move shortcodes of one carrier to another platform",
         .text =
@@ -44,10 +47,49 @@ const struct command command_table[] = {
             "has just read. Then it waits until every live instance has applied the change: from that moment "
             "no instance sends another message by the route before. The routes are open afterwards.\n\n"
             "The shortcode * is the default row. A shortcode without a row of its own is refused, unless "
-            "--create is given.",
-        .json = JSON_CHANGE,
-        .exits = EXITS_CHANGE | EXIT(CTL_NOT_FOUND),
+            "--create is given.\n\n"
+            "With --confirm-within the change goes back by itself unless it is confirmed in time, whatever "
+            "becomes of this terminal.\n\n"
+            "With --strict no message overtakes another across platforms: the routes are held, and opened on "
+            "the new platform when no instance has an unanswered message of before. Where that does not come "
+            "to its end, also with Ctrl-C, they stay on hold, and the commands that go on or back are shown.",
+        .json = JSON_CHANGE
+        ", held_version, steps [step, ms, version], now [as in route list], commands (wait_on, "
+        "open, go_back)",
+        .exits = EXITS_CHANGE | EXIT(CTL_NOT_FOUND) | EXIT(CTL_STOPPED),
         .run = run_flip,
+    },
+    {
+        .words = "rollback",
+        .args = "[SHORTCODE...]",
+        .args_max = 100000,
+        .takes = OPTION(VERSION) | OPTION(FORCE) | TAKES_CHANGE,
+        .brief = "undo the last change, or another one",
+        .text =
+            "Every route that the change moved goes back to what it was before, platform and state, in one "
+            "change. That is done only where it still is what that change made of it, or with --force. A "
+            "strict flip goes back to what was before its hold. With SHORTCODEs only these go back, by "
+            "default those of the newest change that moved one of them. A pending confirmation of the change "
+            "is done with. Then it waits for the instances as flip does.",
+        .json = "undoes; " JSON_CHANGE,
+        .exits = EXITS_CHANGE | EXIT(CTL_NOT_FOUND),
+        .run = run_rollback,
+    },
+    {
+        .words = "confirm",
+        .args = "[VERSION]",
+        .args_max = 1,
+        .takes = OPTION(WHY) | OPTION(TICKET) | OPTION(REPLICAS),
+        .brief = "keep a change that would go back by itself",
+        .text = "Without VERSION the one change that awaits confirmation. The answers are: confirmed, "
+                "already gone "
+                "back (conflict), and nothing to confirm (not_found).",
+        .json =
+            "outcome (confirmed, already gone back, nothing to confirm, several), version, rollback_version, "
+            "versions, replicas (wanted, acknowledged)",
+        .exits = EXIT(CTL_CONFLICT) | EXIT(CTL_NOT_FOUND) | EXIT(CTL_INVALID) | EXIT(CTL_UNKNOWN) |
+                 EXIT(CTL_NOT_REPLICATED),
+        .run = run_confirm,
     },
     {
         .words = "route list",
@@ -66,7 +108,7 @@ const struct command command_table[] = {
         .args = "SHORTCODE",
         .args_min = 1,
         .args_max = 1,
-        .takes = OPTION(CARRIER) | OPTION(TO) | OPTION(STATE) | OPTION(FROM) | TAKES_CHANGE,
+        .takes = OPTION(CARRIER) | OPTION(TO) | OPTION(STATE) | OPTION(FROM) | TAKES_CONFIRM | TAKES_CHANGE,
         .needs = OPTION(CARRIER) | OPTION(TO),
         .brief = "set one route, whatever it was",
         .text =
@@ -74,6 +116,47 @@ const struct command command_table[] = {
         .json = JSON_CHANGE,
         .exits = EXITS_CHANGE,
         .run = run_route_set,
+    },
+    {
+        .words = "route hold",
+        .args = "SHORTCODE...",
+        .args_min = 1,
+        .args_max = 100000,
+        .takes = OPTION(CARRIER) | TAKES_CONFIRM | TAKES_CHANGE,
+        .needs = OPTION(CARRIER),
+        .brief = "keep messages back, on the platform as it is",
+        .text = "They wait for the client's hold budget, and are refused then. \"turnoutctl flip\" opens the "
+                "route "
+                "on another platform, \"turnoutctl route open\" where it is.",
+        .json = JSON_CHANGE,
+        .exits = EXITS_CHANGE | EXIT(CTL_NOT_FOUND),
+        .run = run_route_hold,
+    },
+    {
+        .words = "route open",
+        .args = "SHORTCODE...",
+        .args_min = 1,
+        .args_max = 100000,
+        .takes = OPTION(CARRIER) | TAKES_CONFIRM | TAKES_CHANGE,
+        .needs = OPTION(CARRIER),
+        .brief = "let messages pass, on the platform as it is",
+        .text = "",
+        .json = JSON_CHANGE,
+        .exits = EXITS_CHANGE | EXIT(CTL_NOT_FOUND),
+        .run = run_route_open,
+    },
+    {
+        .words = "route close",
+        .args = "SHORTCODE...",
+        .args_min = 1,
+        .args_max = 100000,
+        .takes = OPTION(CARRIER) | TAKES_CONFIRM | TAKES_CHANGE,
+        .needs = OPTION(CARRIER),
+        .brief = "refuse messages at once, on the platform as it is",
+        .text = "",
+        .json = JSON_CHANGE,
+        .exits = EXITS_CHANGE | EXIT(CTL_NOT_FOUND),
+        .run = run_route_close,
     },
     {
         .words = "route remove",
@@ -93,7 +176,7 @@ const struct command command_table[] = {
         .args = "FILE",
         .args_min = 1,
         .args_max = 1,
-        .takes = OPTION(DRY_RUN) | TAKES_CHANGE,
+        .takes = OPTION(DRY_RUN) | TAKES_CONFIRM | TAKES_CHANGE,
         .brief = "set all routes of a CSV file in one change",
         .text =
             "The columns are shortcode,carrier,platform and, if you like, state (open, hold or closed); a "
@@ -141,7 +224,7 @@ const struct command command_table[] = {
             "--follow and --json each change is an object of its own, on a line.",
         .json = "changes [version, at_ms, kind, who, why, ticket, moves [shortcode, carrier, from, "
                 "from_state, to, "
-                "state]]",
+                "state], undoes, confirm_by_ms]",
         .run = run_log,
     },
     {
@@ -153,7 +236,8 @@ const struct command command_table[] = {
                 "one, how "
                 "long it has been silent. DESIRED is the version it knows of, APPLIED the one its messages "
                 "go by.",
-        .json = "version, instances [id, alive, lease_ms, silent_ms, fields]",
+        .json = "instances [id, alive, lease_ms, silent_ms, fields], pending [version, deadline_ms, left_ms, "
+                "who]",
         .exits = EXIT(CTL_NOT_FOUND),
         .run = run_instances,
     },

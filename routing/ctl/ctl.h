@@ -7,6 +7,7 @@
 #define ROUTING_CTL_CTL_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "routing/ctl/exits.h"
@@ -41,6 +42,13 @@ int64_t ctl_now_us(void);
 
 /* The person to name in the log: --as, else the login name. */
 const char *ctl_who(const struct ctl *ctl);
+
+/* From now on SIGINT, SIGTERM and SIGHUP do not end the program: it ends its step, and says where it stands.
+ */
+void ctl_catch_signals(void);
+
+/* Has one of them come? */
+bool ctl_stopped(void);
 
 /* A member of the answer. Takes the value over. */
 void ctl_answer(struct ctl *ctl, const char *name, json_t *value);

@@ -22,7 +22,10 @@
     X(CTL_UNKNOWN, 11, "unknown", "Redis went away while it made the change: look whether it is there.")     \
     X(CTL_NOT_REPLICATED, 12, "not_replicated",                                                              \
       "Every live instance has applied it, but not as many replicas of Redis have it as wanted: a failover " \
-      "now may lose it.")
+      "now may lose it.")                                                                                    \
+    X(CTL_STOPPED, 13, "stopped",                                                                            \
+      "A strict flip stopped half way: the routes are on hold. The message has the commands that go on or "  \
+      "back.")
 
 #define CTL_EXIT_ENUM(id, code, word, text) id = (code),
 enum ctl_exit { CTL_EXITS(CTL_EXIT_ENUM) CTL_EXIT_COUNT };

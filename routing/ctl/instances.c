@@ -7,6 +7,7 @@
 #include "routing/ctl/commands.h"
 #include "routing/ctl/instance_list.h"
 #include "routing/ctl/output.h"
+#include "routing/ctl/pending.h"
 #include "routing/ctl/sessions.h"
 
 static void print_lease(struct grid *grid, const struct instance_list *list, const struct instance *instance)
@@ -118,22 +119,40 @@ static enum ctl_exit show_one(struct ctl *ctl, const struct instance_list *list,
     return CTL_DONE;
 }
 
+static void show_all(struct ctl *ctl, const struct instance_list *list, const struct pending *pending)
+{
+    if (ctl->options.json) {
+        ctl_answer(ctl, "instances", instances_json(list));
+        ctl_answer(ctl, "pending", pending_json(pending));
+        return;
+    }
+    if (list->count == 0) {
+        puts("No instance is known.");
+    } else {
+        instances_print(list);
+    }
+    if (pending->count > 0) {
+        putchar('\n');
+        pending_print(pending);
+    }
+}
+
 enum ctl_exit run_instances(struct ctl *ctl)
 {
     struct instance_list list;
+    struct pending pending = {0};
     enum ctl_exit code = CTL_DONE;
     if (!ctl_redis(ctl) || !instance_list_read(ctl->redis, &list)) {
         return ctl_redis_failed(ctl);
     }
     if (ctl->args_count > 0) {
         code = show_one(ctl, &list, ctl->args[0]);
-    } else if (ctl->options.json) {
-        ctl_answer(ctl, "instances", instances_json(&list));
-    } else if (list.count == 0) {
-        puts("No instance is known.");
+    } else if (pending_read(ctl->redis, list.now_ms, &pending)) {
+        show_all(ctl, &list, &pending);
     } else {
-        instances_print(&list);
+        code = ctl_redis_failed(ctl);
     }
+    pending_free(&pending);
     instance_list_free(&list);
     return code;
 }

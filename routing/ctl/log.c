@@ -8,6 +8,7 @@
 #include "routing/change.h"
 #include "routing/ctl/cells.h"
 #include "routing/ctl/commands.h"
+#include "routing/ctl/entry.h"
 #include "routing/ctl/output.h"
 #include "routing/ctl/route.h"
 
@@ -15,36 +16,15 @@ enum { PAGE = 200, MOVES_SHOWN = 20 };
 
 /* An entry keeps the strings of the reply that it came with. */
 struct entry {
-    const redisReply *fields; /* field and value in turn */
-    struct change *change;    /* NULL where it cannot be understood; reason says why */
+    const redisReply *item;
+    struct change *change; /* NULL where it cannot be understood; reason says why */
     const char *reason;
-    uint64_t version;
 };
-
-static const char *entry_field(const struct entry *entry, const char *name)
-{
-    for (size_t i = 0; i + 1 < entry->fields->elements; i += 2) {
-        if (strcmp(redis_text(entry->fields, i), name) == 0) {
-            return redis_text(entry->fields, i + 1);
-        }
-    }
-    return "";
-}
 
 static void entry_parse(struct entry *entry, const redisReply *item)
 {
-    const redisReply *pairs = item->element[1];
-    const char **fields = need(calloc(pairs->elements + 1, sizeof *fields));
-    size_t *lens = need(calloc(pairs->elements + 1, sizeof *lens));
-    for (size_t i = 0; i < pairs->elements; i++) {
-        fields[i] = pairs->element[i]->str;
-        lens[i] = pairs->element[i]->len;
-    }
-    entry->fields = pairs;
-    entry->version = redis_number(item, 0);
-    entry->change = change_parse(entry->version, fields, lens, pairs->elements, &entry->reason);
-    free(fields);
-    free(lens);
+    entry->item = item;
+    entry->change = entry_change(item, &entry->reason);
 }
 
 static bool move_fits(const struct change_move *move, const char *shortcode)
@@ -86,22 +66,32 @@ static json_t *move_json(const struct change_move *move)
     return object;
 }
 
+/* A member for what only some entries have. */
+static void put_number(json_t *object, const char *name, const char *text)
+{
+    if (*text) {
+        json_put(object, name, json_integer((json_int_t)strtoull(text, NULL, 10)));
+    }
+}
+
 static json_t *entry_json(const struct entry *entry, const char *shortcode)
 {
     json_t *object = need(json_object());
     json_t *moves = need(json_array());
-    json_put(object, "version", json_integer((json_int_t)entry->version));
-    json_put(object, "at_ms", json_integer((json_int_t)strtoull(entry_field(entry, "at"), NULL, 10)));
-    json_put(object, "kind", json_text(entry_field(entry, "kind")));
-    json_put(object, "who", json_text(entry_field(entry, "who")));
-    json_put(object, "why", json_text(entry_field(entry, "why")));
-    json_put(object, "ticket", json_text(entry_field(entry, "ticket")));
+    json_put(object, "version", json_integer((json_int_t)entry_version(entry->item)));
+    json_put(object, "at_ms", json_integer((json_int_t)strtoull(entry_field(entry->item, "at"), NULL, 10)));
+    json_put(object, "kind", json_text(entry_field(entry->item, "kind")));
+    json_put(object, "who", json_text(entry_field(entry->item, "who")));
+    json_put(object, "why", json_text(entry_field(entry->item, "why")));
+    json_put(object, "ticket", json_text(entry_field(entry->item, "ticket")));
     for (size_t i = 0; entry->change && i < entry->change->moves_count; i++) {
         if (move_fits(&entry->change->moves[i], shortcode)) {
             json_array_append_new(moves, move_json(&entry->change->moves[i]));
         }
     }
     json_put(object, "moves", moves);
+    put_number(object, "undoes", entry_field(entry->item, "undoes"));
+    put_number(object, "confirm_by_ms", entry_field(entry->item, "confirm"));
     return object;
 }
 
@@ -155,12 +145,17 @@ static void print_moves(const struct change *change, const char *shortcode)
 static void print_entry(const struct entry *entry, const char *shortcode)
 {
     char when[TIME_TEXT_SIZE];
-    printf("%s  version %llu", time_text(strtoull(entry_field(entry, "at"), NULL, 10), when),
-           (unsigned long long)entry->version);
-    print_labelled("  ", entry_field(entry, "kind"));
-    print_labelled(" by ", entry_field(entry, "who"));
-    print_labelled(", ticket ", entry_field(entry, "ticket"));
-    print_labelled("\n    why: ", entry_field(entry, "why"));
+    printf("%s  version %llu", time_text(strtoull(entry_field(entry->item, "at"), NULL, 10), when),
+           (unsigned long long)entry_version(entry->item));
+    print_labelled("  ", entry_field(entry->item, "kind"));
+    print_labelled(" by ", entry_field(entry->item, "who"));
+    print_labelled(", ticket ", entry_field(entry->item, "ticket"));
+    print_labelled(", undoes version ", entry_field(entry->item, "undoes"));
+    print_labelled("\n    why: ", entry_field(entry->item, "why"));
+    uint64_t deadline = strtoull(entry_field(entry->item, "confirm"), NULL, 10);
+    if (deadline > 0) {
+        printf("\n    to be confirmed by %s", time_text(deadline, when));
+    }
     putchar('\n');
     if (entry->change) {
         print_moves(entry->change, shortcode);

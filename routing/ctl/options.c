@@ -7,6 +7,9 @@
 
 #include "routing/table.h"
 
+/* Numbers in Redis' functions and in JSON are exact up to here. */
+#define VERSION_MAX ((UINT64_C(1) << 53) - 1)
+
 #define OPTION_ROW(id, field, kind, name, arg, env, standard, help) \
     {name, arg, env, standard, help, kind, offsetof(struct options, field)},
 const struct option_row option_table[OPT_COUNT] = {CTL_OPTIONS(OPTION_ROW)};
@@ -40,6 +43,18 @@ static bool count_parse(const char *text, unsigned *count)
     return true;
 }
 
+bool options_number(const char *text, uint64_t *number)
+{
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || value == 0 || value > VERSION_MAX) {
+        return false;
+    }
+    *number = value;
+    return true;
+}
+
 bool options_set(struct options *options, enum option_id id, const char *text, const char **reason)
 {
     const struct option_row *row = &option_table[id];
@@ -56,6 +71,10 @@ bool options_set(struct options *options, enum option_id id, const char *text, c
         return true;
     case OPTION_TEXT: *(const char **)field = text; return true;
     case OPTION_DURATION: *reason = "is a time such as 500ms, 5s or 1m"; return options_duration(text, field);
+    case OPTION_PERIOD:
+        *reason = "is a time above 0, such as 90s or 10m";
+        return options_duration(text, field) && *(unsigned *)field > 0;
+    case OPTION_NUMBER: *reason = "is the number of a version"; return options_number(text, field);
     case OPTION_COUNT: *reason = "is a number from 0 to 1000000"; return count_parse(text, field);
     case OPTION_AUTO:
         *reason = "is a number from 0 to 1000000, or auto";

@@ -38,6 +38,14 @@
       "do not wait for the instances to apply it")                                                           \
     X(REPLICAS, replicas, OPTION_AUTO, "replicas", "N", NULL, "auto",                                        \
       "wait until so many replicas of Redis have the change, too; auto: one, if there is any")               \
+    X(CONFIRM_WITHIN, confirm_within_ms, OPTION_PERIOD, "confirm-within", "TIME", NULL, NULL,                \
+      "the change goes back by itself unless \"turnoutctl confirm\" comes in this time: 90s, 10m")           \
+    X(STRICT, strict, OPTION_FLAG, "strict", NULL, NULL, NULL,                                               \
+      "hold the routes until nothing sent before is unanswered, and open them then")                         \
+    X(DRAIN, drain_ms, OPTION_DURATION, "drain", "TIME", NULL, "30s",                                        \
+      "with --strict: how long to wait for what is unanswered")                                              \
+    X(VERSION, version, OPTION_NUMBER, "version", "N", NULL, NULL, "the change to undo (else the last one)") \
+    X(FORCE, force, OPTION_FLAG, "force", NULL, NULL, NULL, "also where somebody changed it since")          \
     X(DRY_RUN, dry_run, OPTION_FLAG, "dry-run", NULL, NULL, NULL, "say what would change, change nothing")   \
     X(YES, yes, OPTION_FLAG, "yes", NULL, NULL, NULL, "do not ask")                                          \
     X(LAST, last, OPTION_COUNT, "last", "N", NULL, "20", "how many changes to show")                         \
@@ -45,7 +53,16 @@
     X(BY_INSTANCE, by_instance, OPTION_FLAG, "by-instance", NULL, NULL, NULL, "each instance for itself")    \
     X(ALL, all, OPTION_FLAG, "all", NULL, NULL, NULL, "the whole reference, as Markdown")
 
-enum option_kind { OPTION_TEXT, OPTION_STATE, OPTION_FLAG, OPTION_DURATION, OPTION_COUNT, OPTION_AUTO };
+enum option_kind {
+    OPTION_TEXT,
+    OPTION_STATE,
+    OPTION_FLAG,
+    OPTION_DURATION,
+    OPTION_PERIOD, /* a duration above 0; 0 where it is not given */
+    OPTION_COUNT,
+    OPTION_AUTO,   /* a count, or "auto" */
+    OPTION_NUMBER, /* of a version; 0 where it is not given */
+};
 
 /* An OPTION_AUTO that is not a number. */
 enum { COUNT_AUTO = 1000001 };
@@ -68,8 +85,9 @@ extern const struct option_row option_table[OPT_COUNT];
 struct options {
     const char *redis, *password_file, *prefix, *who;
     const char *carrier, *to, *from, *state, *why, *ticket;
-    bool json, create, no_wait, dry_run, yes, follow, by_instance, all;
-    unsigned timeout_ms, last, replicas;
+    uint64_t version;
+    bool json, strict, force, create, no_wait, dry_run, yes, follow, by_instance, all;
+    unsigned timeout_ms, confirm_within_ms, drain_ms, last, replicas;
 };
 
 /* Every option from the environment, else its default. False with a sentence in reason (static text, preceded
@@ -81,6 +99,9 @@ bool options_set(struct options *options, enum option_id id, const char *text, c
 
 /* True where a text option of this set is missing: *which is the first. */
 bool options_missing(const struct options *options, unsigned set, enum option_id *which);
+
+/* A version: a whole number from 1. */
+bool options_number(const char *text, uint64_t *number);
 
 /* "500ms", "5s", "2m", "5" (seconds), at most a day. */
 bool options_duration(const char *text, unsigned *ms);

@@ -245,17 +245,7 @@ redisReply *redis_call(struct redis *redis, const char *const *strings, size_t c
     return reply;
 }
 
-static bool functions_load(struct redis *redis)
-{
-    const char *const load[] = {"FUNCTION", "LOAD", functions_text()};
-    redisReply *reply = redis_call(redis, load, 3);
-    bool loaded = reply != NULL;
-    freeReplyObject(reply);
-    /* Somebody else may have loaded them between our two calls. */
-    return loaded || (redis->trouble == REDIS_REFUSED && strstr(redis->text, "already exists"));
-}
-
-redisReply *redis_function(struct redis *redis, const char *name, const char *const *args, size_t count)
+static redisReply *function_call(struct redis *redis, const char *name, const char *const *args, size_t count)
 {
     const char **strings = need(calloc(count + 4, sizeof *strings));
     char version_key[256];
@@ -268,12 +258,54 @@ redisReply *redis_function(struct redis *redis, const char *name, const char *co
         strings[4 + i] = args[i];
     }
     redisReply *reply = redis_call(redis, strings, count + 4);
-    if (!reply && redis->trouble == REDIS_REFUSED && strstr(redis->text, "Function not found") &&
-        functions_load(redis)) {
-        reply = redis_call(redis, strings, count + 4);
-    }
     free(strings);
     return reply;
+}
+
+static bool functions_replace(struct redis *redis)
+{
+    const char *const load[] = {"FUNCTION", "LOAD", "REPLACE", functions_text()};
+    redisReply *reply = redis_call(redis, load, 4);
+    bool loaded = reply != NULL;
+    freeReplyObject(reply);
+    return loaded;
+}
+
+/* info is the answer of turnout_info, which is freed, or NULL. */
+static bool renew(struct redis *redis, redisReply *info)
+{
+    bool fine = info != NULL;
+    bool older = fine && redis_number(info, 0) < (uint64_t)functions_version();
+    freeReplyObject(info);
+    return fine && (!older || functions_replace(redis));
+}
+
+static bool functions_load(struct redis *redis)
+{
+    const char *const load[] = {"FUNCTION", "LOAD", functions_text()};
+    redisReply *reply = redis_call(redis, load, 3);
+    bool loaded = reply != NULL;
+    freeReplyObject(reply);
+    if (loaded || redis->trouble != REDIS_REFUSED || !strstr(redis->text, "already exists")) {
+        return loaded;
+    }
+    /* Somebody else loaded them between our two calls, or those that are there do not have this one yet. */
+    return renew(redis, function_call(redis, "turnout_info", NULL, 0));
+}
+
+redisReply *redis_function(struct redis *redis, const char *name, const char *const *args, size_t count)
+{
+    redisReply *reply = function_call(redis, name, args, count);
+    if (!reply && redis->trouble == REDIS_REFUSED && strstr(redis->text, "Function not found") &&
+        functions_load(redis)) {
+        reply = function_call(redis, name, args, count);
+    }
+    return reply;
+}
+
+bool redis_functions_renew(struct redis *redis)
+{
+    return renew(redis, redis_function(redis, "turnout_info", NULL, 0));
 }
 
 const char *redis_key(struct redis *redis, const char *format, ...)

@@ -53,6 +53,10 @@ redisReply *redis_call(struct redis *redis, const char *const *strings, size_t c
 /* A function of functions.lua, with its arguments after KEYS[1]. */
 redisReply *redis_function(struct redis *redis, const char *name, const char *const *args, size_t count);
 
+/* Sees to it that the functions in Redis are not older than ours: an older one skips what it does not know of
+ * a request. False on trouble. */
+bool redis_functions_renew(struct redis *redis);
+
 /* The key "<prefix>:<rest>", in a buffer that the next call uses again. */
 const char *redis_key(struct redis *redis, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

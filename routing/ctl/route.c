@@ -1,4 +1,6 @@
-/* route list, set and remove: one look at the table, or one change of one cell. */
+/* route list, set and remove: one look at the table, or one change of one cell. route hold, open and close:
+ * the state of some cells as they are, in one change. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "routing/ctl/apply.h"
@@ -51,6 +53,53 @@ bool route_names_fine(struct ctl *ctl)
         }
     }
     return true;
+}
+
+static int by_text(const void *left, const void *right)
+{
+    return strcmp(*(char *const *)left, *(char *const *)right);
+}
+
+void route_sort_shortcodes(struct ctl *ctl)
+{
+    int kept = 0;
+    qsort(ctl->args, (size_t)ctl->args_count, sizeof *ctl->args, by_text);
+    for (int i = 0; i < ctl->args_count; i++) {
+        if (kept == 0 || strcmp(ctl->args[kept - 1], ctl->args[i]) != 0) {
+            ctl->args[kept++] = ctl->args[i];
+        }
+    }
+    ctl->args_count = kept;
+}
+
+bool route_read_cell(struct ctl *ctl, const char *shortcode, struct cell *cell)
+{
+    const char *const get[] = {"HGET", redis_key(ctl->redis, "route:%s", shortcode), ctl->options.carrier};
+    memset(cell, 0, sizeof *cell);
+    redisReply *reply = redis_call(ctl->redis, get, 3);
+    bool fine = reply != NULL;
+    if (fine && (!reply->str || !cell_parse(cell, reply->str))) {
+        memset(cell, 0, sizeof *cell);
+    }
+    freeReplyObject(reply);
+    text_copy(cell->shortcode, sizeof cell->shortcode, shortcode);
+    text_copy(cell->carrier, sizeof cell->carrier, ctl->options.carrier);
+    return fine;
+}
+
+enum ctl_exit route_fail_no_row(struct ctl *ctl, const char *shortcode, const char *advice)
+{
+    struct cell standard;
+    if (!route_read_cell(ctl, "*", &standard)) {
+        return ctl_redis_failed(ctl);
+    }
+    if (*standard.platform) {
+        return ctl_fail(ctl, CTL_NOT_FOUND, advice,
+                        "%s has no row of its own for %s: the default row * sends it to %s", shortcode,
+                        ctl->options.carrier, standard.platform);
+    }
+    return ctl_fail(ctl, CTL_NOT_FOUND, advice, "%s has no row for %s, nor has the default row *", shortcode,
+                    ctl->options.carrier);
 }
 
 static void print_routes(const struct cells *cells, uint64_t now_ms)
@@ -139,4 +188,56 @@ enum ctl_exit run_route_set(struct ctl *ctl)
 enum ctl_exit run_route_remove(struct ctl *ctl)
 {
     return change_one(ctl, "");
+}
+
+/* Only the state changes, so the request says for each cell what else is there. */
+static enum ctl_exit add_state(struct ctl *ctl, json_t *request, const char *shortcode, const char *state)
+{
+    struct cell cell;
+    if (!route_read_cell(ctl, shortcode, &cell)) {
+        return ctl_redis_failed(ctl);
+    }
+    if (!*cell.platform) {
+        return route_fail_no_row(ctl, shortcode, "\"turnoutctl route set\" gives it a row of its own.");
+    }
+    request_move(request, &(struct move){.shortcode = shortcode,
+                                         .carrier = cell.carrier,
+                                         .to = cell.platform,
+                                         .state = state,
+                                         .from = cell.platform,
+                                         .from_state = route_state_name(cell.state)});
+    return CTL_DONE;
+}
+
+static enum ctl_exit change_states(struct ctl *ctl, enum route_state state)
+{
+    json_t *request = route_names_fine(ctl) ? request_new(ctl, "set") : NULL;
+    if (!request) {
+        return CTL_USAGE;
+    }
+    route_sort_shortcodes(ctl);
+    enum ctl_exit code = ctl_redis(ctl) ? CTL_DONE : ctl_redis_failed(ctl);
+    for (int i = 0; i < ctl->args_count && code == CTL_DONE; i++) {
+        code = add_state(ctl, request, ctl->args[i], route_state_name(state));
+    }
+    if (code != CTL_DONE) {
+        json_decref(request);
+        return code;
+    }
+    return apply(ctl, "turnout_change", request);
+}
+
+enum ctl_exit run_route_hold(struct ctl *ctl)
+{
+    return change_states(ctl, ROUTE_HOLD);
+}
+
+enum ctl_exit run_route_open(struct ctl *ctl)
+{
+    return change_states(ctl, ROUTE_OPEN);
+}
+
+enum ctl_exit run_route_close(struct ctl *ctl)
+{
+    return change_states(ctl, ROUTE_CLOSED);
 }

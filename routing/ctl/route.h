@@ -14,4 +14,14 @@ json_t *routes_json(const struct cells *cells);
  * CTL_USAGE is the exit code. */
 bool route_names_fine(struct ctl *ctl);
 
+/* Sorts the arguments, which are shortcodes; one that is named twice counts once. */
+void route_sort_shortcodes(struct ctl *ctl);
+
+/* Reads the cell of (shortcode, --carrier); its platform is "" where there is none. False where the call
+ * failed. */
+bool route_read_cell(struct ctl *ctl, const char *shortcode, struct cell *cell);
+
+/* Tells that there is no such cell: CTL_NOT_FOUND, or what the command ends with. */
+enum ctl_exit route_fail_no_row(struct ctl *ctl, const char *shortcode, const char *advice);
+
 #endif

@@ -1,7 +1,7 @@
 /* status and ping: is everything there, and what goes where.
  *
- *   turnout_info, turnout_instances, cells_load ──▶ version; instances; board, shortcodes down and carriers
- * across
+ *   turnout_info, turnout_instances, pending_read, cells_load ──▶ version; instances; what waits; board,
+ * shortcodes down and carriers across
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +11,7 @@
 #include "routing/ctl/instance_list.h"
 #include "routing/ctl/instances.h"
 #include "routing/ctl/output.h"
+#include "routing/ctl/pending.h"
 
 enum { BOARD_LINES = 50, CARRIERS_MAX = NAMES_MAX };
 
@@ -111,7 +112,8 @@ static unsigned count_live(const struct instance_list *list)
     return live;
 }
 
-static void print_status(const redisReply *info, const struct instance_list *list, const struct cells *cells)
+static void print_status(const redisReply *info, const struct instance_list *list, const struct cells *cells,
+                         const struct pending *pending)
 {
     unsigned live = count_live(list);
     size_t dead = list->count - live;
@@ -122,6 +124,10 @@ static void print_status(const redisReply *info, const struct instance_list *lis
         putchar('\n');
         instances_print(list);
     }
+    if (pending->count > 0) {
+        putchar('\n');
+        pending_print(pending);
+    }
     if (cells->count > 0) {
         putchar('\n');
         board_print(cells);
@@ -129,7 +135,7 @@ static void print_status(const redisReply *info, const struct instance_list *lis
 }
 
 static void answer_status(struct ctl *ctl, const redisReply *info, const struct instance_list *list,
-                          const struct cells *cells)
+                          const struct cells *cells, const struct pending *pending)
 {
     bool complete;
     unsigned live = count_live(list);
@@ -139,6 +145,7 @@ static void answer_status(struct ctl *ctl, const redisReply *info, const struct 
     ctl_answer(ctl, "live", json_integer(live));
     ctl_answer(ctl, "dead", json_integer((json_int_t)(list->count - live)));
     ctl_answer(ctl, "instances", instances_json(list));
+    ctl_answer(ctl, "pending", pending_json(pending));
     ctl_answer(ctl, "board", board_json(cells, &complete));
     ctl_answer(ctl, "board_complete", json_boolean(complete));
 }
@@ -147,17 +154,20 @@ enum ctl_exit run_status(struct ctl *ctl)
 {
     struct instance_list list = {0};
     struct cells cells = {0};
+    struct pending pending = {0};
     redisReply *info = ctl_redis(ctl) ? redis_function(ctl->redis, "turnout_info", NULL, 0) : NULL;
-    bool fine = info && instance_list_read(ctl->redis, &list) && cells_load(ctl->redis, &cells);
+    bool fine = info && instance_list_read(ctl->redis, &list) &&
+                pending_read(ctl->redis, list.now_ms, &pending) && cells_load(ctl->redis, &cells);
     enum ctl_exit code = fine ? CTL_DONE : ctl_redis_failed(ctl);
     if (fine && ctl->options.json) {
-        answer_status(ctl, info, &list, &cells);
+        answer_status(ctl, info, &list, &cells, &pending);
     } else if (fine) {
-        print_status(info, &list, &cells);
+        print_status(info, &list, &cells, &pending);
     }
     freeReplyObject(info);
     instance_list_free(&list);
     cells_free(&cells);
+    pending_free(&pending);
     return code;
 }
 

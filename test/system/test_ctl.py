@@ -221,8 +221,10 @@ def test_flip_conflict_changes_nothing(ctl, table):
     ctl.json("flip", "61000", "--carrier", "spark", "--to", "omni")
     answer = ctl.json("flip", "61000", "61001", "--carrier", "spark", "--to", "third", "--from", "redx",
                       code=CONFLICT)
-    assert answer["conflicts"] == [{"shortcode": "61000", "carrier": "spark", "is": "omni", "is_state": "open",
-                                    "expected": "redx"}]
+    conflict, = answer["conflicts"]
+    assert conflict.pop("at_ms") > 0 and conflict.pop("who")
+    assert conflict == {"shortcode": "61000", "carrier": "spark", "is": "omni", "is_state": "open",
+                        "expected": "redx", "version": 2}
     assert ctl.json("status")["board"]["61001"]["spark"]["platform"] == "redx"
     text = ctl.text("flip", "61000", "--carrier", "spark", "--to", "third", "--from", "redx", code=CONFLICT)
     assert "61000 spark: expected redx, found omni (open)" in text

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "routing/ctl/arguments.h"
+#include "routing/ctl/command_line.h"
 #include "routing/ctl/commands.h"
 #include "routing/ctl/help.h"
 #include "routing/ctl/redis.h"
@@ -51,6 +52,26 @@ static void parses(void **state)
     done(&ctl);
 }
 
+/* What is printed to be given next is taken by a shell as it was meant. */
+static void writes_command_lines(void **state)
+{
+    struct ctl ctl;
+    char line[] = "--redis h:1 flip * --carrier spark --to omni --as o'brien";
+    (void)state;
+    assert_int_equal(parse(&ctl, line), CTL_DONE);
+    ctl.options.why = "it is\ttime";
+    char *text = command_line_for(&ctl, "flip", ctl.args, ctl.args_count,
+                                  OPTION(CARRIER) | OPTION(TO) | OPTION(FROM) | OPTION(AS) | OPTION(WHY));
+    assert_string_equal(text, "turnoutctl --redis h:1 flip '*' --as 'o'\\''brien' --carrier spark --to omni "
+                              "--why 'it is?time'");
+    free(text);
+    ctl.options.redis = "127.0.0.1:6379";
+    text = command_line(&ctl, "confirm", 0);
+    assert_string_equal(text, "turnoutctl confirm");
+    free(text);
+    done(&ctl);
+}
+
 static void finds_two_words(void **state)
 {
     static const char *const cases[][2] = {{"route list", "route list"},
@@ -83,6 +104,9 @@ static void refuses(void **state)
         {"flip 1 --carrier a --to b --timeout soon", "--timeout soon: it is a time"},
         {"route set 1 --carrier a --to b --state ajar", "--state ajar: it is one of"},
         {"log --last -1", "--last -1: it is a number"},
+        {"rollback --version 0", "--version 0: it is the number of a version"},
+        {"rollback --version 9007199254740992", "it is the number of a version"},
+        {"flip 1 --carrier a --to b --confirm-within 0", "--confirm-within 0: it is a time above 0"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -260,6 +284,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parses),
+        cmocka_unit_test(writes_command_lines),
         cmocka_unit_test(finds_two_words),
         cmocka_unit_test(refuses),
         cmocka_unit_test(takes_the_environment),

@@ -70,6 +70,33 @@ static void judges(void **state)
     }
 }
 
+/* Applied is not settled, and one that does not report it has not settled. */
+static void judges_what_is_settled(void **state)
+{
+    static const struct {
+        const char *reply;
+        enum barrier_end end;
+        unsigned applied;
+    } cases[] = {
+        {"1000 a 500 4 applied $7 settled $7", BARRIER_COMPLETE, 1},
+        {"1000 a 500 4 applied $9 settled $8", BARRIER_COMPLETE, 1},
+        {"1000 a 500 4 applied $7 settled $6", BARRIER_WAITING, 0},
+        {"1000 a 500 4 applied $6 settled $7", BARRIER_WAITING, 0},
+        {"1000 a 500 2 applied $7", BARRIER_WAITING, 0},
+        {"1000 a 500 4 applied $7 settled $7 b 500 4 applied $7 settled $3", BARRIER_WAITING, 1},
+        {"1000 a 500 4 applied $7 settled $7 b -1 2 beat $900", BARRIER_COMPLETE, 1},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct barrier barrier = {.version = 7, .mark = BARRIER_SETTLED};
+        assert_true(instance_list_parse(reply_of(cases[i].reply), &barrier.instances));
+        barrier_judge(&barrier);
+        assert_int_equal(barrier.end, cases[i].end);
+        assert_int_equal(barrier.applied, cases[i].applied);
+        barrier_free(&barrier);
+    }
+}
+
 static void refuses_malformed_lists(void **state)
 {
     static const char *const cases[] = {"1000 a",
@@ -182,6 +209,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(judges),
+        cmocka_unit_test(judges_what_is_settled),
         cmocka_unit_test(refuses_malformed_lists),
         cmocka_unit_test(looks_less_often_with_time),
         cmocka_unit_test(adds_sessions_up),

@@ -1,0 +1,17 @@
+/* A command to give next, as it can be copied into a shell: with the options that say which Redis is meant.
+ */
+#ifndef ROUTING_CTL_COMMAND_LINE_H
+#define ROUTING_CTL_COMMAND_LINE_H
+
+#include "routing/ctl/ctl.h"
+
+/* "turnoutctl [--redis ...] WORDS --carrier ...", to be freed. set holds the options of text that are to be
+ * said as they were given to this command, OPTION(CARRIER) | OPTION(TO); those that were not given are left
+ * out. */
+char *command_line(const struct ctl *ctl, const char *words, unsigned set);
+
+/* The same with shortcodes behind the words. */
+char *command_line_for(const struct ctl *ctl, const char *words, char *const *shortcodes, int count,
+                       unsigned set);
+
+#endif

@@ -1,0 +1,353 @@
+/* See strict.h.
+ *
+ *   cells ──▶ hold ──▶ applied everywhere ──▶ settled everywhere ──▶ open on --to ──▶ applied everywhere
+ *               └──────────────┴──────────────────────┴─ stopped: what is there now, and the commands that go
+ * on from there or back ──▶ CTL_STOPPED
+ *
+ * Each change is compare-and-set down to the version of a cell, so that nobody can have opened a route
+ * between the hold and the end. The last change names the hold, so that a rollback goes back to what was
+ * before both. */
+#include "routing/ctl/strict.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "routing/ctl/apply.h"
+#include "routing/ctl/barrier.h"
+#include "routing/ctl/command_line.h"
+#include "routing/ctl/output.h"
+#include "routing/ctl/route.h"
+
+enum { CELLS_SHOWN = 20 };
+
+enum stage {
+    STAGE_NOTHING,      /* nothing was changed */
+    STAGE_HOLD_UNKNOWN, /* Redis went away with the hold */
+    STAGE_HELD,
+    STAGE_OPEN_UNKNOWN, /* Redis went away with the end */
+    STAGE_OPEN,
+};
+
+struct strict {
+    struct ctl *ctl;
+    struct cells cells; /* to be moved, as they were before */
+    enum stage stage;
+    bool held_here;  /* false: they were on hold before */
+    uint64_t held;   /* the version of the hold */
+    int64_t held_us; /* when it was sent */
+    struct sent opened;
+    json_t *steps;
+};
+
+/* --- what is told on the way -------------------------------------------------------------------------------
+ */
+
+static void step(struct strict *strict, const char *name, uint64_t version, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void step(struct strict *strict, const char *name, uint64_t version, const char *format, ...)
+{
+    double ms = (double)(ctl_now_us() - strict->ctl->started_us) / 1000;
+    json_t *object = need(json_object());
+    json_put(object, "step", json_text(name));
+    json_put(object, "ms", json_real(ms));
+    json_put(object, "version", json_integer((json_int_t)version));
+    json_array_append_new(strict->steps, object);
+    if (!strict->ctl->options.json) {
+        va_list list;
+        va_start(list, format);
+        printf("%9.1f ms  ", ms);
+        vprintf(format, list);
+        va_end(list);
+        putchar('\n');
+        fflush(stdout);
+    }
+}
+
+static void step_reached(struct strict *strict, const char *name, const char *what,
+                         const struct barrier *barrier)
+{
+    step(strict, name, barrier->version, "%s %u live instance%s", what, barrier->live, plural(barrier->live));
+}
+
+/* --- where it stands ---------------------------------------------------------------------------------------
+ */
+
+/* The cells as they are now; false where Redis cannot be asked. */
+static bool read_again(const struct strict *strict, struct cells *now)
+{
+    for (size_t i = 0; i < strict->cells.count; i++) {
+        struct cell cell;
+        if (!route_read_cell(strict->ctl, strict->cells.items[i].shortcode, &cell)) {
+            return false;
+        }
+        cells_add(now, &cell);
+    }
+    return true;
+}
+
+static void print_cells(const struct cells *cells)
+{
+    fputs("Now:\n", stderr);
+    for (size_t i = 0; i < cells->count && i < CELLS_SHOWN; i++) {
+        const struct cell *cell = &cells->items[i];
+        fprintf(stderr, "  %s %s: %s (%s), version %llu\n", cell->shortcode, cell->carrier,
+                *cell->platform ? cell->platform : "no row",
+                *cell->platform ? route_state_name(cell->state) : "-", (unsigned long long)cell->version);
+    }
+    if (cells->count > CELLS_SHOWN) {
+        fprintf(stderr, "  and %zu more\n", cells->count - CELLS_SHOWN);
+    }
+}
+
+static void show_now(const struct strict *strict)
+{
+    struct ctl *ctl = strict->ctl;
+    struct cells now = {0};
+    bool known = read_again(strict, &now);
+    if (known && ctl->options.json) {
+        ctl_answer(ctl, "now", routes_json(&now));
+    } else if (known) {
+        print_cells(&now);
+    } else if (!ctl->options.json) {
+        fputs("What is there now cannot be read: Redis does not answer.\n", stderr);
+    }
+    cells_free(&now);
+}
+
+/* A flip to the same end, strict or not. */
+static char *flip_command(const struct ctl *ctl, bool strictly)
+{
+    char words[64] = "flip";
+    size_t used = strlen(words);
+    if (strictly) {
+        used += (size_t)snprintf(words + used, sizeof words - used, " --strict");
+    }
+    if (ctl->options.confirm_within_ms > 0) {
+        snprintf(words + used, sizeof words - used, " --confirm-within %ums", ctl->options.confirm_within_ms);
+    }
+    return command_line_for(ctl, words, ctl->args, ctl->args_count,
+                            OPTION(CARRIER) | OPTION(TO) | OPTION(AS) | OPTION(WHY) | OPTION(TICKET));
+}
+
+/* Back to what was before. Where the hold was not ours, or is not known, that is: open where they are. */
+static char *back_command(const struct strict *strict)
+{
+    const struct ctl *ctl = strict->ctl;
+    char words[64];
+    if (!strict->held_here) {
+        return command_line_for(ctl, "route open", ctl->args, ctl->args_count, OPTION(CARRIER) | OPTION(AS));
+    }
+    snprintf(words, sizeof words, "rollback --version %llu%s", (unsigned long long)strict->held,
+             strict->stage == STAGE_OPEN_UNKNOWN ? " --force" : "");
+    return command_line(ctl, words, OPTION(AS));
+}
+
+static void show_commands(const struct strict *strict)
+{
+    struct ctl *ctl = strict->ctl;
+    char *wait_on = flip_command(ctl, true);
+    char *open_now = flip_command(ctl, false);
+    char *back = back_command(strict);
+    if (ctl->options.json) {
+        ctl_answer(ctl, "commands",
+                   json_pack("{sososo}", "wait_on", json_text(wait_on), "open", json_text(open_now),
+                             "go_back", json_text(back)));
+    } else {
+        fprintf(stderr,
+                "A route on hold keeps messages for the clients' hold budget, and refuses them then.\n"
+                "Wait on, and open it on %s then:\n  %s\nOpen it on %s at once:\n  %s\n"
+                "Go back to what was before:\n  %s\n",
+                ctl->options.to, wait_on, ctl->options.to, open_now, back);
+    }
+    free(wait_on);
+    free(open_now);
+    free(back);
+}
+
+/* Whatever went wrong has been told. */
+static enum ctl_exit end_early(const struct strict *strict, enum ctl_exit code)
+{
+    if (strict->stage == STAGE_NOTHING || strict->stage == STAGE_OPEN) {
+        return code;
+    }
+    show_now(strict);
+    show_commands(strict);
+    return strict->stage == STAGE_HELD ? CTL_STOPPED : code;
+}
+
+/* --- the steps ---------------------------------------------------------------------------------------------
+ */
+
+static enum ctl_exit read_cells(struct strict *strict)
+{
+    struct ctl *ctl = strict->ctl;
+    for (int i = 0; i < ctl->args_count; i++) {
+        struct cell cell;
+        if (!route_read_cell(ctl, ctl->args[i], &cell)) {
+            return ctl_redis_failed(ctl);
+        }
+        if (!*cell.platform) {
+            return route_fail_no_row(ctl, ctl->args[i], "\"turnoutctl route set\" gives it a row to hold.");
+        }
+        if (strcmp(cell.platform, ctl->options.to) != 0 || cell.state != ROUTE_OPEN) {
+            cells_add(&strict->cells, &cell);
+        }
+    }
+    return CTL_DONE;
+}
+
+static json_t *hold_request(const struct strict *strict)
+{
+    const char *from = strict->ctl->options.from;
+    json_t *request = request_new(strict->ctl, "flip");
+    for (size_t i = 0; request && i < strict->cells.count; i++) {
+        const struct cell *cell = &strict->cells.items[i];
+        request_move(request, &(struct move){.shortcode = cell->shortcode,
+                                             .carrier = cell->carrier,
+                                             .to = cell->platform,
+                                             .state = route_state_name(ROUTE_HOLD),
+                                             .from = from ? from : cell->platform,
+                                             .from_state = route_state_name(cell->state),
+                                             .from_version = cell->version});
+    }
+    if (request) {
+        json_object_del(request, "confirm_within_ms"); /* it is the end that is to be confirmed */
+    }
+    return request;
+}
+
+/* The newest of the cells' versions: where all were on hold before, since then. */
+static uint64_t newest_version(const struct cells *cells)
+{
+    uint64_t newest = 0;
+    for (size_t i = 0; i < cells->count; i++) {
+        newest = cells->items[i].version > newest ? cells->items[i].version : newest;
+    }
+    return newest;
+}
+
+static enum ctl_exit hold(struct strict *strict)
+{
+    struct sent sent;
+    json_t *request = hold_request(strict);
+    if (!request) {
+        return CTL_USAGE;
+    }
+    if (ctl_stopped()) {
+        json_decref(request);
+        return ctl_fail(strict->ctl, CTL_FAILED, NULL, "stopped before anything was changed");
+    }
+    enum ctl_exit code = change_send(strict->ctl, "turnout_change", request, &sent);
+    if (code == CTL_DONE) {
+        strict->stage = STAGE_HELD;
+        strict->held_here = sent.changed;
+        strict->held = sent.changed ? sent.version : newest_version(&strict->cells);
+        strict->held_us = sent.at_us;
+        size_t count = strict->cells.count;
+        step(strict, "hold", strict->held, "%zu route%s on hold by version %llu%s", count, plural(count),
+             (unsigned long long)strict->held, sent.changed ? "" : ", as before");
+        ctl_answer(strict->ctl, "held_version", json_integer((json_int_t)strict->held));
+    } else if (code == CTL_UNKNOWN) {
+        strict->stage = STAGE_HOLD_UNKNOWN;
+    }
+    freeReplyObject(sent.reply);
+    json_decref(request);
+    return code;
+}
+
+static enum ctl_exit wait_held(struct strict *strict)
+{
+    struct barrier barrier;
+    enum ctl_exit code = CTL_DONE;
+    barrier_wait(strict->ctl, strict->held, strict->held_us, &barrier);
+    if (barrier.end == BARRIER_COMPLETE) {
+        step_reached(strict, "held", "applied by", &barrier);
+    } else {
+        code = barrier_report(strict->ctl, &barrier, CTL_DONE);
+    }
+    barrier_free(&barrier);
+    return code;
+}
+
+static enum ctl_exit wait_settled(struct strict *strict)
+{
+    struct barrier barrier;
+    enum ctl_exit code = CTL_DONE;
+    barrier_drain(strict->ctl, strict->held, strict->held_us, &barrier);
+    if (barrier.end == BARRIER_COMPLETE) {
+        step_reached(strict, "settled", "nothing sent before is unanswered on", &barrier);
+    } else {
+        code = barrier_report(strict->ctl, &barrier, CTL_DONE);
+    }
+    barrier_free(&barrier);
+    return code;
+}
+
+static json_t *open_request(const struct strict *strict)
+{
+    json_t *request = request_new(strict->ctl, "flip");
+    for (size_t i = 0; request && i < strict->cells.count; i++) {
+        const struct cell *cell = &strict->cells.items[i];
+        request_move(request, &(struct move){.shortcode = cell->shortcode,
+                                             .carrier = cell->carrier,
+                                             .to = strict->ctl->options.to,
+                                             .from = cell->platform,
+                                             .from_state = route_state_name(ROUTE_HOLD),
+                                             .from_version =
+                                                 cell->state == ROUTE_HOLD ? cell->version : strict->held});
+    }
+    if (request) {
+        json_put(request, "began", json_integer((json_int_t)strict->held));
+    }
+    return request;
+}
+
+static enum ctl_exit open_new(struct strict *strict)
+{
+    json_t *request = open_request(strict);
+    if (!request) {
+        return CTL_USAGE;
+    }
+    enum ctl_exit code = ctl_stopped() ? ctl_fail(strict->ctl, CTL_STOPPED, NULL, "stopped")
+                                       : change_send(strict->ctl, "turnout_change", request, &strict->opened);
+    if (code == CTL_DONE) {
+        strict->stage = STAGE_OPEN;
+        step(strict, "open", strict->opened.version, "open on %s by version %llu", strict->ctl->options.to,
+             (unsigned long long)strict->opened.version);
+        change_show(strict->ctl, request, &strict->opened);
+    } else if (code == CTL_UNKNOWN) {
+        strict->stage = STAGE_OPEN_UNKNOWN;
+    }
+    json_decref(request);
+    return code;
+}
+
+static enum ctl_exit wait_open(struct strict *strict)
+{
+    enum ctl_exit code = change_wait(strict->ctl, &strict->opened);
+    if (code == CTL_DONE) {
+        step(strict, "opened", strict->opened.version, "done");
+    }
+    return code;
+}
+
+enum ctl_exit strict_flip(struct ctl *ctl, bool *nothing_to_hold)
+{
+    static enum ctl_exit (*const steps[])(struct strict *) = {hold, wait_held, wait_settled, open_new,
+                                                              wait_open};
+    struct strict strict = {.ctl = ctl, .steps = need(json_array())};
+    ctl_catch_signals();
+    enum ctl_exit code = redis_functions_renew(ctl->redis) ? read_cells(&strict) : ctl_redis_failed(ctl);
+    *nothing_to_hold = code == CTL_DONE && strict.cells.count == 0;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps && code == CTL_DONE && !*nothing_to_hold; i++) {
+        code = steps[i](&strict);
+    }
+    ctl_answer(ctl, "steps", strict.steps);
+    code = end_early(&strict, code);
+    freeReplyObject(strict.opened.reply);
+    cells_free(&strict.cells);
+    return code;
+}
