@@ -51,17 +51,19 @@ def until(look, what, seconds=PATIENCE * 2):
 class Sentinels:
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
-        self.redises, self.sentinels, self.hung, self.stopped = {}, [], [], []
+        self.redises, self.sentinels, self.processes, self.hung, self.sockets = {}, [], [], [], []
         for index in range(3):
             more = ['--replicaof', '127.0.0.1 %d' % self.first] if index else []
             redis = Redis(str(self._directory('redis-%d' % index)), args=['--repl-diskless-sync-delay', '0', *more])
             self.redises[redis.port] = redis
+            self.processes.append(redis.process)
             if not index:
                 self.first = redis.port
         self.until_replicas(self.first, 2)
         for index in range(3):
             self.sentinels.append(Sentinel(self._directory('sentinel-%d' % index), free_port(), self.first,
                                            'sentinel-%d' % index))
+            self.processes.append(self.sentinels[-1])
         for sentinel in self.sentinels:
             until(lambda s=sentinel: self._complete(s), 'a sentinel that knows all')
 
@@ -171,13 +173,13 @@ class Sentinels:
         sock = socket.socket()
         sock.bind(('127.0.0.1', 0))
         sock.listen(16)
-        self.stopped.append(sock)
+        self.sockets.append(sock)
         self.hung.append(sock.getsockname()[1])
 
     def lie(self, port):
         """A sentinel first in the list that names this port for ever, as one that is cut off from the others does."""
         sock = socket.create_server(('127.0.0.1', 0))
-        self.stopped.append(sock)
+        self.sockets.append(sock)
         self.hung.append(sock.getsockname()[1])
         answer = b'*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%d\r\n' % (len(str(port)), port)
 
@@ -197,10 +199,12 @@ class Sentinels:
                 threading.Thread(target=serve, args=(peer,), daemon=True).start()
         threading.Thread(target=accept, daemon=True).start()
 
+    def stop_first(self):
+        """The first sentinel hangs from now on, and is no longer asked by us."""
+        self.sentinels.pop(0).signal(signal.SIGSTOP)
+
     def close(self):
-        for sock in self.stopped:
+        for sock in self.sockets:
             sock.close()
-        for process in self.sentinels + [r.process for r in self.redises.values()]:
-            if process.running:
-                process.signal(signal.SIGCONT)
+        for process in self.processes:
             process.kill()

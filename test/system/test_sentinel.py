@@ -110,8 +110,7 @@ def test_a_hung_sentinel_first_in_the_list(world, redis):
     print('hung sentinel: a flip took %.0f ms' % (took * 1000))
     assert code == 0 and 1 <= took < 3, answer
     # The one that answers hangs, too, and the master is killed: a whole failover by the two that are left.
-    redis.sentinels[0].signal(19)
-    del redis.sentinels[0]
+    redis.stop_first()
     since = daemon.mark()
     old = redis.kill_master()
     switched = redis.until_switched(old)

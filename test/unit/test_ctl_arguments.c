@@ -193,17 +193,13 @@ static void reads_addresses(void **state)
 static void reads_sentinels(void **state)
 {
     static const struct {
-        const char *text;
-        unsigned count;
-        const char *last;
-        uint16_t port; /* of the last */
-        const char *master, *user, *password;
-        unsigned database;
+        const char *text, *last, *master, *user, *password;
+        unsigned count, port /* of the last */, database;
     } cases[] = {
-        {"sentinel://a/m", 1, "a", 26379, "m", "", "", 0},
-        {"sentinel://a:1,b:2,[::1]:3/m", 3, "::1", 3, "m", "", "", 0},
-        {"sentinel://me:p%40s@a:1,b/m.1/2", 2, "b", 26379, "m.1", "me", "p@s", 2},
-        {"sentinel://a/m/", 1, "a", 26379, "m", "", "", 0},
+        {"sentinel://a/m", "a", "m", "", "", 1, 26379, 0},
+        {"sentinel://a:1,b:2,[::1]:3/m", "::1", "m", "", "", 3, 3, 0},
+        {"sentinel://me:p%40s@a:1,b/m.1/2", "b", "m.1", "me", "p@s", 2, 26379, 2},
+        {"sentinel://a/m/", "a", "m", "", "", 1, 26379, 0},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
