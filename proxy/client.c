@@ -65,7 +65,10 @@ static void count_out_session(struct client *client)
 
 static void client_free(struct client *client)
 {
-    OPENSSL_cleanse(client->password, sizeof client->password);
+    if (client->password != NULL) {
+        OPENSSL_cleanse(client->password, strlen(client->password));
+    }
+    free(client->password);
     free(client->system_type);
     free(client->address_range);
     free(client->legs);
@@ -186,15 +189,13 @@ static bool remember_bind(struct client *client, const struct smpp_bind_view *vi
     if (client->account != NULL) { /* an unknown system_id is not ours to write into logs */
         strncpy(client->name, client->account->system_id, CLIENT_NAME_MAX);
     }
-    size_t len = view->password.len < CLIENT_PASSWORD_MAX ? view->password.len : CLIENT_PASSWORD_MAX;
-    memcpy(client->password, view->password.p, len);
-    client->password[len] = '\0';
+    client->password = strndup((const char *)view->password.p, view->password.len);
     client->interface_version = view->interface_version;
     client->range_ton = view->range.ton;
     client->range_npi = view->range.npi;
     client->system_type = copy_span(view->system_type);
     client->address_range = copy_span(view->range.digits);
-    return (client->system_type != NULL || view->system_type.len == 0) &&
+    return client->password != NULL && (client->system_type != NULL || view->system_type.len == 0) &&
            (client->address_range != NULL || view->range.digits.len == 0);
 }
 

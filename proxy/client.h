@@ -32,7 +32,7 @@ struct client_events {
     void (*timer)(struct client *client);
 };
 
-enum { CLIENT_PASSWORD_MAX = 64, CLIENT_NAME_MAX = 64 };
+enum { CLIENT_NAME_MAX = 64 };
 
 struct client {
     struct conn conn; /* first: a conn's owner is found by a cast */
@@ -47,10 +47,10 @@ struct client {
     bool unbind_wanted;   /* the peer said unbind: answer when nothing is in flight */
     bool ending;          /* we want it to end: unbind it when nothing is in flight */
     uint32_t unbind_sequence;
-    unsigned in_flight;                     /* its requests not answered yet, kept back ones included */
-    char name[CLIENT_NAME_MAX + 1];         /* its system_id, for logs: the account may be gone */
-    uint64_t id_key;                        /* its share of the message index' key */
-    char password[CLIENT_PASSWORD_MAX + 1]; /* as sent, for links that pass it on; wiped at the end */
+    unsigned in_flight;             /* its requests not answered yet, kept back ones included */
+    char name[CLIENT_NAME_MAX + 1]; /* its system_id, for logs: the account may be gone */
+    uint64_t id_key;                /* its share of the message index' key */
+    char *password;                 /* as sent, for links that pass it on; wiped at the end */
     uint8_t interface_version;
     char *system_type;   /* of its bind, NULL for none */
     char *address_range; /* of its bind, NULL for none */

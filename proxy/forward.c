@@ -7,6 +7,9 @@
 #include "proxy/relay.h"
 #include "smpp/receipt.h"
 
+#define SECOND 1000000000ULL
+enum { QUERY_LEG_SECONDS = 60 };
+
 static const struct leg_events forward_leg_events;
 
 static struct window_owner owner_of(const struct client *client)
@@ -43,8 +46,19 @@ static bool set_has(const struct link_set *set, unsigned link)
     return (set->bits[link / 64] >> (link % 64) & 1) != 0;
 }
 
-/* The links of one (shortcode, carrier): today's platform, and the one before it while its legs linger. */
-static void add_links_of(struct worker *w, const char *shortcode, uint8_t carrier, struct link_set *set)
+/* What a client needs legs for: routes of today, and platforms that served before and whose legs linger. */
+struct links_needed {
+    struct link_set now, before;
+};
+
+static void review_at(struct worker *w, uint64_t second)
+{
+    w->linger_end = second < w->linger_end ? second : w->linger_end;
+}
+
+/* The links of one (shortcode, carrier). */
+static void add_links_of(struct worker *w, const char *shortcode, uint8_t carrier,
+                         struct links_needed *needed)
 {
     struct route route;
     if (!table_lookup(w->table, shortcode, strlen(shortcode), carrier, &route)) {
@@ -52,31 +66,31 @@ static void add_links_of(struct worker *w, const char *shortcode, uint8_t carrie
     }
     struct config_link *const *of_carrier = w->config->link_of[carrier];
     if (route.platform < NAMES_MAX) {
-        set_add(set, of_carrier[route.platform]);
+        set_add(&needed->now, of_carrier[route.platform]);
     }
-    uint64_t linger_end = route.changed + w->config->linger / 1000000000;
+    uint64_t linger_end = route.changed + w->config->linger / SECOND;
     if (route.previous < NAMES_MAX && w->now_s < linger_end) {
-        set_add(set, of_carrier[route.previous]);
-        w->linger_end = linger_end < w->linger_end ? linger_end : w->linger_end;
+        set_add(&needed->before, of_carrier[route.previous]);
+        review_at(w, linger_end);
     }
 }
 
-static struct link_set links_needed(struct worker *w, const struct config_client *account)
+static struct links_needed links_needed(struct worker *w, const struct config_client *account)
 {
-    struct link_set set = {.bits = {0}};
+    struct links_needed needed = {.now = {{0}}, .before = {{0}}};
     const struct config *config = w->config;
     if (account->any_shortcode) { /* any row of the table may be its: all links */
         for (size_t i = 0; i < config->links_count; i++) {
-            set_add(&set, &config->links[i]);
+            set_add(&needed.now, &config->links[i]);
         }
-        return set;
+        return needed;
     }
     for (size_t s = 0; s < account->shortcodes_count && w->table != NULL; s++) {
         for (size_t i = 0; i < config->carriers_count; i++) {
-            add_links_of(w, account->shortcodes[s], config->carriers[i].id, &set);
+            add_links_of(w, account->shortcodes[s], config->carriers[i].id, &needed);
         }
     }
-    return set;
+    return needed;
 }
 
 static struct leg *leg_at(const struct client *client, unsigned link)
@@ -171,12 +185,25 @@ static struct leg *need_leg(struct client *client, const struct config_link *lin
     return leg;
 }
 
-static void end_leg_of(struct client *client, unsigned link)
+/* A leg that no route of today needs: it stays for receipts, MO and queries as long as it may, counted from
+ * when it was needed last, however the routes have moved since. One that is not even bound owes nothing. */
+static void linger(struct client *client, struct leg *leg, const struct links_needed *needed)
 {
-    struct leg *leg = client->legs[link];
-    if (leg != NULL && leg->state != LEG_ENDING) {
-        leg_end(leg);
+    struct worker *w = client->conn.worker;
+    const struct config_link *link =
+        leg->link < w->config->link_at_count ? w->config->link_at[leg->link] : NULL;
+    if (leg->unneeded_since == 0) {
+        leg->unneeded_since = w->now_s;
     }
+    uint64_t patience = leg->for_query ? QUERY_LEG_SECONDS : w->config->linger / SECOND;
+    uint64_t end = leg->unneeded_since + patience;
+    if (link == NULL || !leg_is_bound(leg) || w->now_s >= end) {
+        if (link == NULL || !set_has(&needed->before, leg->link)) {
+            leg_end(leg);
+        }
+        return;
+    }
+    review_at(w, end);
 }
 
 /* Begins the legs that the client's routes need and ends those that nothing needs any more. Returns how many
@@ -184,18 +211,25 @@ static void end_leg_of(struct client *client, unsigned link)
 static unsigned review_legs(struct client *client)
 {
     struct worker *w = client->conn.worker;
-    struct link_set needed = links_needed(w, client->account);
+    struct links_needed needed = links_needed(w, client->account);
     unsigned count = 0;
     for (unsigned i = 0; i < w->config->link_at_count; i++) {
         const struct config_link *link = w->config->link_at[i];
-        if (link != NULL && set_has(&needed, i)) {
+        bool now = link != NULL && set_has(&needed.now, i);
+        if (now || (link != NULL && set_has(&needed.before, i))) {
+            struct leg *leg = need_leg(client, link);
             count++;
-            (void)need_leg(client, link);
+            if (leg != NULL && now) {
+                leg->unneeded_since = 0;
+                leg->for_query = false;
+            }
         }
     }
     for (unsigned i = 0; i < client->legs_count; i++) {
-        if (!set_has(&needed, i) || i >= w->config->link_at_count || w->config->link_at[i] == NULL) {
-            end_leg_of(client, i);
+        struct leg *leg = client->legs[i];
+        if (leg != NULL && leg->state != LEG_ENDING &&
+            (i >= w->config->link_at_count || !set_has(&needed.now, i))) {
+            linger(client, leg, &needed);
         }
     }
     return count;
@@ -283,15 +317,6 @@ static struct way refuse_way(uint32_t status, enum refused cause)
     return (struct way){.kind = WAY_REFUSE, .status = status, .cause = cause};
 }
 
-/* A leg that is begun for one query is needed by no route. */
-static void review_soon(struct worker *w)
-{
-    enum { SOON_S = 60 };
-    if (w->now_s + SOON_S < w->linger_end) {
-        w->linger_end = w->now_s + SOON_S;
-    }
-}
-
 static struct way way_by_link(struct client *client, const struct config_link *link)
 {
     if (link == NULL) {
@@ -300,7 +325,11 @@ static struct way way_by_link(struct client *client, const struct config_link *l
     struct leg *leg = leg_at(client, link->index);
     if (leg == NULL || leg->state == LEG_ENDING) {
         leg = need_leg(client, link);
-        review_soon(client->conn.worker);
+        if (leg != NULL) { /* no route needs it, or it would be there: unless a review says otherwise, it is
+                              for one query */
+            leg->for_query = true;
+            review_at(client->conn.worker, client->conn.worker->now_s + QUERY_LEG_SECONDS);
+        }
     }
     if (leg == NULL) {
         return refuse_way(ESME_RSYSERR, REFUSED_MEMORY);
@@ -1025,6 +1054,7 @@ static bool leg_bind_with(struct leg *leg, struct leg_bind *bind)
     if (link->credentials == CREDENTIALS_PASS) {
         bind->system_id = client->account->system_id;
         bind->password = client->password;
+        bind->from_peer = true;
         bind->system_type = link->system_type != NULL ? link->system_type : client->system_type;
     } else if (link->credentials == CREDENTIALS_CLIENT) {
         const struct config_upstream *own = config_upstream(client->account, leg->link);
@@ -1032,6 +1062,7 @@ static bool leg_bind_with(struct leg *leg, struct leg_bind *bind)
         bind->password = own == NULL ? NULL : own->password;
         bind->system_type = own != NULL && own->system_type != NULL ? own->system_type : link->system_type;
     }
+    bind->from_peer = bind->from_peer || bind->address_range == client->address_range;
     return bind->system_id != NULL;
 }
 

@@ -7,6 +7,9 @@
 #include "proxy/log.h"
 #include "smpp/control.h"
 
+enum {
+    BIND_MAX = 66000
+}; /* strings of a client's bind may be as long as max-pdu-open, at most 64k, lets in */
 #define TRIED_AFTER \
     1000000000ULL /* ns: a client that binds is not kept waiting for a pause longer than this */
 
@@ -145,13 +148,13 @@ static size_t encode_bind(struct leg *leg, uint8_t *pdu, size_t cap, uint32_t se
                                       .addr_ton = bind.range_ton,
                                       .addr_npi = bind.range_npi,
                                       .address_range = bind.address_range};
-    return smpp_control_bind(pdu, cap, &fields);
+    return bind.from_peer ? smpp_encode_bind(pdu, cap, &fields) : smpp_control_bind(pdu, cap, &fields);
 }
 
 static void send_bind(struct conn *c)
 {
     struct leg *leg = leg_of(c);
-    uint8_t pdu[512];
+    uint8_t pdu[BIND_MAX];
     uint32_t sequence = 0;
     struct window_slot *slot = window_open(&c->window, true, c->worker->now, &sequence);
     size_t len = slot == NULL ? 0 : encode_bind(leg, pdu, sizeof pdu, sequence);
@@ -390,8 +393,13 @@ static void on_leg_closed(struct conn *c, const char *why, const char *detail)
     struct leg *leg = leg_of(c);
     enum leg_state state = leg->state;
     struct window_slot slot;
-    log_event(state == LEG_ENDING ? EVENT_LEG_ENDED : EVENT_LEG_CLOSED, LOG_TEXT("link", link_name(leg)),
-              LOG_TEXT("why", why), LOG_TEXT("detail", detail), LOG_INT("unsettled", c->window.used));
+    bool again =
+        leg->attempts > 0 && state != LEG_BOUND; /* one line for a link that is down, not one an attempt */
+    log_event(state == LEG_ENDING ? EVENT_LEG_ENDED
+              : again             ? EVENT_LEG_RETRY
+                                  : EVENT_LEG_CLOSED,
+              LOG_TEXT("link", link_name(leg)), LOG_TEXT("why", why), LOG_TEXT("detail", detail),
+              LOG_INT("unsettled", c->window.used));
     count_end(leg, state);
     if (state != LEG_ENDING) {
         set_state(leg, LEG_WAITING);

@@ -50,6 +50,7 @@ const char *leg_state_name(enum leg_state state);
 struct leg_bind {
     const char *system_id, *password, *system_type, *address_range;
     uint8_t interface_version, range_ton, range_npi;
+    bool from_peer; /* some of it are a client's own octets */
 };
 
 struct leg {
@@ -61,14 +62,16 @@ struct leg {
     uint8_t carrier, platform;
     struct window_owner client; /* whose it is; {0, 0} once the client has gone */
     struct metrics_link *metrics;
-    unsigned orphan_of; /* index + 1 of the client whose session has gone, 0: none */
-    const void *config; /* the config that it was last compared with */
-    uint64_t shape;     /* what the link was when it began: forward.c's own */
-    unsigned owed;      /* requests of the SMSC passed on and not answered yet */
-    bool tried;         /* an attempt has failed, or is too far away to wait for with a client's bind */
-    unsigned attempts;  /* failed in a row */
-    struct timer retry; /* WAITING: the next attempt. ENDING: patience */
-    bool peer_unbinds;  /* the SMSC said unbind: answer when nothing is in flight */
+    unsigned orphan_of;      /* index + 1 of the client whose session has gone, 0: none */
+    const void *config;      /* the config that it was last compared with */
+    uint64_t shape;          /* what the link was when it began: forward.c's own */
+    unsigned owed;           /* requests of the SMSC passed on and not answered yet */
+    uint64_t unneeded_since; /* seconds since 1970: no route of today needs it since then; 0: one does */
+    bool for_query;          /* it was begun for a query alone */
+    bool tried;              /* an attempt has failed, or is too far away to wait for with a client's bind */
+    unsigned attempts;       /* failed in a row */
+    struct timer retry;      /* WAITING: the next attempt. ENDING: patience */
+    bool peer_unbinds;       /* the SMSC said unbind: answer when nothing is in flight */
     uint32_t unbind_sequence;
     uint32_t bind_id;
     bool in_window_gauge;

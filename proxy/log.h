@@ -34,6 +34,9 @@
     X(EVENT_LEG_REFUSED, "leg_refused", LOG_WARNING, "an SMSC refused an upstream bind")                   \
     X(EVENT_LEG_CLOSED, "leg_closed", LOG_WARNING,                                                         \
       "an upstream session ended, and why; unknown outcomes are counted")                                  \
+    X(EVENT_FEW_DESCRIPTORS, "few_descriptors", LOG_WARNING,                                               \
+      "the limit of open files is below what the config may need")                                         \
+    X(EVENT_LEG_RETRY, "leg_retry", LOG_DEBUG, "another attempt of an upstream session failed, and why")   \
     X(EVENT_LEG_ENDED, "leg_ended", LOG_INFO, "an upstream session was ended by us")                       \
     X(EVENT_TABLE_BLOCKED, "table_blocked", LOG_WARNING, "a routing table cannot be applied yet, and why") \
     X(EVENT_STORE_FOLLOWING, "store_following", LOG_INFO, "Redis is followed: the table is up to date")    \

@@ -15,7 +15,7 @@
 
 #define SECOND       1000000000ULL
 #define SETTLE_PAUSE (SECOND / 200)
-enum { OBSTACLE_TEXT = 128, RESUME_ROUNDS = 16 };
+enum { RESUME_ROUNDS = 16 };
 
 struct listener {
     uv_tcp_t tcp;

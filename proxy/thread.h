@@ -60,11 +60,14 @@ void thread_join(struct thread *thread);
 /* When its loop turned last, by uv_hrtime. Any thread. */
 uint64_t thread_turned(const struct thread *thread);
 
+enum { OBSTACLE_TEXT = 128 };
+
 /* What main knows of it: main's own memory, kept here. */
 struct thread_view {
     uint64_t passed, applied, settled;
     const struct bundle *bundle;
     bool ended;
+    char obstacle[OBSTACLE_TEXT]; /* "" for none */
 };
 struct thread_view *thread_view(struct thread *thread);
 

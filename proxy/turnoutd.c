@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,6 +34,7 @@ struct turnoutd {
     struct config_ids ids;
     struct bundle *bundle; /* in use */
     struct bundle *next;   /* on its way to the workers, NULL for none */
+    bool reload_again;     /* asked for meanwhile */
     struct metrics *metrics;
     struct metrics_process process;
     struct message_index *message_ids;
@@ -45,9 +47,12 @@ struct turnoutd {
     struct store *store;
     enum store_state told; /* last logged; it begins as connecting, which goes without saying */
     struct admin *admin;
-    uv_timer_t patience; /* after which an end that does not come is made */
-    unsigned ending;     /* signals that asked for it */
-    unsigned closing;    /* parts that still have to close */
+    unsigned connecting;   /* times that the store has told so */
+    uv_timer_t grace;      /* for Redis, before the table on disk is served */
+    struct table *on_disk; /* until then */
+    uv_timer_t patience;   /* after which an end that does not come is made */
+    unsigned ending;       /* signals that asked for it */
+    unsigned closing;      /* parts that still have to close */
 };
 
 /* --- tables
@@ -84,9 +89,8 @@ static void free_older(struct turnoutd *d, uint64_t version)
     }
 }
 
-static void on_table(void *ctx, struct table *table)
+static void publish(struct turnoutd *d, struct table *table)
 {
-    struct turnoutd *d = ctx;
     struct published *p = malloc(sizeof *p);
     if (p == NULL || d->running == 0) {
         free(p);
@@ -100,6 +104,37 @@ static void on_table(void *ctx, struct table *table)
     for (unsigned i = 0; i < d->threads_count; i++) {
         (void)thread_set_table(d->threads[i], table);
     }
+}
+
+/* Redis did not come in time, or has nothing newer: the table on disk is what there is. */
+static void serve_from_disk(struct turnoutd *d)
+{
+    struct table *table = d->on_disk;
+    d->on_disk = NULL;
+    uv_timer_stop(&d->grace);
+    if (table != NULL) {
+        publish(d, table);
+    }
+}
+
+static void on_grace_over(uv_timer_t *timer)
+{
+    serve_from_disk(timer->data);
+}
+
+/* The table on disk may be older than a flip that was reported while this instance was away: Redis is asked
+ * first, for as long as an answer of it may take. */
+static void on_table(void *ctx, struct table *table)
+{
+    struct turnoutd *d = ctx;
+    if (d->store == NULL) { /* from within store_open: the snapshot */
+        d->on_disk = table;
+        return;
+    }
+    table_free(d->on_disk);
+    d->on_disk = NULL;
+    uv_timer_stop(&d->grace);
+    publish(d, table);
 }
 
 static void on_table_passed(void *ctx, struct thread *thread, uint64_t version)
@@ -137,11 +172,23 @@ static void on_table_settled(void *ctx, struct thread *thread, uint64_t version)
     }
 }
 
+/* Of all workers; NULL for none. */
+static const char *first_obstacle(const struct turnoutd *d)
+{
+    for (unsigned i = 0; i < d->threads_count; i++) {
+        if (thread_view(d->threads[i])->obstacle[0] != '\0') {
+            return thread_view(d->threads[i])->obstacle;
+        }
+    }
+    return NULL;
+}
+
 static void on_obstacle(void *ctx, struct thread *thread, const char *what)
 {
     struct turnoutd *d = ctx;
-    (void)thread;
-    store_obstacle(d->store, what);
+    snprintf(thread_view(thread)->obstacle, sizeof thread_view(thread)->obstacle, "%s",
+             what == NULL ? "" : what);
+    store_obstacle(d->store, first_obstacle(d));
     if (what != NULL) {
         log_event(EVENT_TABLE_BLOCKED, LOG_TEXT("why", what));
     }
@@ -150,6 +197,12 @@ static void on_obstacle(void *ctx, struct thread *thread, const char *what)
 static void on_store_state(void *ctx, enum store_state state, const char *reason)
 {
     struct turnoutd *d = ctx;
+    /* followed: nothing newer came before this. Connecting is told first when it begins, and again when it
+     * has failed */
+    if (state == STORE_FOLLOWING || state == STORE_REFUSED ||
+        (state == STORE_CONNECTING && d->connecting++ > 0)) {
+        serve_from_disk(d);
+    }
     if (state == d->told && state != STORE_REFUSED) {
         return; /* the version has moved on, which is told elsewhere */
     }
@@ -204,7 +257,8 @@ static void reload(struct turnoutd *d)
     char error[ERROR_TEXT];
     log_reopen();
     if (d->next != NULL || d->ending > 0) {
-        return; /* the one before is still on its way: milliseconds */
+        d->reload_again = true; /* the one before is still on its way to the workers: milliseconds */
+        return;
     }
     struct bundle *next = read_bundle(d, d->bundle->config->file, error, sizeof error);
     if (next == NULL) {
@@ -253,6 +307,10 @@ static void on_bundle_passed(void *ctx, struct thread *thread, const struct bund
     d->next = NULL;
     tell_loaded(d, old->config);
     bundle_free(old);
+    if (d->reload_again) {
+        d->reload_again = false;
+        reload(d);
+    }
 }
 
 /* --- admin
@@ -458,9 +516,8 @@ static bool start_threads(struct turnoutd *d, char *error, size_t cap)
 {
     const struct config *config = d->bundle->config;
     d->ports = calloc(config->listeners_count, sizeof *d->ports);
-    d->metrics = metrics_new(config->workers);
     d->shared = shared_new();
-    if (d->ports == NULL || d->metrics == NULL || d->shared == NULL) {
+    if (d->ports == NULL || d->shared == NULL) {
         snprintf(error, cap, "no memory");
         return false;
     }
@@ -517,6 +574,9 @@ static bool start_store(struct turnoutd *d)
                                     .backoff_min_ms = c->redis.reconnect_min / 1000000,
                                     .backoff_max_ms = c->redis.reconnect_max / 1000000};
     d->store = store_open(&d->loop, &d->ids.names, &options, &store_events, d);
+    if (d->on_disk != NULL) {
+        uv_timer_start(&d->grace, on_grace_over, options.timeout_ms, 0);
+    }
     return d->store != NULL;
 }
 
@@ -544,10 +604,26 @@ static bool start_signals(struct turnoutd *d)
             return false;
         }
     }
-    d->patience.data = d;
+    d->patience.data = d->grace.data = d;
+    uv_timer_init(&d->loop, &d->grace);
     uv_timer_init(&d->loop, &d->patience);
     signal(SIGPIPE, SIG_IGN);
     return true;
+}
+
+/* As many descriptors as the system lets us have; a warning where the config may need more. */
+static void check_descriptors(const struct config *config)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    uint64_t wanted = (uint64_t)config->max_sessions * (1 + config->links_count) + 64;
+    if (limit.rlim_max < wanted) {
+        log_event(EVENT_FEW_DESCRIPTORS, LOG_INT("limit", limit.rlim_max), LOG_INT("may_need", wanted));
+    }
 }
 
 static bool start(struct turnoutd *d, const char *config_file, char *error, size_t cap)
@@ -580,7 +656,14 @@ static bool start(struct turnoutd *d, const char *config_file, char *error, size
         snprintf(error, cap, "the main loop could not be made");
         return false;
     }
-    if (!start_threads(d, error, cap) || !start_admin(d, error, cap)) {
+    d->metrics = metrics_new(d->bundle->config->workers);
+    if (d->metrics == NULL) {
+        snprintf(error, cap, "no memory for the metrics");
+        return false;
+    }
+    check_descriptors(d->bundle->config);
+    /* the listeners come last: nobody is accepted by a process that cannot start */
+    if (!start_admin(d, error, cap) || !start_threads(d, error, cap)) {
         return false;
     }
     if (!start_store(d)) {
@@ -601,6 +684,7 @@ static void clear(struct turnoutd *d)
         table_free(p->table);
         free(p);
     }
+    table_free(d->on_disk);
     bundle_free(d->next);
     bundle_free(d->bundle);
     metrics_free(d->metrics);
