@@ -58,7 +58,8 @@ void backoff_note(struct backoffs *backoffs, unsigned client, unsigned link, str
 
 static void drop(struct backoffs *backoffs, struct backoff_entry *entry)
 {
-    HASH_DELETE(hh, backoffs->first, entry);
+    HASH_DELETE(hh, backoffs->first,
+                entry); /* NOLINT(clang-analyzer-unix.Malloc): it cannot follow uthash's lists */
     free(entry);
 }
 
@@ -72,7 +73,10 @@ void backoff_clear(struct backoffs *backoffs, unsigned client, unsigned link)
 
 void backoff_clear_all(struct backoffs *backoffs)
 {
-    while (backoffs->first != NULL) {
-        drop(backoffs, backoffs->first);
+    struct backoff_entry *entry = NULL;
+    struct backoff_entry *next = NULL;
+    HASH_ITER(hh, backoffs->first, entry, next)
+    {
+        drop(backoffs, entry);
     }
 }

@@ -315,11 +315,11 @@ static bool make_room_for_receiver(struct worker *w, unsigned index)
     if (index < w->receivers_count) {
         return true;
     }
-    struct client **receivers = realloc(w->receivers, (index + 1) * sizeof *receivers);
+    struct client **receivers = realloc(w->receivers, (index + 1) * sizeof(struct client *));
     if (receivers == NULL) {
         return false;
     }
-    memset(receivers + w->receivers_count, 0, (index + 1 - w->receivers_count) * sizeof *receivers);
+    memset(receivers + w->receivers_count, 0, (index + 1 - w->receivers_count) * sizeof(struct client *));
     w->receivers = receivers;
     w->receivers_count = index + 1;
     return true;

@@ -230,7 +230,6 @@ static void on_beat(void *ctx, void (*add)(void *arg, const char *field, const c
     struct turnoutd *d = ctx;
     char *sessions = metrics_sessions_json(d->metrics, d->bundle->config, &d->ids.names);
     add(arg, "program", "turnoutd " TURNOUT_VERSION);
-    add_number(add, arg, "pid", (uint64_t)getpid());
     add_number(add, arg, "settled", d->settled);
     add_number(add, arg, "in_flight", metrics_in_flight(d->metrics));
     if (sessions != NULL) {

@@ -58,6 +58,8 @@
 --                   Rows of one page are of one moment; pages are not: follow the changes since the first
 --                   page's version before using them. A row may come twice. Only reads.
 --   turnout_beat    args: id, lease_ms, field, value ... -> version. The fields replace the instance's entry.
+--                   An entry that lives and has another "token" is another process's: error "TAKEN token host pid",
+--                   unless that token is given in the field "takes_over".
 --   turnout_leave   args: id. -> 1 | 0 (unknown)
 --   turnout_instances -> {now_ms, then for each: id, lease left in ms (-1: dead), number of strings, field, value ...}
 --                   "history" is added: "same" or "other", whether what it has applied is part of this history.
@@ -69,7 +71,7 @@
 --   turnout_info    -> {library version, version, chain, number of shortcodes}. Only reads.
 
 -- Raise it with every change of this file: instances load the library where Redis has a lower one.
-local LIBRARY_VERSION = 3
+local LIBRARY_VERSION = 4
 
 local SHORTCODE_LEN_MAX = 20
 local NAME_LEN_MAX = 31
@@ -878,6 +880,14 @@ local function beat(keys, args)
         error('usage: id, lease_ms, field, value ...')
     end
     local key, now = prefix .. ':instance:' .. id, integer_text(now_ms())
+    local holder = redis.call('HMGET', key, 'token', 'host', 'pid')
+    local mine = { }
+    for i = 3, #args, 2 do
+        mine[args[i]] = args[i + 1]
+    end
+    if holder[1] and mine.token and holder[1] ~= mine.token and holder[1] ~= mine.takes_over then
+        return redis.error_reply('TAKEN ' .. holder[1] .. ' ' .. (holder[2] or '?') .. ' ' .. (holder[3] or '0'))
+    end
     redis.call('DEL', key)
     redis.call('HSET', key, 'beat', now)
     for i = 3, #args, 2 do

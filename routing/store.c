@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "routing/functions.h"
+#include "routing/identity.h"
 #include "routing/redis_conn.h"
 #include "routing/saver.h"
 #include "routing/sentinel.h"
@@ -67,6 +68,8 @@ struct store {
     bool asking;         /* an answer to follow_ask is awaited */
     uint64_t backoff_ms;
 
+    struct identity identity;
+    bool beat_own_name;     /* the next beat goes under the configured name */
     bool beating, beat_due; /* a beat is under way; another is wanted after it */
     uint64_t beat_version;  /* followed when it was sent */
     uint64_t applied;
@@ -575,6 +578,10 @@ static void beat_add_number(struct beat *beat, const char *field, uint64_t numbe
 
 static void beat_fill(struct store *store, struct beat *beat)
 {
+    beat_add(beat, "token", store->identity.token);
+    beat_add(beat, "takes_over", store->identity.takes_over);
+    beat_add(beat, "host", store->identity.host);
+    beat_add_number(beat, "pid", (uint64_t)store->identity.pid);
     beat_add_number(beat, "applied", store->applied);
     beat_add(beat, "chain", store->applied_chain);
     beat_add_number(beat, "desired", follow_desired(store->follow));
@@ -610,12 +617,30 @@ static void due_ask(struct store *store)
         call_function(store, on_due, "turnout_due", 0, NULL);
 }
 
+static void on_left_alias(void *ctx, const redisReply *reply)
+{
+    (void)ctx;
+    (void)reply;
+}
+
+static void beat_send(struct store *store);
+
 static void on_beat(void *ctx, const redisReply *reply)
 {
     struct store *store = ctx;
     store->beating = false;
     if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "READONLY", 8) == 0) {
         session_end(store, "Redis is a read-only replica now; another is looked for.");
+        return;
+    }
+    if (reply->type == REDIS_REPLY_ERROR && identity_is_taken(reply->str)) {
+        if (!identity_taken(&store->identity, reply->str))
+            trouble(store,
+                    "The name %s is that of another instance that lives (%s); this one reports as %s until "
+                    "it is free. "
+                    "Give each instance a name of its own.",
+                    store->identity.wanted, reply->str, store->identity.alias);
+        beat_send(store);
         return;
     }
     if (reply->type == REDIS_REPLY_INTEGER) {
@@ -631,22 +656,42 @@ static void on_beat(void *ctx, const redisReply *reply)
         beat_soon(store);
 }
 
+/* The name is free again: what stood under the other one goes. */
+static void on_beat_of_own_name(void *ctx, const redisReply *reply)
+{
+    struct store *store = ctx;
+    if (reply->type == REDIS_REPLY_INTEGER && store->identity.aliased) {
+        const char *const args[] = {store->identity.alias};
+        store->identity.aliased = false;
+        call_function(store, on_left_alias, "turnout_leave", 1, args);
+    }
+    on_beat(ctx, reply);
+}
+
+/* Under the configured name; under the other one when that was just found taken. */
 static void beat_send(struct store *store)
 {
+    bool alias = store->identity.aliased && !store->beat_own_name;
+    store->beat_own_name = alias; /* the next one tries the configured name again */
     char lease[NUMBER_MAX];
     struct beat *beat = calloc(1, sizeof(*beat));
     if (beat == NULL)
         return;
     snprintf(lease, sizeof(lease), "%" PRIu64, store->options.lease_ms);
-    const char *const head[] = {"FCALL", "turnout_beat", "1", store->key_version, store->options.instance,
+    const char *const head[] = {"FCALL",
+                                "turnout_beat",
+                                "1",
+                                store->key_version,
+                                alias ? store->identity.alias : store->options.instance,
                                 lease};
     beat->fine = true;
     beat->borrowed = beat->count = sizeof(head) / sizeof(head[0]);
     memcpy(beat->strings, head, sizeof(head));
     beat_fill(store, beat);
     store->beat_version = follow_version(store->follow);
-    store->beating = beat->fine && redis_conn_command(store->command, store->options.timeout_ms, on_beat,
-                                                      beat->count, beat->strings, NULL);
+    store->beating = beat->fine && redis_conn_command(store->command, store->options.timeout_ms,
+                                                      alias ? on_beat : on_beat_of_own_name, beat->count,
+                                                      beat->strings, NULL);
     for (size_t i = beat->borrowed; i < beat->count; i++)
         free((char *)(uintptr_t)beat->strings[i]);
     free(beat);
@@ -839,6 +884,7 @@ struct store *store_open(uv_loop_t *loop, struct names *names, const struct stor
         store_free(store);
         return NULL;
     }
+    identity_init(&store->identity, store->options.instance);
     uv_timer_init(loop, &store->beat_timer);
     uv_timer_init(loop, &store->retry_timer);
     uv_timer_init(loop, &store->due_timer);
@@ -896,7 +942,7 @@ void store_close(struct store *store, void (*done)(void *ctx), void *ctx)
     store->closing = true;
     store->done = done;
     store->done_ctx = ctx;
-    const char *const args[] = {store->options.instance};
+    const char *const args[] = {store->identity.aliased ? store->identity.alias : store->options.instance};
     if (!store->session || !call_function(store, on_left, "turnout_leave", 1, args))
         close_connections(store);
 }

@@ -232,3 +232,33 @@ def test_settled_when_nothing_routed_before_is_unanswered(four):
     deadline = time.monotonic() + PATIENCE
     while settled() != int(answer['version']):
         assert time.monotonic() < deadline, 'settled is %d' % settled()
+
+
+@pytest.mark.sanitize
+def test_two_instances_of_one_name_are_two_to_the_barrier(four):
+    """A config copied to a second host: a flip must not be reported when only the quicker one has applied it."""
+    world = four
+    world.options['instance'] = 'same'
+    first = world.start()
+    (world.directory / 'state-2').mkdir()
+    second = world.start(name='second', state_directory=str(world.directory / 'state-2'), wait=False)
+    second.wait_event('store_trouble')
+    second.wait_version(world.version)
+    second.signal(19)
+    try:
+        code, answer = world.ctl('flip', '5001', '--carrier', 'spark', '--to', 'omni', '--timeout', '300ms', check=False)
+    finally:
+        second.signal(18)
+    assert code == 5 and [one['id'].split('~')[0] for one in answer['barrier']['missing']] == ['same'], answer
+    second.wait_version(int(answer['version']))
+    first.signal(9)
+    first.wait()
+    world.daemons.remove(first)
+    third = world.start(name='third', wait=False)  # the first one's entry lives still, but its process does not
+    third.wait_version(int(answer['version']))
+    deadline = time.monotonic() + PATIENCE
+    names = set()
+    while len(names) != 2:
+        names = {one['id'] for one in world.ctl('instances')[1]['instances']}
+        assert time.monotonic() < deadline, names
+    assert 'same' in names and not third.find('store_trouble')
