@@ -58,8 +58,8 @@ void backoff_note(struct backoffs *backoffs, unsigned client, unsigned link, str
 
 static void drop(struct backoffs *backoffs, struct backoff_entry *entry)
 {
-    HASH_DELETE(hh, backoffs->first,
-                entry); /* NOLINT(clang-analyzer-unix.Malloc): it cannot follow uthash's lists */
+    /* the analyzer cannot follow uthash's lists: NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
+    HASH_DELETE(hh, backoffs->first, entry);
     free(entry);
 }
 

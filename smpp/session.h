@@ -150,7 +150,8 @@ void smpp_session_unbinding(struct smpp_session *s, uint64_t now);
 void smpp_session_sent_enquire_link(struct smpp_session *s, uint64_t now);
 void smpp_session_end(struct smpp_session *s, uint64_t now);
 
-/* We have not been reading from the peer up to now, for a reason of our own: its silence until now says nothing. */
+/* We have not been reading from the peer up to now, for a reason of our own: its silence until now says
+ * nothing. */
 void smpp_session_deaf(struct smpp_session *s, uint64_t now);
 
 /* What is due at now; *next is set to the time at which to ask again (UINT64_MAX: never by itself). Where

@@ -786,7 +786,7 @@ static void a_slow_carrier_pauses_the_client_but_not_what_is_under_way(void **st
     uint32_t behind = submit(c, "5001", ONENZ);
     run();
     assert_int_equal(waiting(spark), 1);
-    assert_int_equal(waiting(onenz), 1); /* the one behind is not read yet */
+    assert_int_equal(waiting(onenz), 1);                        /* the one behind is not read yet */
     assert_int_equal(counted(counters()->waiting_messages), 4); /* one beyond the limit is read already */
     assert_true(client_behind(c)->conn.paused);
     answer_next(onenz);

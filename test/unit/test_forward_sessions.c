@@ -643,7 +643,8 @@ static void a_client_that_keeps_to_its_window_is_read(void **state)
 static void an_answer_behind_a_pause_is_waited_for(void **state)
 {
     (void)state;
-    world_begin(&(struct setup){.client = "window = 1 response-timeout = 2s", .link = "response-timeout = 6s"});
+    world_begin(
+        &(struct setup){.client = "window = 1 response-timeout = 2s", .link = "response-timeout = 6s"});
     struct peer *c = bound(SMPP_BIND_TRANSCEIVER);
     struct peer *s = smsc(SPARK_REDX);
     uint32_t mo = deliver(s, SPARK, "5001");

@@ -107,7 +107,8 @@ static enum smpp_event_kind expected_request(enum smpp_role role, enum smpp_stat
         return state >= SMPP_BOUND_TX ? SMPP_EVENT_UNBIND : SMPP_EVENT_REFUSED;
     if (smpp_is_bind(id))
         return role == SMPP_ROLE_SMSC && state == SMPP_OPEN ? SMPP_EVENT_BIND : SMPP_EVENT_REFUSED;
-    /* after a good-bye a request is passed on still, to be refused by whoever knows a status that the peer retries */
+    /* after a good-bye a request is passed on still, to be refused by whoever knows a status that the peer
+     * retries */
     if (passes(id, role == SMPP_ROLE_SMSC, state == SMPP_UNBINDING ? SMPP_BOUND_TRX : state))
         return SMPP_EVENT_REQUEST;
     bool mute = id == SMPP_OUTBIND || id == SMPP_ALERT_NOTIFICATION;
