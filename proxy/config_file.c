@@ -172,15 +172,30 @@ static void blank_line(struct scan *scan)
     scan->at += len;
 }
 
+/* libconfuse takes a variable that is not set for an empty one: a password would be missing without a word.
+ */
+static void check_variable(struct scan *scan, const char *name, size_t len)
+{
+    char *copy = strndup(name, len);
+    char *standard = copy == NULL ? NULL : strstr(copy, ":-");
+    if (copy != NULL && standard == NULL && getenv(copy) == NULL)
+        fault_add(scan->faults, scan->line,
+                  "${%s} is not set in the environment; set it, or give ${%s:-a default}", copy, copy);
+    free(copy);
+}
+
 /* ${NAME}, where there is one. libconfuse looks for its end beyond quotes and lines; here it must come
  * before. */
 static bool skip_variable(struct scan *scan)
 {
     if (strncmp(scan->at, "${", 2) != 0)
         return true;
+    const char *name = scan->at + 2;
     scan->at += strcspn(scan->at, "}\"\n");
-    if (*scan->at == '}')
+    if (*scan->at == '}') {
+        check_variable(scan, name, (size_t)(scan->at - name));
         return true;
+    }
     fault_add(scan->faults, scan->line, "${ has no end; close it with }");
     blank_line(scan); /* whatever this does to the rest of the line, it is the same fault */
     return false;

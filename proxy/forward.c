@@ -179,6 +179,7 @@ static struct leg *need_leg(struct client *client, const struct config_link *lin
     leg = leg_new(w, link, client->conn.smpp.bind_id, owner_of(client), &backoff, &forward_leg_events);
     client->legs[link->index] = leg;
     if (leg != NULL) {
+        memcpy(leg->name, client->name, sizeof leg->name);
         leg->config = w->config;
         leg->shape = link_shape(client->account, link);
     }

@@ -177,7 +177,7 @@ static void on_bind_response(struct leg *leg, const struct smpp_event *event)
     struct smpp_bind_resp_view view = {.sc_interface_version = -1};
     const struct config_link *link = link_of(leg);
     if (event->header.command_status != ESME_ROK || event->header.command_id == SMPP_GENERIC_NACK) {
-        log_event(EVENT_LEG_REFUSED, LOG_TEXT("link", link_name(leg)),
+        log_event(EVENT_LEG_REFUSED, LOG_TEXT("client", leg->name), LOG_TEXT("link", link_name(leg)),
                   LOG_INT("command_status", event->header.command_status));
         conn_close(c, "bind_refused", false);
         return;
@@ -190,7 +190,7 @@ static void on_bind_response(struct leg *leg, const struct smpp_event *event)
     leg->attempts = 0;
     leg->tried = false;
     set_state(leg, LEG_BOUND);
-    log_event(EVENT_LEG_BOUND, LOG_TEXT("link", link_name(leg)),
+    log_event(EVENT_LEG_BOUND, LOG_TEXT("client", leg->name), LOG_TEXT("link", link_name(leg)),
               LOG_TEXT("bind", smpp_command_name(leg->bind_id)), LOG_INT("worker", c->worker->number));
     leg->events->bound(leg);
 }
@@ -398,8 +398,8 @@ static void on_leg_closed(struct conn *c, const char *why, const char *detail)
     log_event(state == LEG_ENDING ? EVENT_LEG_ENDED
               : again             ? EVENT_LEG_RETRY
                                   : EVENT_LEG_CLOSED,
-              LOG_TEXT("link", link_name(leg)), LOG_TEXT("why", why), LOG_TEXT("detail", detail),
-              LOG_INT("unsettled", c->window.used));
+              LOG_TEXT("client", leg->name), LOG_TEXT("link", link_name(leg)), LOG_TEXT("why", why),
+              LOG_TEXT("detail", detail), LOG_INT("unsettled", c->window.used));
     count_end(leg, state);
     if (state != LEG_ENDING) {
         set_state(leg, LEG_WAITING);

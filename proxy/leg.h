@@ -66,6 +66,7 @@ struct leg {
     const void *config;      /* the config that it was last compared with */
     uint64_t shape;          /* what the link was when it began: forward.c's own */
     unsigned owed;           /* requests of the SMSC passed on and not answered yet */
+    char name[65];           /* whose it is, for logs */
     uint64_t unneeded_since; /* seconds since 1970: no route of today needs it since then; 0: one does */
     bool for_query;          /* it was begun for a query alone */
     bool tried;              /* an attempt has failed, or is too far away to wait for with a client's bind */

@@ -67,6 +67,9 @@ static int check(const char *file)
         fprintf(stderr, "%s\n", error);
         return 1;
     }
+    if (config->warnings != NULL) {
+        fprintf(stderr, "%s\n", config->warnings);
+    }
     printf("%s: good\n", file);
     config_free(config);
     config_ids_free(&ids);

@@ -225,12 +225,30 @@ static void add_number(void (*add)(void *, const char *, const char *), void *ar
     add(arg, field, text);
 }
 
+/* "spark:redx spark:omni ...": the ways that there are, so that a change to one that does not exist can be
+ * refused. */
+static void add_links(const struct config *config, void (*add)(void *, const char *, const char *), void *arg)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    for (size_t i = 0; out != NULL && i < config->links_count; i++) {
+        fprintf(out, "%s%s:%s", i == 0 ? "" : " ", config->links[i].carrier_name,
+                config->links[i].platform_name);
+    }
+    if (out != NULL && fclose(out) == 0) {
+        add(arg, "links", text);
+    }
+    free(text);
+}
+
 static void on_beat(void *ctx, void (*add)(void *arg, const char *field, const char *value), void *arg)
 {
     struct turnoutd *d = ctx;
     char *sessions = metrics_sessions_json(d->metrics, d->bundle->config, &d->ids.names);
     add(arg, "program", "turnoutd " TURNOUT_VERSION);
     add_number(add, arg, "settled", d->settled);
+    add_links(d->bundle->config, add, arg);
     add_number(add, arg, "in_flight", metrics_in_flight(d->metrics));
     if (sessions != NULL) {
         add(arg, "sessions", sessions);
@@ -359,8 +377,10 @@ static bool admin_ready(void *ctx, char *why, size_t cap)
         return false;
     }
     if (d->applied == 0 && d->published == NULL) {
-        snprintf(why, cap,
-                 "no routing table yet: Redis has not been reached and there is no snapshot on disk");
+        bool empty = d->store != NULL && store_state(d->store) == STORE_FOLLOWING;
+        snprintf(why, cap, "%s",
+                 empty ? "the routing table is empty: turnoutctl route set or route import fills it"
+                       : "no routing table yet: Redis has not been reached and there is no snapshot on disk");
         return false;
     }
     return admin_healthy(ctx, why, cap);

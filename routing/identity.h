@@ -22,7 +22,8 @@ struct identity {
                     1]; /* token of the dead process whose entry this one takes; "" for none */
     char host[IDENTITY_HOST_MAX + 1];
     int pid;
-    bool aliased; /* the last beat found the name taken */
+    bool aliased;     /* the last beat found the name taken */
+    bool alias_known; /* an entry stands under the other name */
 };
 
 /* wanted must live as long. Never fails: without random numbers the token is made of time and pid. */

@@ -660,9 +660,9 @@ static void on_beat(void *ctx, const redisReply *reply)
 static void on_beat_of_own_name(void *ctx, const redisReply *reply)
 {
     struct store *store = ctx;
-    if (reply->type == REDIS_REPLY_INTEGER && store->identity.aliased) {
+    if (reply->type == REDIS_REPLY_INTEGER && store->identity.alias_known) {
         const char *const args[] = {store->identity.alias};
-        store->identity.aliased = false;
+        store->identity.aliased = store->identity.alias_known = false;
         call_function(store, on_left_alias, "turnout_leave", 1, args);
     }
     on_beat(ctx, reply);
@@ -672,6 +672,7 @@ static void on_beat_of_own_name(void *ctx, const redisReply *reply)
 static void beat_send(struct store *store)
 {
     bool alias = store->identity.aliased && !store->beat_own_name;
+    store->identity.alias_known |= alias;
     store->beat_own_name = alias; /* the next one tries the configured name again */
     char lease[NUMBER_MAX];
     struct beat *beat = calloc(1, sizeof(*beat));

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "routing/ctl/barrier.h"
+#include "routing/ctl/links.h"
 #include "routing/ctl/command_line.h"
 #include "routing/ctl/commands.h"
 #include "routing/ctl/output.h"
@@ -334,6 +335,10 @@ enum ctl_exit change_send(struct ctl *ctl, const char *function, const json_t *r
     memset(sent, 0, sizeof *sent);
     if (!ctl_redis(ctl) || !library_fine(ctl, request)) {
         return ctl_redis_failed(ctl);
+    }
+    enum ctl_exit known = links_check(ctl, request);
+    if (known != CTL_DONE) {
+        return known;
     }
     char *text = need(json_dumps(request, JSON_COMPACT));
     const char *const args[] = {text};

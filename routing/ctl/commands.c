@@ -8,7 +8,7 @@
 #define EXITS_CHANGE                                                                            \
     (EXIT(CTL_CONFLICT) | EXIT(CTL_INCOMPLETE) | EXIT(CTL_UNCHANGED) | EXIT(CTL_NO_INSTANCES) | \
      EXIT(CTL_INVALID) | EXIT(CTL_UNKNOWN) | EXIT(CTL_NOT_REPLICATED))
-#define TAKES_CHANGE  (OPTION(WHY) | OPTION(TICKET) | OPTION(NO_WAIT) | OPTION(REPLICAS))
+#define TAKES_CHANGE  (OPTION(WHY) | OPTION(TICKET) | OPTION(NO_WAIT) | OPTION(REPLICAS) | OPTION(ANY_LINK))
 #define TAKES_CONFIRM OPTION(CONFIRM_WITHIN)
 #define JSON_CHANGE                                                                                         \
     "version, changed, moves [shortcode, carrier, from, from_state, to, state], barrier (complete, live, "  \
@@ -47,7 +47,8 @@ const struct command command_table[] = {
             "has just read. Then it waits until every live instance has applied the change: from that moment "
             "no instance sends another message by the route before. The routes are open afterwards.\n\n"
             "The shortcode * is the default row. A shortcode without a row of its own is refused, unless "
-            "--create is given.\n\n"
+            "--create is given. A platform that a live instance has no link to for this carrier is refused, "
+            "unless --any-link is given.\n\n"
             "With --confirm-within the change goes back by itself unless it is confirmed in time, whatever "
             "becomes of this terminal.\n\n"
             "With --strict no message overtakes another across platforms: the routes are held, and opened on "

@@ -46,6 +46,8 @@
       "with --strict: how long to wait for what is unanswered")                                              \
     X(VERSION, version, OPTION_NUMBER, "version", "N", NULL, NULL, "the change to undo (else the last one)") \
     X(FORCE, force, OPTION_FLAG, "force", NULL, NULL, NULL, "also where somebody changed it since")          \
+    X(ANY_LINK, any_link, OPTION_FLAG, "any-link", NULL, NULL, NULL,                                         \
+      "also to a platform that a live instance has no link to")                                              \
     X(DRY_RUN, dry_run, OPTION_FLAG, "dry-run", NULL, NULL, NULL, "say what would change, change nothing")   \
     X(YES, yes, OPTION_FLAG, "yes", NULL, NULL, NULL, "do not ask")                                          \
     X(LAST, last, OPTION_COUNT, "last", "N", NULL, "20", "how many changes to show")                         \
@@ -86,7 +88,7 @@ struct options {
     const char *redis, *password_file, *prefix, *who;
     const char *carrier, *to, *from, *state, *why, *ticket;
     uint64_t version;
-    bool json, strict, force, create, no_wait, dry_run, yes, follow, by_instance, all;
+    bool json, strict, force, any_link, create, no_wait, dry_run, yes, follow, by_instance, all;
     unsigned timeout_ms, confirm_within_ms, drain_ms, last, replicas;
 };
 

@@ -150,6 +150,17 @@ def test_a_version_of_another_history_is_not_applied(ctl, table):
     assert answer["barrier"]["complete"]
 
 
+def test_a_platform_that_no_instance_has_a_link_to_is_refused(ctl, table):
+    """A typo in --to would be an outage: the cell would name a platform that every message is refused for."""
+    table.beat("proxy-a", applied=99, links="spark:redx spark:omni onenz:redx")
+    for wrong in (("--carrier", "spark", "--to", "omin"), ("--carrier", "onenz", "--to", "omni")):
+        answer = ctl.json("flip", "61000", *wrong, code=9)
+        assert "spark:redx spark:omni onenz:redx" in answer["error"]
+    assert table.function("turnout_info")[1] in (1, b"1")
+    ctl.json("flip", "61000", "--carrier", "spark", "--to", "omin", "--any-link", code=DONE)
+    ctl.json("flip", "61000", "--carrier", "spark", "--to", "omni", code=DONE)
+
+
 def test_flip_returns_only_when_applied(ctl, table, server):
     """The command must still run while an instance has not applied, and end once it has."""
     table.beat("proxy-a", applied=1, state="following")
@@ -314,6 +325,8 @@ def test_change_without_an_answer_is_unknown(ctl, table, server, tmp_path):
 
     def cut():
         down, _ = listener.accept()
+        down.recv(65536)
+        down.sendall(b"*1\r\n:1\r\n")  # no instances
         down.recv(65536)
         down.close()
 

@@ -261,4 +261,4 @@ def test_two_instances_of_one_name_are_two_to_the_barrier(four):
     while len(names) != 2:
         names = {one['id'] for one in world.ctl('instances')[1]['instances']}
         assert time.monotonic() < deadline, names
-    assert 'same' in names and not third.find('store_trouble')
+    assert 'same' in names  # the second or the third has it: both may follow the dead

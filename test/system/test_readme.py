@@ -1,4 +1,5 @@
 """What the README tells a reader to type must work as it stands."""
+import os
 import pathlib
 import re
 import shutil
@@ -33,3 +34,12 @@ def test_a_first_cutover_by_hand():
 def test_the_files_it_names_are_there(name):
     assert name in README
     assert (ROOT / name).is_file()
+
+
+def test_the_metrics_it_names_exist():
+    known = subprocess.run([os.environ.get('TURNOUT_BUILD', str(ROOT / 'build-release')) + '/turnoutd', '--print-metrics'],
+                           capture_output=True, text=True, check=True).stdout
+    named = set(re.findall(r'`(turnout_\w+)`', README))
+    assert named
+    for name in named:
+        assert f'`{name}`' in known, name

@@ -131,10 +131,12 @@ static const char doc[] =
     "At the end (or at SIGINT or SIGTERM, which stop it gently; a second one, less so) it prints one line of "
     "JSON. "
     "Exit status: 0; 1 where no session could bind. Examples:\n\n"
-    "  turnout-load -c 127.0.0.1:2775 -u acme -p secret -n 1000 -f 3001 -t 6427xxxxxxx\n"
-    "  turnout-load -c smpp.example:2776 --tls -u acme --password-file pw -s 4 -w 100 -d 1m -r 5000 -P \\\n"
-    "      --registered-delivery 1 --linger 10s --ledger acme.ledger\n"
-    "  turnout-load -c 127.0.0.1:2775 -u acme -p secret -b receiver      (receives until Ctrl-C)\n";
+    "  turnout-load -c 127.0.0.1:2775 -u acme -p secret -n 1000 \\\n"
+    "      -f 3001 -t 6427xxxxxxx\n"
+    "  turnout-load -c smpp.example:2776 --tls -u acme --password-file pw \\\n"
+    "      -s 4 -w 100 -d 1m -r 5000 -P --registered-delivery 1 \\\n"
+    "      --linger 10s --ledger acme.ledger\n"
+    "  turnout-load -u acme -p secret -b receiver   (receives until Ctrl-C)\n";
 
 struct program {
     struct load_config config;

@@ -81,7 +81,8 @@ static const char doc[] =
     "and refusing one message in ten:\n\n"
     "  turnout-smsc --control /tmp/smsc.sock --ledger smsc.ledger \\\n"
     "      --name spark-redx --listen 127.0.0.1:2775 \\\n"
-    "      --name onenz-redx --listen 127.0.0.1:2776 --delay \"50ms 20ms\" --submit-status \"0x58 10%\"\n\n"
+    "      --name onenz-redx --listen 127.0.0.1:2776 \\\n"
+    "      --delay \"50ms 20ms\" --submit-status \"0x58 10%\"\n\n"
     "  echo 'mo acme 6427xxxxxxx 3001 10' | socat - UNIX-CONNECT:/tmp/smsc.sock\n";
 
 /* --- options -----------------------------------------------------------------------------------------------
