@@ -173,8 +173,8 @@ def test_certificates_swapped_while_sessions_live(tls, certificates, tmp_path):
     daemon.wait_event('config_loaded', since=since)
     roundtrip(live, leg)
     fresh = tls.connect('tls', tls=client_context(other))
-    assert hashlib.sha256(fresh.sock.certificate()).hexdigest() == fingerprint(other['server'])
     fresh.bind()
+    assert hashlib.sha256(fresh.sock.certificate()).hexdigest() == fingerprint(other['server'])
     roundtrip(fresh, smsc.leg())
     roundtrip(live, leg)
 
