@@ -641,7 +641,9 @@ static void check_descriptors(const struct config *config)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     uint64_t wanted = (uint64_t)config->max_sessions * (1 + config->links_count) + 64;
     if (limit.rlim_max < wanted) {
-        log_event(EVENT_FEW_DESCRIPTORS, LOG_INT("limit", limit.rlim_max), LOG_INT("may_need", wanted));
+        log_event(EVENT_FEW_DESCRIPTORS, LOG_INT("limit", limit.rlim_max), LOG_INT("may_need", wanted),
+                  LOG_TEXT("advice",
+                           "raise the limit of open files (LimitNOFILE, ulimit -n) or lower max-sessions"));
     }
 }
 

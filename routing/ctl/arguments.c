@@ -102,6 +102,10 @@ static enum ctl_exit find_command(struct ctl *ctl, char **words, int count, int 
         half = half ||
                (strncmp(command_table[i].words, words[0], len) == 0 && command_table[i].words[len] == ' ');
     }
+    if (half && count > 1) {
+        return ctl_fail(ctl, CTL_USAGE, "\"turnoutctl help\" shows the commands.",
+                        "there is no command \"%s %s\"", words[0], words[1]);
+    }
     return ctl_fail(ctl, CTL_USAGE, "\"turnoutctl help\" shows the commands.",
                     half ? "\"%s\" needs a second word" : "there is no command \"%s\"", words[0]);
 }

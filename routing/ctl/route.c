@@ -138,7 +138,8 @@ static enum ctl_exit list_cells(struct ctl *ctl, const struct cells *cells)
 {
     ctl_answer(ctl, "version", json_integer((json_int_t)cells->version));
     if (ctl->args_count > 0 && cells->count == 0) {
-        return ctl_fail(ctl, CTL_NOT_FOUND, "The default row serves it: turnoutctl route list '*'.",
+        return ctl_fail(ctl, CTL_NOT_FOUND,
+                        "Where there is a default row, that serves it: turnoutctl route list '*'.",
                         "%s has no row of its own", ctl->args[0]);
     }
     if (ctl->options.json) {
