@@ -146,13 +146,6 @@ static const char *text_or(const char *text, const char *otherwise)
     return *text ? text : otherwise;
 }
 
-/* Why an instance has not applied: what is in its way, else what it says of its state. */
-static const char *barrier_why(const struct instance *instance)
-{
-    const char *obstacle = instance_field(instance, "obstacle");
-    return *obstacle != '\0' ? obstacle : instance_field(instance, "reason");
-}
-
 static void print_missing(const struct barrier *barrier)
 {
     static const struct column columns[] = {{"MISSING", false},  {"APPLIED", true}, {"SETTLED", true},
@@ -167,7 +160,7 @@ static void print_missing(const struct barrier *barrier)
             grid_cell(grid, "%s", settled ? text_or(instance_field(instance, "settled"), "unknown") : "");
             grid_cell(grid, "%s", settled ? instance_field(instance, "in_flight") : "");
             grid_cell(grid, "%s", instance_field(instance, "state"));
-            grid_cell(grid, "%s", barrier_why(instance));
+            grid_cell(grid, "%s", instance_trouble(instance));
         }
     }
     fflush(stdout);

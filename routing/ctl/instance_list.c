@@ -94,6 +94,13 @@ uint64_t instance_number(const struct instance *instance, const char *name)
     return strtoull(instance_field(instance, name), NULL, 10);
 }
 
+const char *instance_trouble(const struct instance *instance)
+{
+    const char *obstacle = instance_field(instance, "obstacle");
+    bool follows = strcmp(instance_field(instance, "state"), "following") == 0;
+    return *obstacle != '\0' || follows ? obstacle : instance_field(instance, "reason");
+}
+
 uint64_t instance_silence_ms(const struct instance_list *list, const struct instance *instance)
 {
     uint64_t beat = instance_number(instance, "beat");

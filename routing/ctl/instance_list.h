@@ -40,6 +40,10 @@ bool instance_alive(const struct instance *instance);
 const char *instance_field(const struct instance *instance, const char *name);
 uint64_t instance_number(const struct instance *instance, const char *name);
 
+/* What is wrong with it: what keeps it from applying, else why it does not follow the table. "" for nothing.
+ */
+const char *instance_trouble(const struct instance *instance);
+
 /* How long ago it was last heard of. */
 uint64_t instance_silence_ms(const struct instance_list *list, const struct instance *instance);
 

@@ -36,14 +36,14 @@ static void print_sessions_count(struct grid *grid, const struct instance *insta
 }
 
 /* Sentences do not fit into a column. */
-static void print_obstacles(const struct instance_list *list)
+static void print_troubles(const struct instance_list *list)
 {
     for (size_t i = 0; i < list->count; i++) {
-        const char *obstacle = instance_field(&list->items[i], "obstacle");
-        if (*obstacle) {
+        const char *trouble = instance_trouble(&list->items[i]);
+        if (*trouble) {
             char *first = NULL;
             int len = asprintf(&first, "%s: ", list->items[i].id);
-            text_wrap(stdout, text_clean(need(len < 0 ? NULL : first)), obstacle);
+            text_wrap(stdout, text_clean(need(len < 0 ? NULL : first)), trouble);
             free(first);
         }
     }
@@ -66,7 +66,7 @@ void instances_print(const struct instance_list *list)
         grid_cell(grid, "%s", instance_field(instance, "in_flight"));
     }
     grid_print(grid, stdout, "");
-    print_obstacles(list);
+    print_troubles(list);
     grid_free(grid);
 }
 

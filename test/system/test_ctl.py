@@ -161,6 +161,14 @@ def test_a_platform_that_no_instance_has_a_link_to_is_refused(ctl, table):
     ctl.json("flip", "61000", "--carrier", "spark", "--to", "omni", code=DONE)
 
 
+def test_status_says_why_an_instance_does_not_follow(ctl, table):
+    table.beat("proxy-a", applied=7, state="refused", reason="Redis is older than what was applied.", obstacle="")
+    table.beat("proxy-b", applied=1, state="following", reason="Follows the changes, at version 1.", obstacle="")
+    text = ctl.text("status")
+    assert "proxy-a: Redis is older than what was applied." in text
+    assert "Follows the changes" not in text
+
+
 def test_flip_returns_only_when_applied(ctl, table, server):
     """The command must still run while an instance has not applied, and end once it has."""
     table.beat("proxy-a", applied=1, state="following")
