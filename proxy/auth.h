@@ -1,8 +1,7 @@
 /* Passwords of clients: verified off the loop, remembered on it.
  *
  *   bind ──auth_check──▶ remembered? ──yes──▶ answer at once (an HMAC under a random key of this process)
- *                             └──no──▶ thread pool: crypt_r (about 15 ms) ──▶ done(token, verdict) on the
- * loop
+ *                             └──no──▶ thread pool: crypt_r (about 15 ms) ──▶ done(token, verdict)
  *
  * One a worker. An unknown system_id is checked against a dummy hash of the same cost, so that neither answer
  * nor time tells it from a wrong password. The number of checks waiting is bounded. */

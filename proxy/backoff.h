@@ -1,8 +1,8 @@
 /* How long to leave an SMSC alone after upstream binds have failed, by client and link, remembered by the
  * worker.
  *
- *   leg failed ──backoff_note──▶ (client, link): failures in a row, not before when ◀──backoff_get── a new
- * leg leg bound  ──backoff_clear─▶ forgotten
+ *   leg failed ──backoff_note───▶ (client, link): failures in a row, not before when ◀──backoff_get── new leg
+ *   leg bound  ──backoff_clear──▶ forgotten
  *
  * A leg has a pause of its own, but it goes with its session: without this, a client that is refused and
  * binds again at once would have the proxy bind upstream as often, and carriers lock accounts for less. One

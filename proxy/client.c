@@ -13,8 +13,7 @@ static struct client *client_of(struct conn *c)
     return (struct client *)c; /* conn is its first member */
 }
 
-/* --- accept
- * ----------------------------------------------------------------------------------------------------- */
+/* --- accept --------------------------------------------------------------------------------------------- */
 
 static struct smpp_session_limits open_limits(const struct config *config)
 {
@@ -150,8 +149,7 @@ bool client_accept(struct worker *w, uv_stream_t *server, struct ssl_ctx_st *tls
     return true;
 }
 
-/* --- bind
- * ------------------------------------------------------------------------------------------------------- */
+/* --- bind ----------------------------------------------------------------------------------------------- */
 
 void client_refuse_bind(struct client *client, uint32_t command_status, const char *why)
 {
@@ -382,8 +380,7 @@ void client_accept_bind(struct client *client)
               LOG_TEXT("bind", smpp_command_name(c->smpp.bind_id)), LOG_INT("worker", c->worker->number));
 }
 
-/* --- bound
- * ------------------------------------------------------------------------------------------------------ */
+/* --- bound ---------------------------------------------------------------------------------------------- */
 
 /* Once nothing of the client's is in flight: the good-bye that is due. */
 static void say_goodbye(struct client *client)
@@ -538,8 +535,7 @@ void client_follow_config(struct client *client)
     }
 }
 
-/* --- end
- * -------------------------------------------------------------------------------------------------------- */
+/* --- end ------------------------------------------------------------------------------------------------ */
 
 static void on_client_closed(struct conn *c, const char *why, const char *detail)
 {

@@ -1,8 +1,8 @@
 /* A client's session: accepted, bound, served, ended.
  *
- *   accept ─▶ OPEN ─bind─▶ who is it? (auth) ─▶ may it? (address, bind type, count) ─▶ events->bind: the legs
- * are bound ─▶ client_accept_bind / client_refuse_bind ─▶ BOUND: events->request, events->response ─▶ unbind,
- * or its connection ends ─▶ events->closed
+ *   accept ─▶ OPEN ─bind─▶ who is it? (auth) ─▶ may it? (address, bind type, count) ─▶ events->bind
+ *          ─▶ client_accept_bind or client_refuse_bind ─▶ BOUND: events->request, events->response
+ *          ─▶ unbind, or its connection ends ─▶ events->closed
  *
  * Knows neither routes nor legs: what is behind it is `events`. Wrong credentials and unknown ids get the
  * same answer (ESME_RINVPASWD) after the same time; every fault of ours gets ESME_RBINDFAIL. SMPP 3.4

@@ -1,7 +1,7 @@
 /* A config file as a tree of texts that know their lines.
  *
- *   file ──read──▶ text ──comments blanked, strings and braces checked──▶ libconfuse ──▶ cfg_t of struct
- * file_value
+ *   file ──read──▶ text ──comments blanked, strings and braces checked──▶ libconfuse
+ *        ──▶ cfg_t of struct file_value
  *
  * libconfuse's options are made from the option table; every one is text here, and is checked against its row
  * later, so that one wrong value does not hide the next. libconfuse 3.3 keeps global state: main thread only.

@@ -10,8 +10,7 @@
 #define READ_GRACE 500000000ULL /* ns: to look at what came while we did not read */
 enum { PATIENCE_FACTOR = 4 };
 
-/* --- state and its gauge
- * --------------------------------------------------------------------------------------- */
+/* --- state and its gauge -------------------------------------------------------------------------------- */
 
 /* Counts the session in the gauge of what it is now, and no longer in that of what it was. */
 static void recount(struct conn *c)
@@ -53,8 +52,7 @@ static void end_session(struct conn *c)
     }
 }
 
-/* --- deadlines
- * -------------------------------------------------------------------------------------------------- */
+/* --- deadlines ------------------------------------------------------------------------------------------ */
 
 /* A bind has a time-out of its own, which the session watches; while it lasts nothing else is in flight. */
 static bool requests_expire(const struct conn *c)
@@ -157,8 +155,7 @@ static void on_timer(struct timer *timer, uint64_t now)
     }
 }
 
-/* --- out
- * -------------------------------------------------------------------------------------------------------- */
+/* --- out ------------------------------------------------------------------------------------------------ */
 
 static void mark_dirty(struct conn *c)
 {
@@ -323,9 +320,7 @@ bool conn_holds_older(const struct conn *c, uint64_t version)
            (stream_busy(c->stream) && c->sent_version < version);
 }
 
-/* --- in
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- in ------------------------------------------------------------------------------------------------- */
 
 static void drop_out(struct conn *c)
 {
@@ -517,8 +512,7 @@ void conn_resume_all(struct worker *w)
     }
 }
 
-/* --- begin and end
- * ---------------------------------------------------------------------------------------------- */
+/* --- begin and end -------------------------------------------------------------------------------------- */
 
 static void on_opened(void *owner)
 {

@@ -27,8 +27,7 @@ static struct leg *find_leg(const struct worker *w, struct window_owner owner)
     return registry_get(&w->legs, owner.index, owner.generation);
 }
 
-/* --- which legs a client needs
- * ---------------------------------------------------------------------------------- */
+/* --- which legs a client needs -------------------------------------------------------------------------- */
 
 struct link_set {
     uint64_t bits[CONFIG_LINKS_MAX / 64];
@@ -236,8 +235,7 @@ static unsigned review_legs(struct client *client)
     return count;
 }
 
-/* --- bind
- * ------------------------------------------------------------------------------------------------------- */
+/* --- bind ----------------------------------------------------------------------------------------------- */
 
 struct leg_count {
     unsigned all, bound, tried;
@@ -301,8 +299,7 @@ static void on_client_bind(struct client *client)
     follow_legs(client);
 }
 
-/* --- which way a request goes
- * ------------------------------------------------------------------------------------ */
+/* --- which way a request goes --------------------------------------------------------------------------- */
 
 enum way_kind { WAY_SEND, WAY_WAIT, WAY_REFUSE };
 
@@ -393,8 +390,7 @@ static void send_on(struct client *client, const struct subject *s, struct leg *
     }
 }
 
-/* --- what waits
- * --------------------------------------------------------------------------------------------------- */
+/* --- what waits ----------------------------------------------------------------------------------------- */
 
 static struct subject subject_of(const struct held *held)
 {
@@ -593,8 +589,7 @@ static void refuse_held(struct client *client)
     }
 }
 
-/* --- MT: from a client to a leg
- * ----------------------------------------------------------------------------------- */
+/* --- MT: from a client to a leg ------------------------------------------------------------------------- */
 
 static void go(struct client *client, const struct subject *s)
 {
@@ -786,8 +781,7 @@ static void on_leg_ready(struct leg *leg)
     }
 }
 
-/* --- MO: from a leg to its client
- * --------------------------------------------------------------------------------- */
+/* --- MO: from a leg to its client ----------------------------------------------------------------------- */
 
 static void refuse_mo(struct leg *leg, uint32_t command_id, uint32_t sequence_number, enum refused cause)
 {
@@ -921,8 +915,7 @@ static void on_leg_request(struct leg *leg, const struct smpp_event *event)
     }
 }
 
-/* --- MO between workers
- * ------------------------------------------------------------------------------------------- */
+/* --- MO between workers --------------------------------------------------------------------------------- */
 
 /* In the leg's worker: the answer, or a refusal, of a request that was relayed. */
 static void open_relayed_answer(void *owner, struct letter *letter)
@@ -1010,8 +1003,7 @@ static void on_client_abandoned(struct client *client, const struct window_slot 
     refuse_mo_of(client, slot, REFUSED_CLIENT_GONE);
 }
 
-/* --- beginnings and ends
- * ------------------------------------------------------------------------------------------- */
+/* --- beginnings and ends -------------------------------------------------------------------------------- */
 
 static void on_client_timer(struct client *client)
 {
@@ -1116,8 +1108,7 @@ const struct client_events forward_client_events = {.bind = on_client_bind,
                                                     .closed = on_client_closed,
                                                     .timer = on_client_timer};
 
-/* --- changes from outside
- * ------------------------------------------------------------------------------------------ */
+/* --- changes from outside ------------------------------------------------------------------------------- */
 
 /* Calls for every client that has bound or is binding. The registry may grow meanwhile; clients are not
  * freed. */

@@ -1,8 +1,8 @@
 /* Where client, route and leg meet: which legs a client needs, which way a message goes, and where its answer
  * belongs.
  *
- *   MT       client request ─▶ shortcode and carrier ─▶ route of the table ─▶ leg: forwarded, kept back, or
- * refused answer   leg response ─▶ slot of the leg's window ─▶ client, under the client's own sequence_number
+ *   MT       client request ─▶ shortcode, carrier ─▶ route ─▶ leg: forwarded, kept back, or refused
+ *   answer   leg response ─▶ slot of the leg's window ─▶ client, under the client's own sequence_number
  *   MO       leg request ─▶ the leg's client: forwarded, or refused so that the network queues it
  *   answer   client response ─▶ slot of the client's window ─▶ leg
  *   query    message id ─▶ index ─▶ the link that accepted the message, whatever the route says today

@@ -1,8 +1,8 @@
 /* Requests kept back, unanswered, in order: for a full window, a leg that is not bound yet, or a route on
  * hold.
  *
- *   forward ──hold_add──▶ queue of one client session and carrier ──forward, when something changed──▶
- * hold_take └─▶ too long, too many: refused by forward
+ *   forward ──hold_add──▶ queue of one session and carrier ──something changed──▶ hold_unlink ─▶ sent on
+ *                                                         └─too long, too many─▶ refused by forward
  *
  * Knows bytes and time, not why anything waits. Blocks of common size come from a list of the worker's and go
  * back to it, so that a steady backlog allocates nothing. */

@@ -51,8 +51,7 @@ static void set_state(struct leg *leg, enum leg_state state)
     leg->state = state;
 }
 
-/* --- connect and bind
- * ------------------------------------------------------------------------------------------- */
+/* --- connect and bind ----------------------------------------------------------------------------------- */
 
 static void finish(struct leg *leg)
 {
@@ -224,8 +223,7 @@ struct leg *leg_new(struct worker *w, const struct config_link *link, uint32_t b
     return leg;
 }
 
-/* --- bound
- * ------------------------------------------------------------------------------------------------------ */
+/* --- bound ---------------------------------------------------------------------------------------------- */
 
 bool leg_forward(struct leg *leg, const uint8_t *pdu, uint32_t len, struct window_owner owner,
                  uint32_t owner_sequence)
@@ -343,8 +341,7 @@ static void on_leg_writable(struct conn *c)
     leg_of(c)->events->ready(leg_of(c));
 }
 
-/* --- end
- * -------------------------------------------------------------------------------------------------------- */
+/* --- end ------------------------------------------------------------------------------------------------ */
 
 void leg_end(struct leg *leg)
 {

@@ -1,8 +1,9 @@
 /* An upstream session: connected and bound to one link on behalf of its owner, kept so, and ended.
  *
- *   leg_new ─▶ CONNECTING ─opened─▶ bind sent ─bind_resp─▶ BOUND: events->request, events->response,
- * leg_ready ▲                                         │ └── WAITING (jittered backoff) ◀── lost, refused,
- * failed leg_end ─▶ unbind when nothing is in flight ─▶ gone: events->ended, freed
+ *   leg_new ─▶ CONNECTING ─opened─▶ BINDING ─bind_resp─▶ BOUND: events->request, ->response, ->ready
+ *                  ▲                                    │
+ *                  └── WAITING (jittered backoff) ◀── lost, refused, failed
+ *   leg_end ─▶ ENDING: unbind when nothing is in flight ─▶ events->ended, freed
  *
  * Knows neither clients nor routes: what is before it is `events`. A leg whose connection dies is the same
  * leg when it is bound again, but its requests in flight are given back as `unsettled`: their outcome is

@@ -1,8 +1,7 @@
 /* Whose shortcode is it? The other way round from the config's clients: made once from a config, then read
  * only.
  *
- *   config->clients, each with its shortcodes ──owners_new──▶ sorted pairs ──owners_of(shortcode)──▶ its
- * clients
+ *   config->clients and their shortcodes ──owners_new──▶ sorted pairs ──owners_of──▶ clients of a shortcode
  *
  * Clients that may use any shortcode own none in particular and are not in it. */
 #ifndef PROXY_OWNERS_H

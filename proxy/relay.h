@@ -1,7 +1,7 @@
 /* An MO that has come to one worker for a client bound at another, and its answer: letters between workers.
  *
- *   leg's worker ──relay_request──▶ client's worker ─▶ client ─▶ answer ──relay_answer, relay_refusal──▶
- * leg's worker
+ *   leg's worker ──relay_request──▶ client's worker ─▶ client
+ *   leg's worker ◀──relay_answer, relay_refusal── client's worker ◀─ its answer, or none
  *
  * Clients that share credentials on a link look alike to its SMSC, so this happens; it costs a copy and a
  * lock, which other messages do not pay. Who is asked and who answers is named by worker, id and generation,

@@ -3,8 +3,8 @@
  * end, and when an MO has come to a worker where its owner has no session; never on the path of other
  * messages.
  *
- *   session bound ──shared_receives──▶ bit of the worker, by client ◀──shared_receiver── MO without a
- * receiver here letter ──shared_post──▶ mailbox of the other worker, if it is open still */
+ *   session bound ──shared_receives──▶ workers, by client ◀──shared_receiver── MO without a receiver here
+ *   letter ──shared_post──▶ mailbox of the other worker, if it is open still */
 #ifndef PROXY_SHARED_H
 #define PROXY_SHARED_H
 

@@ -53,8 +53,7 @@ struct thread {
     struct thread_view view; /* main's */
 };
 
-/* --- letters
- * ------------------------------------------------------------------------------------------------------ */
+/* --- letters -------------------------------------------------------------------------------------------- */
 
 struct note {
     struct letter letter;
@@ -149,8 +148,7 @@ static void open_ended(void *main, struct letter *letter)
     free(note);
 }
 
-/* --- the barrier
- * -------------------------------------------------------------------------------------------------- */
+/* --- the barrier ---------------------------------------------------------------------------------------- */
 
 static void tell_obstacle(struct thread *t, const char *link)
 {
@@ -203,8 +201,7 @@ static void check_settled(struct timer *timer, uint64_t now)
     }
 }
 
-/* --- a turn of the loop
- * --------------------------------------------------------------------------------------------- */
+/* --- a turn of the loop --------------------------------------------------------------------------------- */
 
 static void settle_turn(struct thread *t)
 {
@@ -272,8 +269,7 @@ static void on_second(struct timer *timer, uint64_t now)
     timer_set(&w->timers, &t->second, now + SECOND);
 }
 
-/* --- what main asks
- * ------------------------------------------------------------------------------------------------- */
+/* --- what main asks ------------------------------------------------------------------------------------- */
 
 static void open_table(void *owner, struct letter *letter)
 {
@@ -444,8 +440,7 @@ bool thread_end(struct thread *thread, bool hurry)
     return order(thread, open_end, &note);
 }
 
-/* --- listeners
- * ------------------------------------------------------------------------------------------------------ */
+/* --- listeners ------------------------------------------------------------------------------------------ */
 
 static void note_accept_fault(struct listener *l, int error)
 {
@@ -552,8 +547,7 @@ static bool open_listeners(struct thread *t, const struct thread_setup *setup, c
     return t->listeners != NULL;
 }
 
-/* --- begin and end
- * -------------------------------------------------------------------------------------------------- */
+/* --- begin and end -------------------------------------------------------------------------------------- */
 
 static void on_authenticated(void *ctx, uint64_t token, enum auth_verdict verdict)
 {

@@ -55,8 +55,7 @@ struct turnoutd {
     unsigned closing;      /* parts that still have to close */
 };
 
-/* --- tables
- * ------------------------------------------------------------------------------------------------------- */
+/* --- tables --------------------------------------------------------------------------------------------- */
 
 /* The least of a version over all threads; at is the place of it in thread_view. */
 static uint64_t least(const struct turnoutd *d, size_t at)
@@ -259,9 +258,7 @@ static void on_beat(void *ctx, void (*add)(void *arg, const char *field, const c
 static const struct store_events store_events = {
     .table = on_table, .state = on_store_state, .trouble = on_store_trouble, .beat = on_beat};
 
-/* --- reload
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- reload --------------------------------------------------------------------------------------------- */
 
 static struct bundle *read_bundle(struct turnoutd *d, const char *file, char *error, size_t cap)
 {
@@ -330,9 +327,7 @@ static void on_bundle_passed(void *ctx, struct thread *thread, const struct bund
     }
 }
 
-/* --- admin
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- admin ---------------------------------------------------------------------------------------------- */
 
 static char *admin_metrics(void *ctx, size_t *len)
 {
@@ -389,9 +384,7 @@ static bool admin_ready(void *ctx, char *why, size_t cap)
 static const struct admin_source admin_source = {
     .metrics = admin_metrics, .sessions = admin_sessions, .ready = admin_ready, .healthy = admin_healthy};
 
-/* --- end
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- end ------------------------------------------------------------------------------------------------ */
 
 static void close_handle(uv_handle_t *handle, void *arg)
 {
@@ -474,9 +467,7 @@ static void on_signal(uv_signal_t *handle, int signal)
     }
 }
 
-/* --- begin
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- begin ---------------------------------------------------------------------------------------------- */
 
 static const struct thread_events thread_events = {.table_passed = on_table_passed,
                                                    .table_applied = on_table_applied,

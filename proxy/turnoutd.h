@@ -1,9 +1,9 @@
 /* The main thread: config, table, admin, signals; it starts the workers and tells them what changes.
  *
  *   Redis ─▶ store ─▶ table ─▶ every thread ─▶ all have passed it: the old one is freed
- *                                           ─▶ all have applied it: store_applied, which Redis shows as
- * "applied N" SIGHUP ─▶ config ─▶ bundle ─▶ every thread ─▶ all have passed it: the old one is freed SIGTERM,
- * SIGINT ─▶ drain; a second one: at once */
+ *                                           ─▶ all have applied it: store_applied, "applied N" in Redis
+ *   SIGHUP ─▶ config ─▶ bundle ─▶ every thread ─▶ all have passed it: the old one is freed
+ *   SIGTERM, SIGINT ─▶ drain; a second one: at once */
 #ifndef PROXY_TURNOUTD_H
 #define PROXY_TURNOUTD_H
 

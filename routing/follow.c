@@ -62,8 +62,7 @@ const char *store_state_name(enum store_state state)
     return (unsigned)state < STORE_STATE_COUNT ? state_names[state] : "?";
 }
 
-/* --- life and outlook
- * -------------------------------------------------------------------------------------------- */
+/* --- life and outlook ----------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 3, 4))) static void state_set(struct follow *follow, enum store_state state,
                                                             const char *format, ...)
@@ -172,8 +171,7 @@ struct follow_ask follow_ask(const struct follow *follow)
     return ask;
 }
 
-/* --- moves between the phases
- * ------------------------------------------------------------------------------------ */
+/* --- moves between the phases --------------------------------------------------------------------------- */
 
 static void learn(struct follow *follow, uint64_t version)
 {
@@ -308,8 +306,7 @@ void follow_beat(struct follow *follow, uint64_t sent, uint64_t version)
         refuse_older(follow, version);
 }
 
-/* --- changes
- * ----------------------------------------------------------------------------------------------------- */
+/* --- changes -------------------------------------------------------------------------------------------- */
 
 enum link { LINK_NEXT, LINK_RESTORE, LINK_GAP, LINK_OTHER };
 
@@ -407,8 +404,7 @@ static void take_entries(struct follow *follow, const struct follow_entry *entri
                   follow->target);
 }
 
-/* --- loading
- * ----------------------------------------------------------------------------------------------------- */
+/* --- loading -------------------------------------------------------------------------------------------- */
 
 static void adopt(struct follow *follow)
 {

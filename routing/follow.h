@@ -2,8 +2,9 @@
  * table must not be taken. Pure: it knows neither Redis nor a clock, so that whole histories can be played to
  * it.
  *
- *   follow_ask ──▶ (the store asks Redis) ──▶ follow_info, follow_page, follow_changes ──▶ follow_take: next
- * table └──▶ follow_state, follow_reason: for the operator
+ *   follow_ask ──▶ (the store asks Redis) ──▶ follow_info, follow_page, follow_changes
+ *              ──▶ follow_take: the next table
+ *              ──▶ follow_state, follow_reason: for the operator
  *
  * The caller asks one thing at a time: after each answer it takes what there is to publish and looks at
  * follow_ask again. An answer to what was not asked (any more) is ignored.
@@ -41,8 +42,7 @@ struct follow;
 struct follow *follow_new(struct names *names, struct table *table, const char *chain);
 void follow_free(struct follow *follow);
 
-/* --- what to ask
- * ------------------------------------------------------------------------------------------------- */
+/* --- what to ask ---------------------------------------------------------------------------------------- */
 
 enum follow_need {
     FOLLOW_NOTHING, /* not connected */
@@ -61,8 +61,7 @@ struct follow_ask {
 
 struct follow_ask follow_ask(const struct follow *follow);
 
-/* --- what happened
- * ----------------------------------------------------------------------------------------------- */
+/* --- what happened -------------------------------------------------------------------------------------- */
 
 void follow_connected(struct follow *follow);
 
@@ -99,8 +98,7 @@ void follow_changes(struct follow *follow, const struct follow_entry *entries, s
  * sent. */
 void follow_beat(struct follow *follow, uint64_t sent, uint64_t version);
 
-/* --- what came of it
- * --------------------------------------------------------------------------------------------- */
+/* --- what came of it ------------------------------------------------------------------------------------ */
 
 /* The next table to publish, or NULL; it belongs to the caller. Versions only grow. */
 struct table *follow_take(struct follow *follow);

@@ -1,8 +1,7 @@
 /* The name under which this process is known among the instances, and what it does when somebody else has it.
  *
  *   turnout_beat ──"TAKEN token host pid"──▶ identity_taken ──▶ its holder is dead: take the entry over
- *                                                          └──▶ it lives, for all we know: another name,
- * "NAME~abcd", until the name is free
+ *                                                          └──▶ it lives: "NAME~abcd" until NAME is free
  *
  * Two living processes under one name would be one instance to the barrier: a flip would be reported when the
  * quicker one had applied it. A config copied to a second host is enough for that. */

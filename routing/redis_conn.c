@@ -71,8 +71,7 @@ bool redis_conn_ready(const struct redis_conn *conn)
     return conn->phase == CONN_READY;
 }
 
-/* --- the end
- * ----------------------------------------------------------------------------------------------------- */
+/* --- the end -------------------------------------------------------------------------------------------- */
 
 static void close_check(struct redis_conn *conn)
 {
@@ -150,8 +149,7 @@ static void timer_fired(uv_timer_t *timer)
     lose(conn, conn->reason[0] != '\0' ? conn->reason : late[conn->phase]);
 }
 
-/* --- commands
- * ---------------------------------------------------------------------------------------------------- */
+/* --- commands ------------------------------------------------------------------------------------------- */
 
 static void on_reply(redisAsyncContext *redis, void *answered, void *data)
 {
@@ -196,8 +194,7 @@ bool redis_conn_command(struct redis_conn *conn, uint64_t timeout_ms, redis_conn
     return true;
 }
 
-/* --- login
- * ------------------------------------------------------------------------------------------------------- */
+/* --- login ---------------------------------------------------------------------------------------------- */
 
 /* The commands of a login are sent at once; the answer to the last one makes it ready. Meanwhile the time of
  * the start runs on. */
@@ -245,8 +242,7 @@ static void login_start(struct redis_conn *conn)
     login_send(conn, 1, (const char *[]){"PING"});
 }
 
-/* --- connect
- * ----------------------------------------------------------------------------------------------------- */
+/* --- connect -------------------------------------------------------------------------------------------- */
 
 /* hiredis frees the context itself after a failure told by either of these two. */
 static void context_lost(struct redis_conn *conn, const redisAsyncContext *redis, const char *what)

@@ -1,8 +1,8 @@
 /* One connection to Redis on a loop: resolved, connected, logged in, and every answer awaited with a
  * time-out.
  *
- *   redis_conn_start ──▶ address ──▶ socket ──▶ AUTH, SELECT ──▶ events.ready ──▶ redis_conn_command ──▶
- * answer └───────────────any of it fails, or is late───▶ events.lost(reason)
+ *   redis_conn_start ──▶ address ──▶ socket ──▶ AUTH, SELECT ──▶ events.ready ──▶ redis_conn_command, answer
+ *                          └───────any of it fails, or is late──▶ events.lost(reason)
  *
  * After lost it may be started again. The process must ignore SIGPIPE: hiredis writes to sockets without
  * asking to be spared it. */

@@ -64,8 +64,7 @@ void sentinels_doubt(struct sentinels *sentinels)
     move_on(sentinels);
 }
 
-/* --- answers
- * ----------------------------------------------------------------------------------------------------- */
+/* --- answers -------------------------------------------------------------------------------------------- */
 
 static bool is_text(const redisReply *reply)
 {

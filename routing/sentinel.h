@@ -55,8 +55,7 @@ bool sentinels_failed(struct sentinels *sentinels);
  * another one is to be asked. */
 void sentinels_doubt(struct sentinels *sentinels);
 
-/* --- answers
- * ----------------------------------------------------------------------------------------------------- */
+/* --- answers -------------------------------------------------------------------------------------------- */
 
 /* Of SENTINEL GET-MASTER-ADDR-BY-NAME. False with a sentence in reason. */
 bool sentinel_master(const struct redisReply *reply, struct address *address, char *reason, size_t cap);

@@ -133,8 +133,7 @@ void sentinel_watch_ask(struct sentinel_watch *watch, bool doubt)
     timer_in(watch, 0);
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------------------------- */
+/* --- life ----------------------------------------------------------------------------------------------- */
 
 static bool copy_text(const char **to, const char *from)
 {

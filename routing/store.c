@@ -91,8 +91,7 @@ struct store {
 static void advance(struct store *store);
 static void beat_soon(struct store *store);
 
-/* --- what the proxy hears
- * ---------------------------------------------------------------------------------------- */
+/* --- what the proxy hears ------------------------------------------------------------------------------- */
 
 /* The same trouble is told once, until another comes. */
 __attribute__((format(printf, 2, 3))) static void trouble(struct store *store, const char *format, ...)
@@ -150,8 +149,7 @@ static void on_save_failed(void *ctx, const char *reason)
     trouble(ctx, "%s", reason);
 }
 
-/* --- sessions
- * ---------------------------------------------------------------------------------------------------- */
+/* --- sessions ------------------------------------------------------------------------------------------- */
 
 /* Half of it fixed, half of it random, so that instances do not come back in step. */
 static uint64_t jittered(uint64_t ms)
@@ -366,8 +364,7 @@ static void on_silent(void *ctx, const char *reason)
 
 static const struct sentinel_events sentinel_events = {on_master, on_silent};
 
-/* --- answers
- * ----------------------------------------------------------------------------------------------------- */
+/* --- answers -------------------------------------------------------------------------------------------- */
 
 static void answered(struct store *store)
 {
@@ -495,8 +492,7 @@ static void on_changes(void *ctx, const redisReply *reply)
     answered(store);
 }
 
-/* --- questions
- * --------------------------------------------------------------------------------------------------- */
+/* --- questions ------------------------------------------------------------------------------------------ */
 
 static void on_pause_over(uv_timer_t *timer)
 {
@@ -547,8 +543,7 @@ static void advance(struct store *store)
         session_end(store, "No memory for a command.");
 }
 
-/* --- the instance's entry
- * ---------------------------------------------------------------------------------------- */
+/* --- the instance's entry ------------------------------------------------------------------------------- */
 
 /* The strings of a beat: copies, but for the first four. */
 struct beat {
@@ -736,8 +731,7 @@ void store_obstacle(struct store *store, const char *why)
     beat_soon(store);
 }
 
-/* --- outlook
- * ----------------------------------------------------------------------------------------------------- */
+/* --- outlook -------------------------------------------------------------------------------------------- */
 
 enum store_state store_state(const struct store *store)
 {
@@ -764,8 +758,7 @@ uint64_t store_counter_refused(const struct store *store)
     return store->refused;
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------------------------- */
+/* --- life ----------------------------------------------------------------------------------------------- */
 
 /* Sets *to to a copy; NULL stays NULL. */
 static bool copy_text(const char **to, const char *from)
@@ -897,8 +890,7 @@ struct store *store_open(uv_loop_t *loop, struct names *names, const struct stor
     return store;
 }
 
-/* --- the end
- * ----------------------------------------------------------------------------------------------------- */
+/* --- the end -------------------------------------------------------------------------------------------- */
 
 static void part_closed(void *ctx)
 {

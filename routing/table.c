@@ -78,8 +78,7 @@ bool route_state_parse(const char *name, enum route_state *state)
     return false;
 }
 
-/* --- keys
- * ------------------------------------------------------------------------------------------------------ */
+/* --- keys ----------------------------------------------------------------------------------------------- */
 
 struct key {
     uint64_t value;
@@ -122,8 +121,7 @@ static bool shortcode_fits(const char *shortcode)
     return len >= 1 && len <= SHORTCODE_LEN_MAX;
 }
 
-/* --- segments: one block each, never changed once reachable
- * ------------------------------------------------------ */
+/* --- segments: one block each, never changed once reachable --------------------------------------------- */
 
 static size_t ends_size(size_t rows)
 {
@@ -260,8 +258,7 @@ static struct segment *segment_set_cell(const struct segment *old, size_t row, c
     return next;
 }
 
-/* --- pages and tables
- * -------------------------------------------------------------------------------------------- */
+/* --- pages and tables ----------------------------------------------------------------------------------- */
 
 static size_t page_count(unsigned bits)
 {
@@ -397,8 +394,7 @@ bool table_cell(const struct table *table, const char *shortcode, uint8_t carrie
     return true;
 }
 
-/* --- visits
- * ------------------------------------------------------------------------------------------------------ */
+/* --- visits --------------------------------------------------------------------------------------------- */
 
 static void row_shortcode(const struct segment *segment, size_t row, char shortcode[SHORTCODE_LEN_MAX + 1])
 {
@@ -455,8 +451,7 @@ void table_row(const struct table *table, const char *shortcode, table_visit *vi
         row_visit(segment, (size_t)row, visit, ctx);
 }
 
-/* --- the builder
- * ------------------------------------------------------------------------------------------------- */
+/* --- the builder ---------------------------------------------------------------------------------------- */
 
 struct table_builder *table_edit(const struct table *base)
 {

@@ -1,7 +1,6 @@
 /* After a change, waits until every live instance reports that it has applied it.
  *
- *   version ──▶ turnout_instances, again and again ──barrier_judge──▶ every live one applied? none alive?
- * time over?
+ *   version ──▶ turnout_instances, again and again ──barrier_judge──▶ all applied? none alive? time over?
  *
  * A dead instance (its lease ran out) is named, but not waited for. The same waits until nothing is in flight
  * that was routed before a version: each instance reports as "settled" the highest version V such that no

@@ -1,7 +1,7 @@
 /* What every command of turnoutctl is given, and how it ends.
  *
- *   command line ──arguments──▶ struct ctl ──command's run──▶ text on stdout, or members of ctl->answer
- * (--json) └──▶ exit code; what failed and what to do by ctl_fail
+ *   command line ──arguments──▶ struct ctl ──command's run──▶ text on stdout; --json: members of ctl->answer
+ *                                                         └──▶ exit code; ctl_fail: what failed, what to do
  */
 #ifndef ROUTING_CTL_CTL_H
 #define ROUTING_CTL_CTL_H

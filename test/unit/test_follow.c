@@ -14,8 +14,7 @@
 #include "routing/follow.h"
 #include "test/unit/seeded.h"
 
-/* --- a model of Redis
- * ---------------------------------------------------------------------------------------------- */
+/* --- a model of Redis ----------------------------------------------------------------------------------- */
 
 enum { CODES = 7, PAGE_CODES = 2, HISTORY_MAX = 4000, FIELDS = 12 };
 
@@ -89,8 +88,7 @@ static void model_cut(struct model *model, size_t count)
         model->trimmed = count - 1;
 }
 
-/* --- what the model answers
- * ------------------------------------------------------------------------------------------ */
+/* --- what the model answers ----------------------------------------------------------------------------- */
 
 struct entry_text {
     const char *fields[FIELDS];
@@ -156,8 +154,7 @@ static void model_page(struct model *model, struct follow *follow, const char *c
     follow_page(follow, &page);
 }
 
-/* --- the follower's side
- * ----------------------------------------------------------------------------------------------- */
+/* --- the follower's side -------------------------------------------------------------------------------- */
 
 struct world {
     struct model *model;
@@ -288,8 +285,7 @@ static void reconnect(struct world *world)
     settle(world);
 }
 
-/* --- told worlds
- * --------------------------------------------------------------------------------------------------- */
+/* --- told worlds ---------------------------------------------------------------------------------------- */
 
 static void it_follows_an_empty_redis_from_its_first_change(void **state)
 {
@@ -615,8 +611,7 @@ static void it_starts_from_a_table_on_disk(void **state)
     follow_free(world.follow);
 }
 
-/* --- a random world
- * -------------------------------------------------------------------------------------------------- */
+/* --- a random world ------------------------------------------------------------------------------------- */
 
 static bool is_ours(const struct model *model, const struct world *world)
 {

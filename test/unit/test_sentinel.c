@@ -108,8 +108,7 @@ static void one_alone_is_asked_again(void **state)
     expect_current(&sentinels, "a");
 }
 
-/* --- answers
- * ----------------------------------------------------------------------------------------------------- */
+/* --- answers -------------------------------------------------------------------------------------------- */
 
 static redisReply *reply_of(const char *text)
 {

@@ -106,8 +106,7 @@ static const uint8_t *they_write(uint32_t command_id, void *pdu, size_t *len)
     return guard_put(octets, *len);
 }
 
-/* --- their TLVs and ours
- * ------------------------------------------------------------------------------------- */
+/* --- their TLVs and ours -------------------------------------------------------------------------------- */
 
 static void assert_same_tlv(const struct smpp_tlv *ours, const tlv_t *theirs)
 {
@@ -170,8 +169,7 @@ static tlv_t *their_random_tlvs(void)
     return list;
 }
 
-/* --- messages
- * ------------------------------------------------------------------------------------------------ */
+/* --- messages ------------------------------------------------------------------------------------------- */
 
 struct strings {
     char service_type[6], source[21], dest[21], schedule[17], validity[17];
@@ -391,8 +389,7 @@ static void we_see_their_data_sm(void **state)
     }
 }
 
-/* --- binds
- * --------------------------------------------------------------------------------------------------- */
+/* --- binds ---------------------------------------------------------------------------------------------- */
 
 static void they_read_our_bind(void **state)
 {
@@ -470,8 +467,7 @@ static void bind_responses_both_ways(void **state)
     }
 }
 
-/* --- the rest
- * ------------------------------------------------------------------------------------------------ */
+/* --- the rest ------------------------------------------------------------------------------------------- */
 
 static void submit_sm_responses_both_ways(void **state)
 {

@@ -71,8 +71,7 @@ static struct smpp_session reach(enum smpp_role role, enum smpp_state state)
     return s;
 }
 
-/* --- the table, told once more as rules
- * ---------------------------------------------------------------------- */
+/* --- the table, told once more as rules ----------------------------------------------------------------- */
 
 static bool transmits(enum smpp_state state)
 {
@@ -259,8 +258,7 @@ static void a_closed_session_takes_nothing(void **state)
     }
 }
 
-/* --- octets
- * -------------------------------------------------------------------------------------------------- */
+/* --- octets --------------------------------------------------------------------------------------------- */
 
 static void octets_one_at_a_time(void **state)
 {
@@ -389,8 +387,7 @@ static void refusals_have_a_nul_where_the_peer_needs_one(void **state)
     assert_int_equal(event.reply[16], 0xEE); /* not touched beyond what is sent */
 }
 
-/* --- going through a life
- * ------------------------------------------------------------------------------------ */
+/* --- going through a life ------------------------------------------------------------------------------- */
 
 static void a_bind_is_remembered(void **state)
 {
@@ -442,8 +439,7 @@ static void unbinds_that_cross_are_both_answered(void **state)
     assert_int_equal(smpp_session_due(&s, limits.response, &next), SMPP_DUE_END_UNBIND);
 }
 
-/* --- timers
- * -------------------------------------------------------------------------------------------------- */
+/* --- timers --------------------------------------------------------------------------------------------- */
 
 /* Nothing is due one nanosecond before at, and asking again is said to be right then; at at, this is. */
 static void check_due(const struct smpp_session *s, uint64_t at, enum smpp_due due)

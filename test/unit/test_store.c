@@ -28,8 +28,7 @@ enum { WATCHDOG_MS = 20000 };
 
 #define KEY "{turnout}:version"
 
-/* --- a Redis of our own
- * -------------------------------------------------------------------------------------------- */
+/* --- a Redis of our own --------------------------------------------------------------------------------- */
 
 static char directory[64], snapshot[96], unix_path[96];
 static pid_t redis_pid;
@@ -160,8 +159,7 @@ static void drop_connections(void)
     ORDER("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
 }
 
-/* --- a store, and what it says
- * --------------------------------------------------------------------------------------- */
+/* --- a store, and what it says -------------------------------------------------------------------------- */
 
 struct world {
     uv_loop_t loop;
@@ -324,8 +322,7 @@ static const char *platform_of(struct world *world, const char *shortcode)
     return names_get(&world->names, route.platform);
 }
 
-/* --- setup: an empty directory and Redis for each test
- * ------------------------------------------------------------------ */
+/* --- setup: an empty directory and Redis for each test -------------------------------------------------- */
 
 static int setup(void **state)
 {
@@ -349,9 +346,7 @@ static int teardown(void **state)
     return rmdir(directory);
 }
 
-/* --- the tests
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- the tests ------------------------------------------------------------------------------------------ */
 
 static void it_loads_the_table_and_follows_its_changes(void **state)
 {

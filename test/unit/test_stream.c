@@ -314,8 +314,7 @@ static void reading_is_off_until_it_is_started(void **state)
     world_free(w);
 }
 
-/* --- ends
- * --------------------------------------------------------------------------------------------------- */
+/* --- ends ----------------------------------------------------------------------------------------------- */
 
 static void assert_both_ended(struct world *w, struct side *first, struct side *other)
 {
@@ -482,8 +481,7 @@ static void a_write_after_close_is_dropped(void **state)
     world_free(w);
 }
 
-/* --- memory streams alone
- * ------------------------------------------------------------------------------------- */
+/* --- memory streams alone ------------------------------------------------------------------------------- */
 
 static void cut_is_a_reset_for_both(void **state)
 {
@@ -544,8 +542,7 @@ static void writing_to_a_closed_end_is_a_reset(void **state)
     world_free(w);
 }
 
-/* --- connecting
- * ------------------------------------------------------------------------------------------------- */
+/* --- connecting ----------------------------------------------------------------------------------------- */
 
 static struct side *connect_to(struct world *w, const char *host, uint16_t port, uint64_t timeout_ms)
 {
@@ -720,8 +717,7 @@ static void closed_while_connecting(void **state)
     assert_ends(w, STREAM_END_CLOSED, "this side");
 }
 
-/* --- peers that break
- * -------------------------------------------------------------------------------------------- */
+/* --- peers that break ----------------------------------------------------------------------------------- */
 
 static struct world *raw_world(void **state, int *fd)
 {
@@ -892,8 +888,7 @@ static void nodelay_is_set_on_both(void **state)
     world_free(w);
 }
 
-/* --- want of descriptors and of memory
- * ------------------------------------------------------------------------------ */
+/* --- want of descriptors and of memory ------------------------------------------------------------------ */
 
 static void without_descriptors_connecting_ends(void **state)
 {
@@ -985,8 +980,7 @@ static void accepting_with_nobody_waiting(void **state)
     world_free(w);
 }
 
-/* --- names and addresses
- * --------------------------------------------------------------------------------------------- */
+/* --- names and addresses -------------------------------------------------------------------------------- */
 
 static void every_end_has_a_name(void **state)
 {

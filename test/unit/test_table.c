@@ -62,8 +62,7 @@ static void test_release(void *block)
 #undef calloc
 #undef free
 
-/* --- a small world of shortcodes, and the model: an array
- * ---------------------------------------------------------- */
+/* --- a small world of shortcodes, and the model: an array ----------------------------------------------- */
 
 enum { CODES = 400 };
 static const uint8_t CARRIERS = 5;
@@ -306,8 +305,7 @@ static void the_default_row_answers_for_all_others(void **state)
     table_free(next);
 }
 
-/* --- states
- * -------------------------------------------------------------------------------------------------------- */
+/* --- states --------------------------------------------------------------------------------------------- */
 
 static void states_have_names(void **state)
 {
@@ -322,8 +320,7 @@ static void states_have_names(void **state)
     assert_string_equal(route_state_name((enum route_state)77), "?");
 }
 
-/* --- a million shortcodes
- * -------------------------------------------------------------------------------------------- */
+/* --- a million shortcodes ------------------------------------------------------------------------------- */
 
 static double seconds(void)
 {

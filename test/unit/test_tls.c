@@ -309,8 +309,7 @@ static void the_name_is_asked_for_but_never_an_address(void **state)
     assert_asks_for(NULL, "nobody");
 }
 
-/* --- versions
- * ----------------------------------------------------------------------------------------------- */
+/* --- versions ------------------------------------------------------------------------------------------- */
 
 static void tls_1_2_is_spoken(void **state)
 {
@@ -341,8 +340,7 @@ static void tls_1_1_is_refused(void **state)
     tls_world_free(w);
 }
 
-/* --- peers that do not speak TLS
- * ----------------------------------------------------------------------------- */
+/* --- peers that do not speak TLS ------------------------------------------------------------------------ */
 
 static void assert_garbage_ends(const char *garbage, size_t len, const char *detail)
 {
@@ -472,8 +470,7 @@ static void a_client_that_resets_half_way(void **state)
     tls_world_free(w);
 }
 
-/* --- a raw peer
- * ------------------------------------------------------------------------------------------------ */
+/* --- a raw peer ----------------------------------------------------------------------------------------- */
 
 struct raw {
     struct world *world;
@@ -642,8 +639,7 @@ static void half_a_record_does_not_spin(void **state)
     tls_world_free(w);
 }
 
-/* --- goodbyes
- * ----------------------------------------------------------------------------------------------------- */
+/* --- goodbyes ------------------------------------------------------------------------------------------- */
 
 static void we_say_goodbye(void **state)
 {
@@ -694,8 +690,7 @@ static void a_peer_that_just_closes(void **state)
     tls_world_free(w);
 }
 
-/* --- peers that misbehave
- * ------------------------------------------------------------------------------------------- */
+/* --- peers that misbehave ------------------------------------------------------------------------------- */
 
 static void a_forged_record_ends_it(void **state)
 {
@@ -778,8 +773,7 @@ static void a_flood_of_questions_ends_it(void **state)
     tls_world_free(w);
 }
 
-/* --- life with others
- * -------------------------------------------------------------------------------------------------- */
+/* --- life with others ----------------------------------------------------------------------------------- */
 
 static void faults_of_others_do_not_show(void **state)
 {
@@ -837,9 +831,7 @@ static void sessions_are_resumed(void **state)
     tls_world_free(w);
 }
 
-/* --- memory
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* --- memory --------------------------------------------------------------------------------------------- */
 
 static size_t openssl_octets;
 
@@ -890,8 +882,7 @@ static void an_idle_stream_is_small(void **state)
     tls_world_free(w);
 }
 
-/* --- files at fault
- * ------------------------------------------------------------------------------------------------------- */
+/* --- files at fault ------------------------------------------------------------------------------------- */
 
 static void assert_server_fault(char *certificate, char *key, const char *why)
 {
