@@ -96,7 +96,7 @@ static void refuses(void **state)
         {"", "no command is given"},
         {"rout list", "there is no command \"rout\""},
         {"route", "\"route\" needs a second word"},
-        {"route lst", "\"route\" needs a second word"},
+        {"route lst", "there is no command \"route lst\""},
         {"flip --carrier a --to b", "flip takes SHORTCODE..., but was given 0 arguments"},
         {"route list 1 2", "route list takes [SHORTCODE], but was given 2 arguments"},
         {"flip 1 --to b", "flip needs --carrier NAME"},
