@@ -15,14 +15,6 @@ enum {
 
 static const struct conn_owner leg_conn_owner;
 
-#define LEG_STATE_NAME(id, name) [id] = (name),
-static const char *const state_names[] = {LEG_STATES(LEG_STATE_NAME)};
-
-const char *leg_state_name(enum leg_state state)
-{
-    return state_names[state];
-}
-
 static struct leg *leg_of(struct conn *c)
 {
     return (struct leg *)c; /* conn is its first member */
@@ -205,7 +197,6 @@ struct leg *leg_new(struct worker *w, const struct config_link *link, uint32_t b
     leg->events = events;
     leg->link = link->index;
     leg->carrier = link->carrier;
-    leg->platform = link->platform;
     leg->metrics = metrics_link(w->metrics, link->index);
     leg->bind_id = bind_id;
     leg->client = client;

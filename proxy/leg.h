@@ -35,17 +35,13 @@ struct leg_events {
     void (*ended)(struct leg *leg);
 };
 
-#define LEG_STATES(X)                                    \
-    X(LEG_WAITING, "waiting") /* for the next attempt */ \
-    X(LEG_CONNECTING, "connecting")                      \
-    X(LEG_BINDING, "binding")                            \
-    X(LEG_BOUND, "bound")                                \
-    X(LEG_ENDING, "ending") /* unbind wanted or sent */
-
-#define LEG_STATE_ENUM(id, name) id,
-enum leg_state { LEG_STATES(LEG_STATE_ENUM) LEG_STATE_COUNT };
-#undef LEG_STATE_ENUM
-const char *leg_state_name(enum leg_state state);
+enum leg_state {
+    LEG_WAITING, /* for the next attempt */
+    LEG_CONNECTING,
+    LEG_BINDING,
+    LEG_BOUND,
+    LEG_ENDING, /* unbind wanted or sent */
+};
 
 /* How a leg binds. */
 struct leg_bind {
@@ -60,7 +56,7 @@ struct leg {
     uint32_t index, generation; /* in worker->legs; new with every connection */
     enum leg_state state;
     unsigned link; /* index; the link itself is looked up in the config in use */
-    uint8_t carrier, platform;
+    uint8_t carrier;
     struct window_owner client; /* whose it is; {0, 0} once the client has gone */
     struct metrics_link *metrics;
     unsigned orphan_of;      /* index + 1 of the client whose session has gone, 0: none */

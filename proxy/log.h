@@ -23,7 +23,6 @@
     X(EVENT_CONFIG_LOADED, "config_loaded", LOG_INFO, "a configuration was taken into use")                \
     X(EVENT_CONFIG_REFUSED, "config_refused", LOG_ERROR, "a configuration is wrong; the old one stays")    \
     X(EVENT_LISTENING, "listening", LOG_INFO, "a listener accepts connections")                            \
-    X(EVENT_LISTEN_FAILED, "listen_failed", LOG_ERROR, "a listener could not be opened")                   \
     X(EVENT_ACCEPT_PAUSED, "accept_paused", LOG_WARNING,                                                   \
       "no descriptors or too many sessions; accepting waits")                                              \
     X(EVENT_CLIENT_CONNECTED, "client_connected", LOG_DEBUG, "a client's connection was accepted")         \
@@ -49,7 +48,6 @@
     X(EVENT_STORE_STATE, "store_state", LOG_WARNING, "the connection to Redis changed its state")          \
     X(EVENT_STORE_TROUBLE, "store_trouble", LOG_WARNING, "the table's store met something unexpected")     \
     X(EVENT_TLS_RELOADED, "tls_reloaded", LOG_INFO, "certificates were read again")                        \
-    X(EVENT_ADMIN_FAILED, "admin_failed", LOG_ERROR, "the admin listener could not be opened")             \
     X(EVENT_PDU_REFUSED, "pdu_refused", LOG_DEBUG, "the proxy refused a PDU, and why")                     \
     X(EVENT_CONFIG_WARNING, "config_warning", LOG_WARNING,                                                 \
       "a configuration in use has something doubtful in it")                                               \
