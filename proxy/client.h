@@ -15,6 +15,7 @@
 
 struct client;
 struct leg;
+struct leg_events;
 
 struct client_events {
     /* The client is who it says and may bind: bind the legs, then call client_accept_bind or
@@ -58,6 +59,7 @@ struct client {
     /* For whoever is behind: its legs by link index, and what is kept back by carrier. */
     struct leg **legs;
     unsigned legs_count;
+    const struct leg_events *leg_events; /* what they call; set with the bind */
     struct hold_queue *held; /* NAMES_MAX of them, made when first needed */
     unsigned held_count;
     size_t held_bytes;
@@ -105,6 +107,17 @@ static inline bool client_may_receive(const struct client *client)
     enum smpp_state state = client->conn.smpp.state;
     return conn_is_bound(&client->conn) && state != SMPP_BOUND_TX && !client->unbind_wanted &&
            !client->ending;
+}
+
+/* What names a session where a pointer might outlive it, and the session of a name: NULL once it has gone. */
+static inline struct window_owner client_owner(const struct client *client)
+{
+    return (struct window_owner){.index = client->index, .generation = client->generation};
+}
+
+static inline struct client *client_find(const struct worker *w, struct window_owner owner)
+{
+    return registry_get(&w->clients, owner.index, owner.generation);
 }
 
 /* A session of this client, bound here, that has room for an MO; NULL for none. */

@@ -7,6 +7,9 @@
  *   answer   client response ─▶ slot of the client's window ─▶ leg
  *   query    message id ─▶ index ─▶ the link that accepted the message, whatever the route says today
  *
+ * Which legs there are is legs.h, which way a request goes way.h, what is kept back waiting.h, MO and receipts
+ * mo.h; here they are joined to the events of client.h and leg.h, and to what changes from outside.
+ *
  * Everything runs in the worker's thread. The table and the config are those in use at this moment, looked up
  * for each message; what waits is looked up again when it is released. */
 #ifndef PROXY_FORWARD_H

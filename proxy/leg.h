@@ -81,6 +81,18 @@ struct leg *leg_new(struct worker *w, const struct config_link *link, uint32_t b
                     struct window_owner client, const struct backoff *backoff,
                     const struct leg_events *events);
 
+/* What names a leg's connection where a pointer might outlive it, and the leg of a name: NULL once it has
+ * gone. */
+static inline struct window_owner leg_owner(const struct leg *leg)
+{
+    return (struct window_owner){.index = leg->index, .generation = leg->generation};
+}
+
+static inline struct leg *leg_find(const struct worker *w, struct window_owner owner)
+{
+    return registry_get(&w->legs, owner.index, owner.generation);
+}
+
 /* May a request be sent on it now? */
 static inline bool leg_is_ready(const struct leg *leg)
 {

@@ -1,0 +1,205 @@
+#include "proxy/waiting.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct subject subject_of(const struct held *held)
+{
+    return (struct subject){.pdu = held->pdu,
+                            .len = held->len,
+                            .command_id = smpp_get32(held->pdu + 4),
+                            .sequence_number = smpp_get32(held->pdu + 12),
+                            .shortcode = (const char *)held->pdu + held->source_at,
+                            .shortcode_len = held->source_len,
+                            .carrier = held->carrier,
+                            .link = held->link};
+}
+
+static struct hold_queue *queue_of(struct client *client, uint8_t carrier)
+{
+    if (client->held == NULL) {
+        client->held = calloc(NAMES_MAX, sizeof *client->held);
+    }
+    return client->held == NULL ? NULL : &client->held[carrier];
+}
+
+/* How long a request may wait: for room in a bound leg's window as long as an answer may take, else for the
+ * hold budget. */
+static uint64_t budget_of(const struct client *client, const struct way *way)
+{
+    return way->leg != NULL && leg_is_bound(way->leg) ? way->leg->conn.response_timeout
+                                                      : client->account->hold_budget;
+}
+
+static void arm_hold_timer(struct client *client, uint64_t due)
+{
+    timer_set_earlier(&client->conn.worker->timers, &client->hold_timer, due);
+}
+
+static void uncount_held(struct client *client, const struct held *held)
+{
+    struct worker *w = client->conn.worker;
+    client->held_count--;
+    client->held_bytes -= held->len;
+    metric_sub(&w->metrics->waiting_messages, 1);
+    metric_sub(&w->metrics->waiting_bytes, held->len);
+}
+
+void waiting_add(struct client *client, const struct subject *s, const struct way *way)
+{
+    struct worker *w = client->conn.worker;
+    const struct config_client *account = client->account;
+    struct hold_queue *queue = queue_of(client, s->carrier);
+    bool full_window = way->leg != NULL && leg_is_bound(way->leg);
+    if (!full_window && account->hold_budget == 0) {
+        way_refuse(client, s, account->hold_refusal, REFUSED_HOLD_EXPIRED);
+        return;
+    }
+    /* one beyond the limit still comes in when reading stops there */
+    if (queue == NULL || queue->count >= account->wait_count + full_window ||
+        client->held_bytes + s->len > account->wait_bytes) {
+        way_refuse(client, s, account->hold_refusal, REFUSED_WAIT_FULL);
+        return;
+    }
+    struct held *held = hold_add(&w->held, queue, s->pdu, s->len);
+    if (held == NULL) {
+        way_refuse(client, s, ESME_RSYSERR, REFUSED_MEMORY);
+        return;
+    }
+    held->since = w->now;
+    held->carrier = s->carrier;
+    held->link = s->link;
+    held->source_at = (uint32_t)((const uint8_t *)s->shortcode - s->pdu);
+    held->source_len = s->shortcode_len;
+    client->held_count++;
+    client->held_bytes += s->len;
+    metric_add(&w->metrics->waiting_messages, 1);
+    metric_add(&w->metrics->waiting_bytes, s->len);
+    arm_hold_timer(client, w->now + budget_of(client, way));
+    if (full_window) {
+        metric_add(&way->leg->metrics->window_full, 1);
+        if (queue->count > account->wait_count && !queue->blocks) {
+            queue->blocks = true; /* a slow carrier: what comes next waits in the client */
+            client_block(client, true);
+        }
+    }
+}
+
+static bool same_route(const struct held *held, const struct subject *s)
+{
+    return held->source_len == s->shortcode_len && held->link == s->link &&
+           memcmp(held->pdu + held->source_at, s->shortcode, s->shortcode_len) == 0;
+}
+
+bool waiting_has(const struct client *client, const struct subject *s)
+{
+    if (client->held_count == 0 || client->held == NULL) {
+        return false;
+    }
+    for (const struct held *held = client->held[s->carrier].first; held != NULL; held = held->next) {
+        if (same_route(held, s)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Takes one request out of its queue and does with it what its way says. */
+static void release_one(struct client *client, struct hold_queue *queue, struct held *before,
+                        struct held *held, const struct way *way)
+{
+    struct worker *w = client->conn.worker;
+    struct subject s = subject_of(held);
+    hold_unlink(queue, before, held);
+    uncount_held(client, held);
+    if (way->kind == WAY_SEND) {
+        metric_add(&w->metrics->waited_released, 1);
+        way_send(client, &s, way->leg);
+    } else {
+        way_refuse(client, &s, way->status, way->cause);
+    }
+    hold_release(&w->held, held);
+}
+
+/* Its time is over: the way becomes a refusal. */
+static void expire_way(struct client *client, const struct held *held, struct way *way)
+{
+    uint64_t due = held->since + budget_of(client, way);
+    if (way->kind == WAY_WAIT && client->conn.worker->now >= due) {
+        *way = way_refusal(client->account->hold_refusal, REFUSED_HOLD_EXPIRED);
+    } else if (way->kind == WAY_WAIT) {
+        arm_hold_timer(client, due);
+    }
+}
+
+/* The queue that stopped the reading has room again. No other can have: since then nothing was read. */
+static void unblock(struct client *client, struct hold_queue *queue)
+{
+    if (queue->blocks && queue->count <= client->account->wait_count) {
+        queue->blocks = false;
+        client_block(client, false);
+    }
+}
+
+/* Looks at what waits for a carrier, in order: sends what may go, refuses what has waited too long. `ready`,
+ * where given, is the only leg that has changed: behind the first request that it has no room for, nothing
+ * can go. */
+static void release_queue(struct client *client, struct hold_queue *queue, const struct leg *ready)
+{
+    struct held *before = NULL;
+    struct held *held = client->conn.closing ? NULL : queue->first; /* nobody is left to answer to */
+    while (held != NULL) {
+        struct held *next = held->next;
+        struct subject s = subject_of(held);
+        struct way way = way_find(client, &s);
+        expire_way(client, held, &way);
+        if (way.kind != WAY_WAIT) {
+            release_one(client, queue, before, held, &way);
+        } else if (ready != NULL && way.leg == ready) {
+            break;
+        } else {
+            before = held;
+        }
+        held = next;
+    }
+    unblock(client, queue);
+}
+
+void waiting_look(struct client *client)
+{
+    for (unsigned i = 0; client->held != NULL && client->held_count > 0 && i < NAMES_MAX; i++) {
+        if (client->held[i].first != NULL) {
+            release_queue(client, &client->held[i], NULL);
+        }
+    }
+}
+
+void waiting_drop(struct client *client)
+{
+    struct worker *w = client->conn.worker;
+    for (unsigned i = 0; client->held != NULL && i < NAMES_MAX; i++) {
+        while (client->held[i].first != NULL) {
+            struct held *held = client->held[i].first;
+            hold_unlink(&client->held[i], NULL, held);
+            uncount_held(client, held);
+            hold_release(&w->held, held);
+        }
+    }
+}
+
+void waiting_refuse(struct client *client)
+{
+    struct way way = way_refusal(ESME_RMSGQFUL, REFUSED_SHUTDOWN);
+    for (unsigned i = 0; client->held != NULL && i < NAMES_MAX; i++) {
+        while (client->held[i].first != NULL) {
+            release_one(client, &client->held[i], NULL, client->held[i].first, &way);
+        }
+    }
+}
+
+void waiting_look_at(struct client *client, const struct leg *leg, bool is_ready)
+{
+    if (client->held_count > 0 && client->account != NULL) {
+        release_queue(client, &client->held[leg->carrier], is_ready ? leg : NULL);
+    }
+}

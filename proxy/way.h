@@ -1,0 +1,43 @@
+/* Which way a request of a client goes, by the table and the config in use at this moment.
+ *
+ *   subject (shortcode, carrier, or a link) ──way_find──▶ route ─▶ link ─▶ leg: send, wait, or refuse
+ *
+ * What waits is looked up again when it is released. */
+#ifndef PROXY_WAY_H
+#define PROXY_WAY_H
+
+#include "proxy/client.h"
+#include "proxy/leg.h"
+
+/* What routing needs of a request. It points into the request's octets. */
+struct subject {
+    const uint8_t *pdu;
+    uint32_t len;
+    uint32_t command_id, sequence_number;
+    const char *shortcode;
+    uint32_t shortcode_len;
+    uint8_t carrier;
+    int32_t link; /* index of the link that it must take, -1: the route decides */
+};
+
+enum way_kind { WAY_SEND, WAY_WAIT, WAY_REFUSE };
+
+struct way {
+    enum way_kind kind;
+    struct leg *leg; /* SEND: ready. WAIT: the leg waited for, NULL where the route itself is on hold */
+    uint32_t status; /* REFUSE */
+    enum refused cause;
+};
+
+static inline struct way way_refusal(uint32_t status, enum refused cause)
+{
+    return (struct way){.kind = WAY_REFUSE, .status = status, .cause = cause};
+}
+
+struct way way_find(struct client *client, const struct subject *s);
+
+/* The two ends of a way: on to a leg that is ready, or back to the client with a negative answer. */
+void way_send(struct client *client, const struct subject *s, struct leg *leg);
+void way_refuse(struct client *client, const struct subject *s, uint32_t status, enum refused cause);
+
+#endif
