@@ -21,17 +21,17 @@ struct parsing {
 };
 
 /* Options of the set, and an empty one behind them. */
-static void fill_options(struct argp_option *rows, unsigned set)
+static void fill_options(struct argp_option *rows, option_set set)
 {
     int used = 0;
     for (int id = 0; id < OPT_COUNT; id++) {
-        if (set & 1u << id) {
+        if (set & OPTION_BIT(id)) {
             const struct option_row *row = &option_table[id];
             rows[used++] = (struct argp_option){.name = row->name,
                                                 .key = KEY_FIRST + id,
                                                 .arg = row->arg,
                                                 .doc = row->help,
-                                                .group = OPTIONS_EVERYWHERE & 1u << id ? 2 : 1};
+                                                .group = OPTIONS_EVERYWHERE & OPTION_BIT(id) ? 2 : 1};
         }
     }
     rows[used] = (struct argp_option){0};
@@ -72,7 +72,7 @@ static error_t behind_words(int key, char *text, struct argp_state *state)
 }
 
 /* argp's part of the work, in either run. */
-static bool run_argp(struct parsing *parsing, int argc, char **argv, unsigned set, unsigned flags)
+static bool run_argp(struct parsing *parsing, int argc, char **argv, option_set set, unsigned flags)
 {
     struct argp_option rows[OPT_COUNT + 1];
     const struct command *command = parsing->ctl->command;

@@ -57,7 +57,7 @@ static void put_where(FILE *out, const struct ctl *ctl)
 }
 
 char *command_line_for(const struct ctl *ctl, const char *words, char *const *shortcodes, int count,
-                       unsigned set)
+                       option_set set)
 {
     char *text = NULL;
     size_t len;
@@ -69,7 +69,7 @@ char *command_line_for(const struct ctl *ctl, const char *words, char *const *sh
         put_word(out, shortcodes[i]);
     }
     for (int id = 0; id < OPT_COUNT; id++) {
-        if (set & 1u << id) {
+        if (set & OPTION_BIT(id)) {
             put_option(out, ctl, (enum option_id)id);
         }
     }
@@ -77,7 +77,7 @@ char *command_line_for(const struct ctl *ctl, const char *words, char *const *sh
     return text_clean(need(text));
 }
 
-char *command_line(const struct ctl *ctl, const char *words, unsigned set)
+char *command_line(const struct ctl *ctl, const char *words, option_set set)
 {
     return command_line_for(ctl, words, NULL, 0, set);
 }

@@ -8,10 +8,10 @@
 /* "turnoutctl [--redis ...] WORDS --carrier ...", to be freed. set holds the options of text that are to be
  * said as they were given to this command, OPTION(CARRIER) | OPTION(TO); those that were not given are left
  * out. */
-char *command_line(const struct ctl *ctl, const char *words, unsigned set);
+char *command_line(const struct ctl *ctl, const char *words, option_set set);
 
 /* The same with shortcodes behind the words. */
 char *command_line_for(const struct ctl *ctl, const char *words, char *const *shortcodes, int count,
-                       unsigned set);
+                       option_set set);
 
 #endif

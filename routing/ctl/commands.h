@@ -11,11 +11,11 @@ struct command {
     const char *words; /* one or two: "route set" */
     const char *args;  /* as help shows them */
     int args_min, args_max;
-    unsigned takes, needs; /* sets of options; those that work everywhere are not named */
-    const char *brief;     /* a line */
-    const char *text;      /* paragraphs */
-    const char *json;      /* members of its --json object */
-    unsigned exits;        /* a set of exit codes, beside done, failed, usage and (with Redis) unreachable */
+    option_set takes, needs; /* sets of options; those that work everywhere are not named */
+    const char *brief;       /* a line */
+    const char *text;        /* paragraphs */
+    const char *json;        /* members of its --json object */
+    unsigned exits; /* a set of exit codes, beside done, failed, usage and (with Redis) unreachable */
     enum ctl_exit (*run)(struct ctl *ctl);
 };
 

@@ -55,11 +55,11 @@ char *help_command_doc(const struct command *command)
 /* --- the reference -----------------------------------------------------------------------------------------
  */
 
-static void reference_options(FILE *out, unsigned set, unsigned needs)
+static void reference_options(FILE *out, option_set set, option_set needs)
 {
     for (int id = 0; id < OPT_COUNT; id++) {
         const struct option_row *row = &option_table[id];
-        if (!(set & 1u << id)) {
+        if (!(set & OPTION_BIT(id))) {
             continue;
         }
         fprintf(out, "- `--%s%s%s`: %s", row->name, row->arg ? " " : "", row->arg ? row->arg : "", row->help);
@@ -69,7 +69,7 @@ static void reference_options(FILE *out, unsigned set, unsigned needs)
         if (row->standard) {
             fprintf(out, "; default: `%s`", row->standard);
         }
-        fputs(needs & 1u << id ? "; required\n" : "\n", out);
+        fputs(needs & OPTION_BIT(id) ? "; required\n" : "\n", out);
     }
     fputc('\n', out);
 }
@@ -150,7 +150,7 @@ static void print_command(const struct command *command)
            command->brief, command->text);
     for (int id = 0; id < OPT_COUNT; id++) {
         const struct option_row *row = &option_table[id];
-        if ((command->takes | OPTIONS_EVERYWHERE) & 1u << id) {
+        if ((command->takes | OPTIONS_EVERYWHERE) & OPTION_BIT(id)) {
             printf("  --%s%s%s\n        %s\n", row->name, row->arg ? " " : "", row->arg ? row->arg : "",
                    row->help);
         }

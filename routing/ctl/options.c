@@ -102,11 +102,11 @@ bool options_start(struct options *options, const char **which, const char **rea
     return true;
 }
 
-bool options_missing(const struct options *options, unsigned set, enum option_id *which)
+bool options_missing(const struct options *options, option_set set, enum option_id *which)
 {
     for (int id = 0; id < OPT_COUNT; id++) {
         const char *const *field = (const void *)((const char *)options + option_table[id].offset);
-        if ((set & 1u << id) && option_table[id].kind == OPTION_TEXT && !*field) {
+        if ((set & OPTION_BIT(id)) && option_table[id].kind == OPTION_TEXT && !*field) {
             *which = (enum option_id)id;
             return true;
         }

@@ -74,8 +74,11 @@ enum option_id { CTL_OPTIONS(OPTION_ENUM) OPT_COUNT };
 #undef OPTION_ENUM
 
 /* A set of options, one bit each: OPTION(CARRIER) | OPTION(TO). */
-#define OPTION(id)         (1u << OPT_##id)
+typedef uint64_t option_set;
+#define OPTION_BIT(number) ((option_set)1 << (number))
+#define OPTION(id)         OPTION_BIT(OPT_##id)
 #define OPTIONS_EVERYWHERE ((OPTION(TIMEOUT) << 1) - 1)
+_Static_assert(OPT_COUNT <= 64, "a set of options has 64 bits");
 
 struct option_row {
     const char *name, *arg, *env, *standard, *help;
@@ -100,7 +103,7 @@ bool options_start(struct options *options, const char **which, const char **rea
 bool options_set(struct options *options, enum option_id id, const char *text, const char **reason);
 
 /* True where a text option of this set is missing: *which is the first. */
-bool options_missing(const struct options *options, unsigned set, enum option_id *which);
+bool options_missing(const struct options *options, option_set set, enum option_id *which);
 
 /* A version: a whole number from 1. */
 bool options_number(const char *text, uint64_t *number);
