@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOVE_WORDS = 7, VALUE_WORDS = 5 };
+enum { MOVE_WORDS = 8, VALUE_WORDS = 6 }; /* with the last, which may be absent */
 
 struct span {
     const char *text;
@@ -36,17 +36,20 @@ static bool span_number(struct span span, uint64_t *number)
     return true;
 }
 
-/* Exactly count words with one blank between them. */
+/* Exactly count words with one blank between them, of which the last may be absent: it is "-" then. */
 static bool span_words(struct span span, struct span *words, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const char *blank = memchr(span.text, ' ', span.len);
         size_t len = blank == NULL ? span.len : (size_t)(blank - span.text);
-        if (len == 0 || (blank == NULL) != (i == count - 1))
+        if (len == 0 || (blank == NULL && i < count - 2) || (blank != NULL && i == count - 1))
             return false;
+        words[count - 1] = (struct span){"-", 1};
         words[i] = (struct span){span.text, len};
         if (blank != NULL)
             span = (struct span){blank + 1, span.len - len - 1};
+        else
+            break;
     }
     return true;
 }
@@ -73,7 +76,7 @@ static bool word_state(struct span word, bool none, enum route_state *state)
     return word_copy(word, name, sizeof(name), false) && route_state_parse(name, state);
 }
 
-/* "shortcode carrier from from_state to state previous" */
+/* "shortcode carrier from from_state to state previous [next]" */
 static bool move_parse(struct span line, struct change_move *move)
 {
     struct span word[MOVE_WORDS];
@@ -84,7 +87,8 @@ static bool move_parse(struct span line, struct change_move *move)
            word_state(word[3], move->from[0] == '\0', &move->from_state) &&
            word_copy(word[4], move->to, sizeof(move->to), true) &&
            word_state(word[5], move->to[0] == '\0', &move->state) &&
-           word_copy(word[6], move->previous, sizeof(move->previous), true);
+           word_copy(word[6], move->previous, sizeof(move->previous), true) &&
+           word_copy(word[7], move->next, sizeof(move->next), true);
 }
 
 static size_t lines_count(struct span text)
@@ -144,7 +148,7 @@ static struct entry entry_read(const char *const *fields, const size_t *lens, si
 
 static bool kind_known(struct span kind)
 {
-    static const char *const kinds[] = {"flip", "set", "import", "rollback", "restore"};
+    static const char *const kinds[] = {"flip", "set", "import", "rollback", "window", "restore"};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         if (span_is(kind, kinds[i]))
             return true;
@@ -227,6 +231,13 @@ static uint32_t changed_at(const struct table *base, const struct change *change
     return seconds_of(change->at_ms);
 }
 
+/* "" is none. */
+static bool name_take(struct names *names, const char *name, uint8_t *id)
+{
+    *id = name[0] == '\0' ? NAME_NONE : names_intern(names, name);
+    return name[0] == '\0' || *id != NAME_NONE;
+}
+
 static bool move_apply(struct table_builder *builder, const struct table *base, const struct change *change,
                        const struct change_move *move, struct names *names)
 {
@@ -235,11 +246,9 @@ static bool move_apply(struct table_builder *builder, const struct table *base, 
         return false;
     if (move->to[0] == '\0')
         return table_unset(builder, move->shortcode, carrier);
-    struct route route = {names_intern(names, move->to), (uint8_t)move->state, NAME_NONE,
-                          changed_at(base, change, move, carrier)};
-    if (move->previous[0] != '\0' && (route.previous = names_intern(names, move->previous)) == NAME_NONE)
-        return false;
-    return route.platform != NAME_NONE && table_set(builder, move->shortcode, carrier, &route);
+    struct route route = {.state = (uint8_t)move->state, .changed = changed_at(base, change, move, carrier)};
+    return name_take(names, move->to, &route.platform) && name_take(names, move->previous, &route.previous) &&
+           name_take(names, move->next, &route.next) && table_set(builder, move->shortcode, carrier, &route);
 }
 
 struct table *change_apply(const struct table *base, const struct change *change, struct names *names)
@@ -258,19 +267,18 @@ struct table *change_apply(const struct table *base, const struct change *change
 bool route_value_parse(const char *text, size_t len, struct names *names, struct route *route)
 {
     struct span word[VALUE_WORDS];
-    char platform[NAME_LEN_MAX + 1], previous[NAME_LEN_MAX + 1];
+    char platform[NAME_LEN_MAX + 1], previous[NAME_LEN_MAX + 1], next[NAME_LEN_MAX + 1];
     enum route_state state;
     uint64_t changed_ms, version;
     if (!span_words((struct span){text, len}, word, VALUE_WORDS) ||
         !word_copy(word[0], platform, sizeof(platform), false) || !word_state(word[1], false, &state) ||
         !word_copy(word[2], previous, sizeof(previous), true) || !span_number(word[3], &changed_ms) ||
-        !span_number(word[4], &version))
+        !span_number(word[4], &version) || !word_copy(word[5], next, sizeof(next), true))
         return false;
 
-    struct route parsed = {names_intern(names, platform), (uint8_t)state, NAME_NONE, seconds_of(changed_ms)};
-    if (parsed.platform == NAME_NONE)
-        return false;
-    if (previous[0] != '\0' && (parsed.previous = names_intern(names, previous)) == NAME_NONE)
+    struct route parsed = {.state = (uint8_t)state, .changed = seconds_of(changed_ms)};
+    if (!name_take(names, platform, &parsed.platform) || parsed.platform == NAME_NONE ||
+        !name_take(names, previous, &parsed.previous) || !name_take(names, next, &parsed.next))
         return false;
     *route = parsed;
     return true;
@@ -279,8 +287,10 @@ bool route_value_parse(const char *text, size_t len, struct names *names, struct
 void route_value_print(char value[ROUTE_VALUE_MAX], const struct route *route, const struct names *names,
                        uint64_t version)
 {
-    snprintf(value, ROUTE_VALUE_MAX, "%s %s %s %" PRIu64 " %" PRIu64, names_get(names, route->platform),
-             route_state_name((enum route_state)route->state),
+    bool moves_on = route->next != NAME_NONE;
+    snprintf(value, ROUTE_VALUE_MAX, "%s %s %s %" PRIu64 " %" PRIu64 "%s%s",
+             names_get(names, route->platform), route_state_name((enum route_state)route->state),
              route->previous == NAME_NONE ? "-" : names_get(names, route->previous),
-             (uint64_t)route->changed * 1000, version);
+             (uint64_t)route->changed * 1000, version, moves_on ? " " : "",
+             moves_on ? names_get(names, route->next) : "");
 }

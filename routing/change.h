@@ -2,7 +2,7 @@
  *
  *   stream entry (field, value, field, value ...) ──change_parse──▶ change ──change_apply──▶ next table
  *
- * The fields of an entry are described at the head of functions.lua. */
+ * The fields of an entry are described at the head of functions/00-library.lua. */
 #ifndef ROUTING_CHANGE_H
 #define ROUTING_CHANGE_H
 
@@ -22,13 +22,14 @@ struct change_move {
     char from[NAME_LEN_MAX + 1];        /* platform before; "" for none */
     char to[NAME_LEN_MAX + 1];          /* platform now; "" where the cell was removed */
     char previous[NAME_LEN_MAX + 1];    /* the platform whose legs linger; "" for none */
+    char next[NAME_LEN_MAX + 1];        /* the platform of an open window's move to come; "" for none */
     enum route_state from_state, state; /* ROUTE_OPEN where there is no platform */
 };
 
 struct change {
     uint64_t version;
     uint64_t at_ms; /* Redis' clock, milliseconds since 1970 */
-    char kind[16];  /* flip, set, import, rollback, restore */
+    char kind[16];  /* flip, set, import, rollback, window, restore */
     bool restore;   /* the whole table was replaced: there are no moves, it must be loaded */
     char *who, *why, *ticket;
     char parent[CHAIN_LEN + 1]; /* the history's fingerprint before this change; "" at the start */
@@ -50,11 +51,11 @@ struct table *change_apply(const struct table *base, const struct change *change
 /* A fingerprint as Redis holds it: "" or 40 hex digits. */
 bool chain_valid(const char *text, size_t len);
 
-/* A cell as the hash of a shortcode holds it: "platform state previous changed_ms version". */
+/* A cell as the hash of a shortcode holds it: "platform state previous changed_ms version [next]". */
 bool route_value_parse(const char *text, size_t len, struct names *names, struct route *route);
 
 /* The longest such value, with its NUL. */
-enum { ROUTE_VALUE_MAX = 2 * NAME_LEN_MAX + 60 };
+enum { ROUTE_VALUE_MAX = 3 * NAME_LEN_MAX + 60 };
 
 /* Writes such a value; version is the one to stand in it, as a cell of a table does not keep its own. Its
  * time is whole seconds. */

@@ -1,5 +1,9 @@
-# Turns a text file into a C string: cmake -DIN=file -DOUT=header -DNAME=identifier -P embed.cmake
-file(READ ${IN} text)
+# Turns text files, joined, into a C string: cmake "-DIN=file;file" -DOUT=header -DNAME=identifier -P embed.cmake
+set(text "")
+foreach(file IN LISTS IN)
+    file(READ ${file} part)
+    string(APPEND text "${part}")
+endforeach()
 string(REPLACE "\\" "\\\\" text "${text}")
 string(REPLACE "\"" "\\\"" text "${text}")
 string(REPLACE "\n" "\\n\"\n\"" text "${text}")

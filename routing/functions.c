@@ -1,4 +1,4 @@
-/* functions.lua ──build──▶ functions_lua[] ──functions_text──▶ FUNCTION LOAD REPLACE */
+/* functions/ ──build──▶ functions_lua[] ──functions_text──▶ FUNCTION LOAD REPLACE */
 #include "routing/functions.h"
 
 #include <assert.h>

@@ -1,4 +1,4 @@
-/* The library of functions that Redis must hold (functions.lua), as text for FUNCTION LOAD. */
+/* The library of functions that Redis must hold (functions/), as text for FUNCTION LOAD. */
 #ifndef ROUTING_FUNCTIONS_H
 #define ROUTING_FUNCTIONS_H
 

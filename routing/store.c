@@ -8,6 +8,8 @@
  * waits for changes (XREAD with BLOCK); all else goes over the other one, so that a beat never waits behind
  * it. Either lost ends the session.
  *
+ * Questions to all instances come over the reader, too; their answers go over the other connection.
+ *
  * turnout_due sets back what nobody confirmed in time; whichever instance comes first does it. A beat does so
  * too, but the timer makes it a matter of milliseconds: every change brings a beat, and every beat the next
  * deadline. */
@@ -61,7 +63,9 @@ struct store {
     struct saver *saver; /* NULL: no snapshot */
     struct redis_conn *command, *reader;
     uv_timer_t beat_timer, retry_timer, due_timer;
-    char *key_version, *key_changes;
+    char *key_version, *key_changes, *key_questions;
+    char question[NUMBER_MAX * 2];   /* id of the last one heard of in this session */
+    struct call *calls, **calls_end; /* of store_call, whose answers are awaited: oldest first */
 
     bool session;        /* both connections are ready, the library is there */
     bool library_loaded; /* by us, in this session */
@@ -149,6 +153,39 @@ static void on_save_failed(void *ctx, const char *reason)
     trouble(ctx, "%s", reason);
 }
 
+/* --- calls for others ----------------------------------------------------------------------------------- */
+
+/* Answers come in the order of the calls. */
+struct call {
+    struct call *next;
+    store_reply *answer;
+    void *ctx;
+};
+
+static struct call *take_call(struct store *store)
+{
+    struct call *call = store->calls;
+    store->calls = call->next;
+    if (store->calls == NULL)
+        store->calls_end = &store->calls;
+    return call;
+}
+
+static void on_called(void *ctx, const redisReply *reply)
+{
+    struct store *store = ctx;
+    struct call *call = take_call(store);
+    if (!store->closing)
+        call->answer(call->ctx, reply);
+    free(call);
+}
+
+static void drop_calls(struct store *store)
+{
+    while (store->calls != NULL)
+        free(take_call(store));
+}
+
 /* --- sessions ------------------------------------------------------------------------------------------- */
 
 /* Half of it fixed, half of it random, so that instances do not come back in step. */
@@ -190,6 +227,7 @@ static void session_end(struct store *store, const char *reason)
     store->wanted = false;
     uv_timer_stop(&store->due_timer);
     store->session = store->asking = store->beating = false;
+    drop_calls(store);
     follow_disconnected(store->follow, reason);
     uv_timer_start(&store->retry_timer, on_retry, jittered(store->backoff_ms), 0);
     store->backoff_ms *= 2;
@@ -206,6 +244,26 @@ __attribute__((format(printf, 2, 3))) static void session_fail(struct store *sto
     vsnprintf(reason, sizeof(reason), format, arguments);
     va_end(arguments);
     session_end(store, reason);
+}
+
+bool store_call(struct store *store, const char *function, size_t count, const char *const *args,
+                store_reply *answer, void *ctx)
+{
+    const char *strings[4 + STORE_ARGS_MAX] = {"FCALL", function, "1", store->key_version};
+    struct call *call =
+        store->session && !store->closing && count <= STORE_ARGS_MAX ? malloc(sizeof(*call)) : NULL;
+    if (call == NULL)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        strings[4 + i] = args[i];
+    if (!redis_conn_command(store->command, store->options.timeout_ms, on_called, 4 + count, strings, NULL)) {
+        free(call);
+        return false;
+    }
+    *call = (struct call){.answer = answer, .ctx = ctx};
+    *store->calls_end = call;
+    store->calls_end = &call->next;
+    return true;
 }
 
 /* A function of the library, with arguments after its key. */
@@ -280,6 +338,9 @@ static void on_library(void *ctx, const redisReply *reply)
         trouble(store,
                 "Redis holds the functions of a newer release (%lld, this one has %lld); they are used.",
                 reply->element[0]->integer, own);
+    snprintf(store->question, sizeof(store->question), "%s",
+             reply->elements > 4 && reply->element[4]->type == REDIS_REPLY_STRING ? reply->element[4]->str
+                                                                                  : "0-0");
     session_begin(store);
 }
 
@@ -477,18 +538,43 @@ static bool take_entries(struct store *store, const redisReply *entries)
     return fine;
 }
 
-/* XREAD: nothing, or [[key, entries]] */
+/* An entry of P:questions: [id, ["request", text, ...]] */
+static void hear(struct store *store, const redisReply *entry)
+{
+    if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2 || !is_text(entry->element[0]) ||
+        entry->element[1]->type != REDIS_REPLY_ARRAY || entry->element[1]->elements < 2 ||
+        !texts_only(entry->element[1], 0))
+        return;
+    snprintf(store->question, sizeof(store->question), "%s", entry->element[0]->str);
+    if (store->events->question != NULL && !store->closing)
+        store->events->question(store->ctx, store->question, entry->element[1]->element[1]->str);
+}
+
+/* The entries of one stream, of [[key, entries] ...]; NULL where there are none. */
+static const redisReply *entries_of(const redisReply *reply, const char *key)
+{
+    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
+        const redisReply *stream = reply->element[i];
+        if (stream->type == REDIS_REPLY_ARRAY && stream->elements == 2 && is_text(stream->element[0]) &&
+            stream->element[1]->type == REDIS_REPLY_ARRAY && strcmp(stream->element[0]->str, key) == 0)
+            return stream->element[1];
+    }
+    return NULL;
+}
+
+/* XREAD: nothing, or [[key, entries] ...] */
 static void on_changes(void *ctx, const redisReply *reply)
 {
     struct store *store = ctx;
+    const redisReply *changes = entries_of(reply, store->key_changes);
+    const redisReply *questions = entries_of(reply, store->key_questions);
     store->asking = false;
-    if (reply->type == REDIS_REPLY_NIL)
+    if (reply->type == REDIS_REPLY_NIL || (changes == NULL && questions != NULL))
         follow_changes(store->follow, NULL, 0);
-    else if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1 ||
-             reply->element[0]->type != REDIS_REPLY_ARRAY || reply->element[0]->elements != 2 ||
-             reply->element[0]->element[1]->type != REDIS_REPLY_ARRAY ||
-             !take_entries(store, reply->element[0]->element[1]))
+    else if (changes == NULL || !take_entries(store, changes))
         not_understood(store, reply);
+    for (size_t i = 0; questions != NULL && i < questions->elements; i++)
+        hear(store, questions->element[i]);
     answered(store);
 }
 
@@ -517,10 +603,11 @@ static bool ask_changes(struct store *store, uint64_t after, bool wait)
     snprintf(id, sizeof(id), "%" PRIu64 "-0", after);
     snprintf(count, sizeof(count), "%d", ENTRIES_MAX);
     snprintf(block, sizeof(block), "%u", block_ms);
-    const char *const waiting[] = {"XREAD", "COUNT", count, "BLOCK", block, "STREAMS", store->key_changes,
-                                   id};
+    const char *const waiting[] = {
+        "XREAD", "COUNT",        count, "BLOCK", block, "STREAMS", store->key_changes, store->key_questions,
+        id,      store->question};
     const char *const at_once[] = {"XREAD", "COUNT", count, "STREAMS", store->key_changes, id};
-    return redis_conn_command(store->reader, store->options.timeout_ms + block_ms, on_changes, wait ? 8 : 6,
+    return redis_conn_command(store->reader, store->options.timeout_ms + block_ms, on_changes, wait ? 10 : 6,
                               wait ? waiting : at_once, NULL);
 }
 
@@ -731,6 +818,21 @@ void store_obstacle(struct store *store, const char *why)
     beat_soon(store);
 }
 
+static void on_answered(void *ctx, const redisReply *reply)
+{
+    struct store *store = ctx;
+    if (reply->type == REDIS_REPLY_ERROR)
+        trouble(store, "A question could not be answered: %s", reply->str);
+}
+
+void store_answer(struct store *store, const char *id, const char *answer)
+{
+    const char *name = store->identity.aliased ? store->identity.alias : store->options.instance;
+    const char *const args[] = {id, name, answer};
+    if (store->session && !store->closing)
+        call_function(store, on_answered, "turnout_answer", 3, args);
+}
+
 /* --- outlook -------------------------------------------------------------------------------------------- */
 
 enum store_state store_state(const struct store *store)
@@ -788,6 +890,7 @@ static bool options_copy(struct store *store, const struct store_options *option
     fine &= copy_text(&own->snapshot_path, options->snapshot_path);
     store->key_version = key_of(options->prefix, "version");
     store->key_changes = key_of(options->prefix, "changes");
+    store->key_questions = key_of(options->prefix, "questions");
     store->backoff_ms = own->backoff_min_ms;
     store->target = (struct redis_target){own->host,     own->port,     own->unix_path, own->username,
                                           own->password, own->database, own->timeout_ms};
@@ -796,7 +899,7 @@ static bool options_copy(struct store *store, const struct store_options *option
         store->target.unix_path = NULL;
     }
     own->sentinel = (struct sentinel_options){0}; /* its strings are copied by the watch */
-    return fine && store->key_version != NULL && store->key_changes != NULL;
+    return fine && store->key_version != NULL && store->key_changes != NULL && store->key_questions != NULL;
 }
 
 static void store_free(struct store *store)
@@ -808,6 +911,8 @@ static void store_free(struct store *store)
         free((char *)(uintptr_t)copies[i]);
     free(store->key_version);
     free(store->key_changes);
+    free(store->key_questions);
+    drop_calls(store);
     follow_free(store->follow);
     free(store);
 }
@@ -873,6 +978,7 @@ struct store *store_open(uv_loop_t *loop, struct names *names, const struct stor
     store->names = names;
     store->events = events;
     store->ctx = ctx;
+    store->calls_end = &store->calls;
     if (!options_copy(store, options) || (store->follow = follow_from_disk(store)) == NULL ||
         !open_parts(store, &options->sentinel)) {
         store_free(store);

@@ -53,6 +53,9 @@ struct store_events {
     void (*trouble)(void *ctx, const char *what);
     /* The fields to refresh in this instance's entry: call add(arg, field, value) for each. */
     void (*beat)(void *ctx, void (*add)(void *arg, const char *field, const char *value), void *arg);
+    /* Somebody asks all instances something: request is JSON with a member "kind". To be answered with
+     * store_answer and this id, now or later. NULL: questions are not heard. */
+    void (*question)(void *ctx, const char *id, const char *request);
 };
 
 struct store;
@@ -71,6 +74,18 @@ void store_refresh(struct store *store);
 /* This instance cannot apply the version yet; why (copied) is shown by turnoutctl. NULL: no obstacle any
  * more. */
 void store_obstacle(struct store *store, const char *why);
+
+/* Answers a question; answer is JSON. One that comes too late, or while Redis is away, is lost. */
+void store_answer(struct store *store, const char *id, const char *answer);
+
+/* Calls a function of functions/ with count arguments after its key (at most STORE_ARGS_MAX). answer gets the
+ * reply (hiredis', valid during the call); not where the connection is lost before, so that whoever needs it
+ * asks again by a timer of its own. False where it was not sent: Redis is away, or there is no memory. */
+enum { STORE_ARGS_MAX = 256 };
+struct redisReply;
+typedef void store_reply(void *ctx, const struct redisReply *reply);
+bool store_call(struct store *store, const char *function, size_t count, const char *const *args,
+                store_reply *answer, void *ctx);
 
 enum store_state store_state(const struct store *store);
 const char *store_reason(const struct store *store); /* a sentence, valid until the loop runs on */

@@ -26,11 +26,16 @@ enum {
 
 #define KEY_IS_TEXT (UINT64_C(1) << 63)
 
+enum { CARRIER_BITS = 6, STATE_BITS = 2 };
+
 /* Eight octets: a million shortcodes with four carriers must fit into 64 MB. */
 struct cell {
-    uint8_t carrier, platform, state, previous;
+    uint8_t carrier : CARRIER_BITS, state : STATE_BITS;
+    uint8_t platform, previous, next;
     uint32_t changed;
 };
+_Static_assert(NAMES_MAX <= 1 << CARRIER_BITS && ROUTE_STATE_COUNT <= 1 << STATE_BITS,
+               "carrier and state share an octet");
 _Static_assert(sizeof(struct cell) == 8, "cells are packed");
 _Static_assert(TEXT_SLOTS * sizeof(struct cell) > SHORTCODE_LEN_MAX, "a text fits its slots");
 
@@ -358,7 +363,21 @@ static const struct segment *table_segment(const struct table *table, const stru
 
 static struct route route_of(const struct cell *cell)
 {
-    return (struct route){cell->platform, cell->state, cell->previous, cell->changed};
+    return (struct route){.platform = cell->platform,
+                          .state = cell->state,
+                          .previous = cell->previous,
+                          .next = cell->next,
+                          .changed = cell->changed};
+}
+
+static struct cell cell_of(uint8_t carrier, const struct route *route)
+{
+    return (struct cell){.carrier = carrier & ((1U << CARRIER_BITS) - 1),
+                         .state = route->state & ((1U << STATE_BITS) - 1),
+                         .platform = route->platform,
+                         .previous = route->previous,
+                         .next = route->next,
+                         .changed = route->changed};
 }
 
 static const struct cell *table_find(const struct table *table, const struct key *key, uint8_t carrier)
@@ -560,7 +579,7 @@ bool table_set(struct table_builder *builder, const char *shortcode, uint8_t car
     struct segment **place = builder_place(builder, &key);
     if (place == NULL)
         return false;
-    struct cell cell = {carrier, route->platform, route->state, route->previous, route->changed};
+    struct cell cell = cell_of(carrier, route);
     int row = *place == NULL ? NOT_THERE : segment_find(*place, &key);
     struct segment *next = row == NOT_THERE ? segment_add_row(*place, &key, &cell)
                                             : segment_set_cell(*place, (size_t)row, &cell);
@@ -604,8 +623,7 @@ static bool fallback_take(void *ctx, const char *shortcode, uint8_t carrier, con
 {
     (void)shortcode;
     struct table *table = ctx;
-    table->fallback[carrier] =
-        (struct cell){carrier, route->platform, route->state, route->previous, route->changed};
+    table->fallback[carrier] = cell_of(carrier, route);
     return true;
 }
 

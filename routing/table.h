@@ -33,11 +33,13 @@ bool route_state_parse(const char *name, enum route_state *state);
 
 /* One cell of the table. previous is the platform that served before the last change of platform, NAME_NONE
  * if there was none: its legs linger for receipts and MO. changed is the time of that change in seconds since
- * 1970 (by Redis' clock). */
+ * 1970 (by Redis' clock). next is the platform to which an open window will move the cell, NAME_NONE if there
+ * is none: its legs are bound from the window's start. */
 struct route {
     uint8_t platform;
     uint8_t state; /* enum route_state */
     uint8_t previous;
+    uint8_t next;
     uint32_t changed;
 };
 

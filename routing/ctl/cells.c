@@ -41,20 +41,20 @@ static bool name_take(char to[NAME_LEN_MAX + 1], const char *text)
 bool cell_parse(struct cell *cell, const char *value)
 {
     char copy[160];
-    char *words[5];
+    char *words[6];
     char *rest = copy;
     if (strlen(value) >= sizeof copy) {
         return false;
     }
     text_copy(copy, sizeof copy, value);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 6; i++) {
         words[i] = strsep(&rest, " ");
-        if (!words[i]) {
+        if (!words[i] && i < 5) {
             return false;
         }
     }
     if (rest || !name_take(cell->platform, words[0]) || !route_state_parse(words[1], &cell->state) ||
-        !name_take(cell->previous, words[2])) {
+        !name_take(cell->previous, words[2]) || !name_take(cell->next, words[5] ? words[5] : "-")) {
         return false;
     }
     cell->changed_ms = strtoull(words[3], NULL, 10);
@@ -147,6 +147,7 @@ static void add_move(struct cells *cells, const struct change *change, const str
     text_copy(cell.carrier, sizeof cell.carrier, move->carrier);
     text_copy(cell.platform, sizeof cell.platform, move->to);
     text_copy(cell.previous, sizeof cell.previous, move->previous);
+    text_copy(cell.next, sizeof cell.next, move->next);
     cells_add(cells, &cell);
 }
 

@@ -19,6 +19,7 @@ struct cell {
     char carrier[NAME_LEN_MAX + 1];
     char platform[NAME_LEN_MAX + 1]; /* "" where a change removed the cell */
     char previous[NAME_LEN_MAX + 1]; /* "" for none */
+    char next[NAME_LEN_MAX + 1];     /* of an open window's move to come; "" for none */
     enum route_state state;
     uint64_t changed_ms, version;
 };
@@ -33,7 +34,7 @@ struct cells {
 bool shortcode_fine(const char *text);
 bool name_fine(const char *text);
 
-/* "platform state previous changed_ms version" into the cell. False where it is something else. */
+/* "platform state previous changed_ms version [next]" into the cell. False where it is something else. */
 bool cell_parse(struct cell *cell, const char *value);
 
 void cells_add(struct cells *cells, const struct cell *cell);

@@ -50,7 +50,7 @@ void redis_patience(struct redis *redis, unsigned ms);
 /* A command of count strings. NULL on trouble. The reply is freed with freeReplyObject(). */
 redisReply *redis_call(struct redis *redis, const char *const *strings, size_t count);
 
-/* A function of functions.lua, with its arguments after KEYS[1]. */
+/* A function of functions/, with its arguments after KEYS[1]. */
 redisReply *redis_function(struct redis *redis, const char *name, const char *const *args, size_t count);
 
 /* Sees to it that the functions in Redis are not older than ours: an older one skips what it does not know of

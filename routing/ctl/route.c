@@ -17,6 +17,7 @@ json_t *route_json(const struct cell *cell)
     json_put(object, "platform", json_text(cell->platform));
     json_put(object, "state", json_text(route_state_name(cell->state)));
     json_put(object, "previous", *cell->previous ? json_text(cell->previous) : json_null());
+    json_put(object, "next", *cell->next ? json_text(cell->next) : json_null());
     json_put(object, "changed_ms", json_integer((json_int_t)cell->changed_ms));
     json_put(object, "version", json_integer((json_int_t)cell->version));
     return object;
@@ -105,8 +106,8 @@ enum ctl_exit route_fail_no_row(struct ctl *ctl, const char *shortcode, const ch
 static void print_routes(const struct cells *cells, uint64_t now_ms)
 {
     static const struct column columns[] = {{"SHORTCODE", false}, {"CARRIER", false},  {"PLATFORM", false},
-                                            {"STATE", false},     {"PREVIOUS", false}, {"AGE", true},
-                                            {"VERSION", true}};
+                                            {"STATE", false},     {"PREVIOUS", false}, {"NEXT", false},
+                                            {"AGE", true},        {"VERSION", true}};
     struct grid *grid = grid_new(columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < cells->count; i++) {
         const struct cell *cell = &cells->items[i];
@@ -117,6 +118,7 @@ static void print_routes(const struct cells *cells, uint64_t now_ms)
         grid_cell(grid, "%s", cell->platform);
         grid_cell(grid, "%s", route_state_name(cell->state));
         grid_cell(grid, "%s", cell->previous);
+        grid_cell(grid, "%s", cell->next);
         grid_cell(grid, "%s", age_text(age_ms, age));
         grid_cell(grid, "%llu", (unsigned long long)cell->version);
     }

@@ -169,7 +169,7 @@ class Redis:
         return done.stdout.rstrip('\n')
 
     def load_functions(self):
-        text = (ROOT / 'routing/functions.lua').read_text()
+        text = ''.join(path.read_text() for path in sorted((ROOT / 'routing/functions').glob('*.lua')))
         done = subprocess.run(['redis-cli', '-p', str(self.port), '-x', 'FUNCTION', 'LOAD', 'REPLACE'], input=text,
                               capture_output=True, text=True, timeout=PATIENCE, check=True)
         assert 'turnout' in done.stdout, done.stdout

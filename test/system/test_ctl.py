@@ -2,6 +2,7 @@
 
 Run: /usr/bin/python3 -m pytest test/system/test_ctl.py, with TURNOUT_BUILD naming the build directory."""
 
+import glob
 import json
 import os
 import pty
@@ -17,7 +18,7 @@ from resp import RedisServer, Table
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CTL = os.path.join(os.environ.get("TURNOUT_BUILD", os.path.join(ROOT, "build")), "turnoutctl")
-FUNCTIONS = os.path.join(ROOT, "routing", "functions.lua")
+FUNCTIONS = sorted(glob.glob(os.path.join(ROOT, "routing", "functions", "*.lua")))
 
 DONE, FAILED, USAGE, UNREACHABLE, CONFLICT, INCOMPLETE, UNCHANGED = range(7)
 NO_INSTANCES, NOT_FOUND, INVALID, NOT_CONFIRMED, UNKNOWN = range(7, 12)

@@ -206,7 +206,7 @@ def test_rollback_without_and_with_late_instances(ctl, table):
 
 def test_an_older_library_is_replaced(ctl, table, server):
     """Where an earlier release loaded its functions, a flip with a deadline must not be taken without it."""
-    text = open(FUNCTIONS).read()
+    text = "".join(open(part).read() for part in FUNCTIONS)
     number = int(text.split("LIBRARY_VERSION = ")[1].split("\n")[0])
     older = text.replace("LIBRARY_VERSION = %d" % number, "LIBRARY_VERSION = %d" % (number - 1))
     older = older.replace("redis.register_function('turnout_rollback', rollback)\n", "")

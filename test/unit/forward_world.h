@@ -502,7 +502,7 @@ static inline uint8_t name_id(const char *name)
 static inline void route(const char *shortcode, const char *carrier, const char *platform,
                          enum route_state state)
 {
-    struct route cell = {.platform = name_id(platform), .state = (uint8_t)state, .previous = NAME_NONE};
+    struct route cell = {.platform = name_id(platform), .state = (uint8_t)state, .previous = NAME_NONE, .next = NAME_NONE};
     struct route old;
     if (world.table != NULL && table_cell(world.table, shortcode, name_id(carrier), &old)) {
         bool moved = old.platform != cell.platform;

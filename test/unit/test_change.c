@@ -119,7 +119,7 @@ static void a_malformed_entry_is_refused_with_a_reason(void **state)
         {"parent", "12", "its parent is malformed"},
         {"moves", "", "a move is malformed"},
         {"moves", "1234 spark redx open omni open", "a move is malformed"},
-        {"moves", "1234 spark redx open omni open redx x", "a move is malformed"},
+        {"moves", "1234 spark redx open omni open redx x y", "a move is malformed"},
         {"moves", "1234 spark redx open omni open redx\n", "a move is malformed"},
         {"moves", "1234  spark redx open omni open", "a move is malformed"},
         {"moves", "1234 spark redx opened omni open redx", "a move is malformed"},
@@ -165,7 +165,8 @@ static void a_change_makes_the_next_table(void **state)
     struct names names = {0};
     struct route route;
     struct table *empty = table_new();
-    struct table *first = apply(empty, &names, "5000", "1 spark - - redx open -\n2 spark - - redx open -");
+    struct table *first =
+        apply(empty, &names, "5000", "1 spark - - redx open - omni\n2 spark - - redx open -");
     struct table *second =
         apply(first, &names, "9000", "1 spark redx open omni open redx\n2 spark redx open redx hold -");
     struct table *third =
@@ -176,8 +177,10 @@ static void a_change_makes_the_next_table(void **state)
     assert_int_equal(table_version(third), 7);
     assert_true(table_cell(first, "1", spark, &route));
     assert_true(route.platform == redx && route.changed == 5 && route.previous == NAME_NONE);
+    assert_int_equal(route.next, omni);
     assert_true(table_cell(second, "1", spark, &route));
     assert_true(route.platform == omni && route.changed == 9 && route.previous == redx);
+    assert_int_equal(route.next, NAME_NONE);
     assert_true(table_cell(second, "2", spark, &route));
     assert_true(route.platform == redx && route.state == ROUTE_HOLD &&
                 route.changed == 5); /* the state alone */
@@ -219,7 +222,6 @@ static void values_are_read_and_written(void **state)
     static const char *const bad[] = {"",
                                       "redx",
                                       "redx open - 5",
-                                      "redx open - 5 1 x",
                                       "redx open - x 1",
                                       "redx open - 5 -1",
                                       "redx opened - 5 1",
@@ -228,6 +230,8 @@ static void values_are_read_and_written(void **state)
                                       "redx open om/ni 5 1",
                                       "redx - - 5 1",
                                       " redx open - 5 1",
+                                      "redx open - 5 1 om/ni",
+                                      "redx open - 5 1 omni omni",
                                       "redx open - 5 1 "};
     struct names names = {0};
     struct route route;
@@ -246,6 +250,12 @@ static void values_are_read_and_written(void **state)
     route.previous = NAME_NONE;
     route_value_print(value, &route, &names, 42);
     assert_string_equal(value, "omni hold - 1700000000000 42");
+    assert_int_equal(route.next, NAME_NONE);
+    const char *moving = "redx open - 1700000000999 41 omni";
+    assert_true(route_value_parse(moving, strlen(moving), &names, &route));
+    assert_string_equal(names_get(&names, route.next), "omni");
+    route_value_print(value, &route, &names, 42);
+    assert_string_equal(value, "redx open - 1700000000000 42 omni");
 }
 
 int main(void)

@@ -154,7 +154,7 @@ static void reads_cells(void **state)
                                         "redx",
                                         "redx open - 1",
                                         "redx ajar - 1 2",
-                                        "redx open - 1 2 3",
+                                        "redx open - 1 2 omni 3",
                                         "redx open 12345678901234567890123456789012 1 2"};
     struct cell cell = {0};
     (void)state;
@@ -164,7 +164,9 @@ static void reads_cells(void **state)
     assert_int_equal(cell.state, ROUTE_HOLD);
     assert_int_equal(cell.changed_ms, 1732323906123);
     assert_int_equal(cell.version, 42);
-    assert_true(cell_parse(&cell, "omni open - 1 2"));
+    assert_string_equal(cell.next, "");
+    assert_true(cell_parse(&cell, "omni open - 1 2 redx"));
+    assert_string_equal(cell.next, "redx");
     assert_string_equal(cell.previous, "");
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         assert_false(cell_parse(&cell, wrong[i]));

@@ -46,7 +46,8 @@ static struct table *some_table(struct names *names, unsigned rows, uint64_t ver
         for (unsigned c = 0; c < 4; c++) {
             struct route route = {names_intern(names, platforms[(i + c) % 2]),
                                   (uint8_t)(i % ROUTE_STATE_COUNT),
-                                  i % 3 == 0 ? NAME_NONE : names_intern(names, "redx"), 1700000000 + i};
+                                  i % 3 == 0 ? NAME_NONE : names_intern(names, "redx"),
+                                  i % 7 == 0 ? names_intern(names, "omni") : NAME_NONE, 1700000000 + i};
             snprintf(code, sizeof(code), i % 5 == 4 ? "B\\\"%u" : "%05u", i);
             assert_true(table_set(builder, code, names_intern(names, carriers[c]), &route));
         }
@@ -69,6 +70,8 @@ static bool same_there(void *ctx, const char *shortcode, uint8_t carrier, const 
                         names_get(comparison->other_names, found.platform));
     assert_string_equal(names_get(comparison->names, route->previous),
                         names_get(comparison->other_names, found.previous));
+    assert_string_equal(names_get(comparison->names, route->next),
+                        names_get(comparison->other_names, found.next));
     assert_int_equal(route->state, found.state);
     assert_int_equal(route->changed, found.changed);
     comparison->cells++;

@@ -169,8 +169,9 @@ struct world {
     unsigned tables, states, beats;
     bool slow; /* to apply what is published: the test does it */
     enum store_state state;
-    char reason[512], trouble[512];
-    bool closed, late;
+    char reason[512], trouble[512], question[128];
+    unsigned questions;
+    bool called, closed, late;
     uv_timer_t watchdog;
 };
 
@@ -205,7 +206,15 @@ static void on_beat(void *ctx, void (*add)(void *arg, const char *field, const c
     add(arg, "sessions", "17");
 }
 
-static const struct store_events events = {on_table, on_state, on_trouble, on_beat};
+static void on_question(void *ctx, const char *id, const char *request)
+{
+    struct world *world = ctx;
+    world->questions++;
+    snprintf(world->question, sizeof(world->question), "%s", request);
+    store_answer(world->store, id, "{\"fine\":true}");
+}
+
+static const struct store_events events = {on_table, on_state, on_trouble, on_beat, on_question};
 
 static struct store_options some_options(void)
 {
@@ -739,6 +748,96 @@ static void what_is_not_confirmed_goes_back(void **state)
     world_close(&world);
 }
 
+/* The id of a question that is asked now. */
+static void ask_instances(const char *request, char *id, size_t size)
+{
+    redisReply *reply = ask(7, (const char *[]){"FCALL", "turnout_ask", "1", KEY, request, "ann", "60000"});
+    assert_int_equal(reply->type, REDIS_REPLY_ARRAY);
+    assert_int_equal(reply->elements, 2);
+    assert_string_equal(reply->element[1]->str, "one");
+    snprintf(id, size, "%s", reply->element[0]->str);
+    freeReplyObject(reply);
+}
+
+static bool has_heard(struct world *world, const char *count)
+{
+    return world->questions == (unsigned)atoi(count);
+}
+
+static bool is_answered(struct world *world, const char *key)
+{
+    (void)world;
+    redisReply *reply = ask(2, (const char *[]){"LLEN", key});
+    bool answered = reply->integer == 1;
+    freeReplyObject(reply);
+    return answered;
+}
+
+static void questions_are_heard_and_answered(void **state)
+{
+    (void)state;
+    struct world world;
+    struct store_options options = some_options();
+    char id[64], key[128];
+    library_load();
+    change("1", "redx");
+    world_open(&world, &options);
+    wait_for(&world, state_is, "following");
+    for (unsigned i = 1; i <= 3; i++) {
+        char count[8];
+        snprintf(count, sizeof(count), "%u", i);
+        ask_instances("{\"kind\":\"ping\"}", id, sizeof(id));
+        wait_for(&world, has_heard, count);
+        change("1", i % 2 ? "omni" : "redx"); /* changes go on beside them */
+    }
+    assert_string_equal(world.question, "{\"kind\":\"ping\"}");
+    wait_for(&world, version_is, "4");
+    snprintf(key, sizeof(key), "{turnout}:answers:%s", id);
+    wait_for(&world, is_answered, key);
+    redisReply *reply = ask(2, (const char *[]){"LPOP", key});
+    assert_string_equal(reply->str, "one\n{\"fine\":true}");
+    freeReplyObject(reply);
+
+    drop_connections(); /* what was asked while it was away, or before, is not heard */
+    ask_instances("{\"kind\":\"late\"}", id, sizeof(id));
+    wait_for(&world, state_is, "connecting");
+    wait_for(&world, state_is, "following");
+    ask_instances("{\"kind\":\"new\"}", id, sizeof(id));
+    wait_for(&world, has_heard, "4");
+    assert_string_equal(world.question, "{\"kind\":\"new\"}");
+    world_close(&world);
+}
+
+static void on_info_called(void *ctx, const redisReply *reply)
+{
+    assert_int_equal(reply->type, REDIS_REPLY_ARRAY);
+    ((struct world *)ctx)->called = true;
+}
+
+static bool is_called(struct world *world, const char *nothing)
+{
+    (void)nothing;
+    return world->called;
+}
+
+static void functions_are_called_for_others(void **state)
+{
+    (void)state;
+    struct world world;
+    struct store_options options = some_options();
+    library_load();
+    change("1", "redx");
+    world_open(&world, &options);
+    assert_false(store_call(world.store, "turnout_info", 0, NULL, on_info_called, &world));
+    wait_for(&world, state_is, "following");
+    assert_true(store_call(world.store, "turnout_info", 0, NULL, on_info_called, &world));
+    wait_for(&world, is_called, "");
+    world.called = false;
+    assert_true(store_call(world.store, "turnout_info", 0, NULL, on_info_called, &world));
+    world_close(&world); /* with a call under way */
+    assert_false(world.called);
+}
+
 static void a_large_table_is_loaded_by_pages(void **state)
 {
     (void)state;
@@ -794,6 +893,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_no_redis_is_left_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(a_replica_is_left_for_another, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_not_confirmed_goes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(questions_are_heard_and_answered, setup, teardown),
+        cmocka_unit_test_setup_teardown(functions_are_called_for_others, setup, teardown),
         cmocka_unit_test_setup_teardown(a_large_table_is_loaded_by_pages, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,13 +106,13 @@ static int codes_setup(void **state)
 static struct route some_route(void)
 {
     return (struct route){(uint8_t)(any_of(3)), (uint8_t)(any_of(ROUTE_STATE_COUNT)), NAME_NONE,
-                          any_of(1u << 31)};
+                          (uint8_t)(any_of(NAMES_MAX)), any_of(1u << 31)};
 }
 
 static bool routes_equal(const struct route *a, const struct route *b)
 {
     return a->platform == b->platform && a->state == b->state && a->previous == b->previous &&
-           a->changed == b->changed;
+           a->next == b->next && a->changed == b->changed;
 }
 
 struct census {
@@ -287,7 +287,7 @@ static void the_default_row_answers_for_all_others(void **state)
 {
     (void)state;
     struct table_builder *builder = table_edit(NULL);
-    struct route redx = {1, ROUTE_OPEN, NAME_NONE, 5}, omni = {2, ROUTE_HOLD, 1, 6}, found;
+    struct route redx = {1, ROUTE_OPEN, NAME_NONE, NAME_NONE, 5}, omni = {2, ROUTE_HOLD, 1, 3, 6}, found;
     assert_true(table_set(builder, "*", 0, &redx));
     assert_true(table_set(builder, "123", 1, &omni));
     struct table *table = table_done(builder, 1);
@@ -343,7 +343,7 @@ static void code_of(char code[SHORTCODE_LEN_MAX + 1], unsigned i)
 static struct table *table_of(unsigned rows)
 {
     char code[SHORTCODE_LEN_MAX + 1];
-    struct route route = {1, ROUTE_OPEN, NAME_NONE, 7};
+    struct route route = {1, ROUTE_OPEN, NAME_NONE, 2, 7};
     struct table_builder *builder = table_edit(NULL);
     for (unsigned i = 0; i < rows; i++)
         for (uint8_t c = 0; c < 4; c++) {
@@ -374,7 +374,7 @@ static double change_us(struct table **table, unsigned rows)
 {
     enum { CHANGES = 200 };
     char code[SHORTCODE_LEN_MAX + 1];
-    struct route route = {2, ROUTE_OPEN, 1, 8};
+    struct route route = {2, ROUTE_OPEN, 1, NAME_NONE, 8};
     double start = seconds();
     for (unsigned i = 0; i < CHANGES; i++) {
         struct table_builder *builder = table_edit(*table);

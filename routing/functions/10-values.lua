@@ -1,0 +1,150 @@
+-- -------------------------------------------------------------------------------------------------------------
+-- Keys, numbers, time
+
+local function prefix_of(keys)
+    local prefix = keys[1] and string.match(keys[1], '^(.*):version$')
+    if not prefix then
+        error('the key must be <prefix>:version')
+    end
+    return prefix
+end
+
+local function integer_text(number)
+    return string.format('%.0f', number)
+end
+
+local function now_ms()
+    local time = redis.call('TIME')
+    return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+local function current_version(prefix)
+    return tonumber(redis.call('GET', prefix .. ':version') or '0')
+end
+
+local function current_chain(prefix)
+    return redis.call('GET', prefix .. ':chain') or ''
+end
+
+-- -------------------------------------------------------------------------------------------------------------
+-- Validation. Every function answers nil where the value is right, else a reason.
+
+-- JSON's null and an absent member are the same to us.
+local function given(value)
+    if value == cjson.null then
+        return nil
+    end
+    return value
+end
+
+local function bad_shortcode(value)
+    if type(value) ~= 'string' or #value == 0 or #value > SHORTCODE_LEN_MAX or string.find(value, '[^\33-\126]') then
+        return 'shortcode must be 1 to ' .. SHORTCODE_LEN_MAX .. ' printable characters without blanks'
+    end
+end
+
+-- "-" alone stands for "none" in rows and moves, so it cannot be a name.
+local function bad_name(what, value)
+    if type(value) ~= 'string' or #value == 0 or #value > NAME_LEN_MAX or string.find(value, '[^%w._-]')
+            or value == '-' then
+        return what .. ' must be 1 to ' .. NAME_LEN_MAX .. ' of the characters A-Z a-z 0-9 . _ -'
+    end
+end
+
+local function bad_state(what, value)
+    if type(value) ~= 'string' or not STATES[value] then
+        return what .. ' must be open, hold or closed'
+    end
+end
+
+local function bad_text(what, value)
+    if value == nil then
+        return nil
+    end
+    if type(value) ~= 'string' or #value > TEXT_LEN_MAX or string.find(value, '%c') then
+        return what .. ' must be a text of one line, up to ' .. TEXT_LEN_MAX .. ' bytes'
+    end
+end
+
+local function decode(text)
+    if text == nil then
+        return nil, 'a request is missing'
+    end
+    local fine, request = pcall(cjson.decode, text)
+    if not fine or type(request) ~= 'table' then
+        return nil, 'the request is not a JSON object'
+    end
+    return request
+end
+
+-- who, why and ticket of a request.
+local function bad_author(request)
+    if type(request.who) ~= 'string' or request.who == '' then
+        return 'who is missing'
+    end
+    return bad_text('who', request.who) or bad_text('why', given(request.why))
+        or bad_text('ticket', given(request.ticket))
+end
+
+local function bad_number(what, value, highest)
+    if type(value) ~= 'number' or value < 1 or value > highest or value ~= math.floor(value) then
+        return what .. ' must be a whole number from 1 to ' .. integer_text(highest)
+    end
+end
+
+local function bad_move(move)
+    if type(move) ~= 'table' then
+        return 'a move must be an object'
+    end
+    local reason = bad_shortcode(move.shortcode) or bad_name('carrier', move.carrier)
+    if reason then
+        return reason
+    end
+    local to, state, from, from_state = given(move.to), given(move.state), given(move.from), given(move.from_state)
+    if to == nil then
+        return 'to is missing'
+    end
+    return (to ~= '' and bad_name('to', to))
+        or (state ~= nil and to ~= '' and bad_state('state', state))
+        or (from ~= nil and from ~= '' and bad_name('from', from))
+        or (from_state ~= nil and from_state ~= '' and bad_state('from_state', from_state))
+        or (given(move.next) ~= nil and move.next ~= '' and bad_name('next', move.next))
+        or (given(move.from_version) ~= nil and bad_number('from_version', move.from_version, VERSION_MAX)) or nil
+end
+
+-- All that is wrong with the moves, one sentence each, up to REASONS_MAX.
+local function bad_moves(moves)
+    if type(moves) ~= 'table' or #moves == 0 then
+        return { 'moves must be an array with at least one move' }
+    end
+    if #moves > MOVES_MAX then
+        return { 'too many moves, at most ' .. MOVES_MAX .. ' in one change' }
+    end
+    local reasons, seen = {}, {}
+    for i, move in ipairs(moves) do
+        local reason = bad_move(move)
+        if not reason then
+            local cell = move.shortcode .. ' ' .. move.carrier
+            if seen[cell] then
+                reason = cell .. ' is named twice'
+            end
+            seen[cell] = true
+        end
+        if reason then
+            reasons[#reasons + 1] = 'move ' .. i .. ': ' .. reason
+            if #reasons >= REASONS_MAX then
+                break
+            end
+        end
+    end
+    return reasons
+end
+
+local function invalid(version, reasons)
+    local reply = { 'invalid', version }
+    for _, reason in ipairs(reasons) do
+        reply[#reply + 1] = reason
+    end
+    return reply
+end
+

@@ -1,0 +1,122 @@
+-- -------------------------------------------------------------------------------------------------------------
+-- The functions
+
+-- Compares every move with the table. Answers steps to take {move, cell, wanted}, and lines of conflict.
+local function plan(prefix, moves, at)
+    local steps, conflicts, defaults = {}, {}, {}
+    for _, move in ipairs(moves) do
+        local cell = cell_read(prefix, move.shortcode, move.carrier)
+        local conflict = conflict_of(move, cell)
+        if conflict then
+            conflicts[#conflicts + 1] = conflict
+        else
+            local wanted = cell_next(prefix, move, cell, at, defaults)
+            if not same(cell, wanted) then
+                steps[#steps + 1] = { move = move, cell = cell, wanted = wanted }
+            end
+        end
+    end
+    return steps, conflicts
+end
+
+local function take(prefix, steps, version)
+    local added = {}
+    for _, step in ipairs(steps) do
+        cell_write(prefix, step.move.shortcode, step.move.carrier, step.wanted, version)
+        if not step.cell and step.wanted and not added[step.move.shortcode] then
+            added[step.move.shortcode] = true
+            redis.call('SADD', prefix .. ':shortcodes', step.move.shortcode)
+        end
+    end
+end
+
+local function conflict(version, conflicts)
+    local reply = { 'conflict', version }
+    for _, line in ipairs(conflicts) do
+        reply[#reply + 1] = line
+    end
+    return reply
+end
+
+-- Records the steps as one change, with more fields, and takes them. -> the new version and the lines of its moves
+-- | nil and why not
+local function commit(prefix, request, kind, at, steps, more)
+    local version = current_version(prefix) + 1
+    if version > VERSION_MAX then
+        return nil, 'the version cannot grow any more'
+    end
+    local lines = {}
+    for i, step in ipairs(steps) do
+        lines[i] = move_line(step.move, step.cell, step.wanted)
+    end
+    local fields = { 'moves', table.concat(lines, '\n') }
+    for _, text in ipairs(more) do
+        fields[#fields + 1] = text
+    end
+    local reason = record(prefix, version, request, kind, at, fields)
+    if reason then
+        return nil, reason
+    end
+    take(prefix, steps, integer_text(version))
+    return version, lines
+end
+
+-- A key of a wrong type must be met before the first write: Redis does not undo.
+local function check_keys(prefix)
+    redis.call('SCARD', prefix .. ':shortcodes')
+    redis.call('ZCARD', prefix .. ':confirm')
+    redis.call('ZCARD', prefix .. ':undone')
+    redis.call('XLEN', prefix .. ':confirmations')
+end
+
+local function bad_change(request)
+    local within, began = given(request.confirm_within_ms), given(request.began)
+    return bad_author(request)
+        or (not KINDS[given(request.kind) or ''] and 'kind must be flip, set, import or rollback')
+        or (within ~= nil and bad_number('confirm_within_ms', within, CONFIRM_MAX_MS))
+        or (began ~= nil and bad_number('began', began, VERSION_MAX)) or nil
+end
+
+local function change(keys, args)
+    local prefix = prefix_of(keys)
+    local version = current_version(prefix)
+    local request, reason = decode(args[1])
+    reason = reason or bad_change(request)
+    if reason then
+        return invalid(version, { reason })
+    end
+    local reasons = bad_moves(given(request.moves))
+    if #reasons > 0 then
+        return invalid(version, reasons)
+    end
+
+    check_keys(prefix)
+    local now = now_ms()
+    local at = integer_text(now)
+    local steps, conflicts = plan(prefix, request.moves, at)
+    if #conflicts > 0 then
+        return conflict(version, name_authors(prefix, conflicts))
+    end
+    if #steps == 0 then
+        return { 'unchanged', version }
+    end
+
+    local more, deadline = {}, given(request.confirm_within_ms)
+    if deadline then
+        deadline = now + deadline
+        more[#more + 1], more[#more + 2] = 'confirm', integer_text(deadline)
+    end
+    if given(request.began) then
+        more[#more + 1], more[#more + 2] = 'began', integer_text(request.began)
+    end
+    local made, why_not = commit(prefix, request, request.kind, at, steps, more)
+    if not made then
+        return invalid(version, { why_not })
+    end
+    if deadline then
+        redis.call('ZADD', prefix .. ':confirm', integer_text(deadline), integer_text(made))
+    end
+    return { 'ok', made, now, deadline }
+end
+
+redis.register_function('turnout_change', change)

@@ -1,0 +1,118 @@
+local function why_back(version, conflicts)
+    local text = 'version ' .. version .. ' was not confirmed in time'
+    local named = {}
+    for i = 1, math.min(#conflicts, LEFT_NAMED) do
+        local cell, since, who = string.match(conflicts[i], '^(%S+ %S+) %S+ %S+ %S+ %S+ (%d+) %d+ (.*)$')
+        named[i] = since and cell .. ' (version ' .. since .. ' by ' .. string.sub(who, 1, 60) .. ')'
+            or string.match(conflicts[i], '^%S+ %S+')
+    end
+    if #named > 0 then
+        text = text .. '; left, because changed since: ' .. table.concat(named, ', ')
+    end
+    if #conflicts > #named then
+        text = text .. ' and ' .. (#conflicts - #named) .. ' more'
+    end
+    return text
+end
+
+-- Sets one change back whose deadline is over. One that cannot be recorded stays, to be tried again.
+local function go_back(prefix, version)
+    check_keys(prefix)
+    local fields, outcome = entry_of(prefix, version), 'left'
+    if not fields then
+        outcome = 'lost' -- the log does not reach back to it any more
+    else
+        local at = integer_text(now_ms())
+        local steps, conflicts = plan_undo(prefix, moves_to_undo(prefix, fields), tonumber(version), false, at)
+        name_authors(prefix, conflicts)
+        local more = { 'undoes', version }
+        if #conflicts > 0 then
+            more[3], more[4] = 'left', table.concat(conflicts, '\n')
+        end
+        if #steps > 0 then
+            local author = { who = CONFIRM_TIMER, why = why_back(version, conflicts) }
+            local made = commit(prefix, author, 'rollback', at, steps, more)
+            if not made then
+                return
+            end
+            note_undone(prefix, tonumber(version), made)
+            outcome = 'gone_back'
+        end
+    end
+    redis.call('ZREM', prefix .. ':confirm', version)
+    note(prefix, version, outcome, CONFIRM_TIMER)
+end
+
+-- The newest first: an older one may have been changed by it. An error in one must not keep instances from beating.
+local function carry_out_due(prefix)
+    local key = prefix .. ':confirm'
+    if redis.call('EXISTS', key) == 0 then
+        return
+    end
+    local due = redis.call('ZRANGEBYSCORE', key, '-inf', integer_text(now_ms()), 'LIMIT', 0, DUE_AT_ONCE)
+    table.sort(due, function(left, right) return tonumber(left) > tonumber(right) end)
+    for _, version in ipairs(due) do
+        pcall(go_back, prefix, version)
+    end
+end
+
+local function due(keys)
+    local prefix = prefix_of(keys)
+    carry_out_due(prefix)
+    local next_due = redis.call('ZRANGE', prefix .. ':confirm', 0, 0, 'WITHSCORES')
+    if #next_due == 0 then
+        return -1
+    end
+    local left = tonumber(next_due[2]) - now_ms()
+    return left > 0 and left or DUE_AGAIN_MS
+end
+
+-- Nothing waits, and none was named: was one set back just now?
+local function nothing_pending(prefix, version)
+    local last = entry_of(prefix, version)
+    if last and last.who == CONFIRM_TIMER and last.undoes then
+        return { 'gone_back', tonumber(last.undoes), version }
+    end
+    return { 'nothing', 0 }
+end
+
+local function not_pending(prefix, version)
+    local by = redis.call('ZSCORE', prefix .. ':undone', integer_text(version))
+    if by then
+        return { 'gone_back', version, tonumber(by) }
+    end
+    return { 'nothing', version }
+end
+
+local function confirm(keys, args)
+    local prefix = prefix_of(keys)
+    local request, reason = decode(args[1])
+    local wanted = request and given(request.version)
+    reason = reason or bad_author(request) or (wanted ~= nil and bad_number('version', wanted, VERSION_MAX)) or nil
+    if reason then
+        return invalid(current_version(prefix), { reason })
+    end
+    check_keys(prefix)
+    carry_out_due(prefix) -- too late is too late, though no instance has beaten since
+    local version = current_version(prefix)
+    local pending = redis.call('ZRANGE', prefix .. ':confirm', 0, -1)
+    if wanted == nil and #pending > 1 then
+        local reply = { 'several' }
+        for _, one in ipairs(pending) do
+            reply[#reply + 1] = tonumber(one)
+        end
+        return reply
+    end
+    if wanted == nil and #pending == 0 then
+        return version > 0 and nothing_pending(prefix, version) or { 'nothing', 0 }
+    end
+    wanted = wanted or tonumber(pending[1])
+    if redis.call('ZREM', prefix .. ':confirm', integer_text(wanted)) == 0 then
+        return not_pending(prefix, wanted)
+    end
+    note(prefix, integer_text(wanted), 'confirmed', request.who, given(request.why))
+    return { 'confirmed', wanted }
+end
+
+redis.register_function('turnout_confirm', confirm)
+redis.register_function('turnout_due', due)
