@@ -60,7 +60,7 @@ struct client {
     struct leg **legs;
     unsigned legs_count;
     const struct leg_events *leg_events; /* what they call; set with the bind */
-    struct hold_queue *held; /* NAMES_MAX of them, made when first needed */
+    struct hold_queue *held;             /* NAMES_MAX of them, made when first needed */
     unsigned held_count;
     size_t held_bytes;
     struct timer hold_timer;

@@ -61,7 +61,7 @@ struct leg {
     struct metrics_link *metrics;
     unsigned orphan_of;      /* index + 1 of the client whose session has gone, 0: none */
     const void *config;      /* the config that it was last compared with */
-    uint64_t shape;          /* what the link was when it began: forward.c's own */
+    uint64_t shape;          /* what the link was when it began: legs.c's own */
     unsigned owed;           /* requests of the SMSC passed on and not answered yet */
     char name[65];           /* whose it is, for logs */
     uint64_t unneeded_since; /* seconds since 1970: no route of today needs it since then; 0: one does */
