@@ -29,6 +29,7 @@
 --   P:confirm            sorted set, version -> deadline in ms: changes that await confirmation
 --   P:undone             sorted set, version -> version of the rollback that set it back; the last 1000
 --   P:confirmations      stream: version, outcome (confirmed | gone_back | left | lost | void), at, who, why
+--   P:events             stream: what happened, for those who tell others (35-events)
 --   P:instances          sorted set, instance -> last beat in ms
 --   P:instance:<id>      hash with a time to live: applied and the chain at that version, desired, state,
 --                        obstacle, beat, and what the instance reports

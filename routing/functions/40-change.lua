@@ -67,6 +67,7 @@ local function check_keys(prefix)
     redis.call('ZCARD', prefix .. ':confirm')
     redis.call('ZCARD', prefix .. ':undone')
     redis.call('XLEN', prefix .. ':confirmations')
+    redis.call('XLEN', prefix .. ':events')
 end
 
 local function bad_change(request)
@@ -115,6 +116,9 @@ local function change(keys, args)
     end
     if deadline then
         redis.call('ZADD', prefix .. ':confirm', integer_text(deadline), integer_text(made))
+    end
+    if request.kind == 'flip' then
+        events_of_flip(prefix, request, made, given(request.window), steps)
     end
     return { 'ok', made, now, deadline }
 end

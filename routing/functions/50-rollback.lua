@@ -146,6 +146,8 @@ local function rollback(keys, args)
         if not made then
             return invalid(version, { lines })
         end
+        event_of(prefix, 'rolled_back', request, made, fields.window, 'version ' .. undone .. ' (' .. fields.kind
+            .. ' by ' .. fields.who .. ') was set back', steps)
         reply = { 'ok', made, now }
         for _, line in ipairs(lines) do
             reply[#reply + 1] = line

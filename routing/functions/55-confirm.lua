@@ -21,6 +21,8 @@ local function go_back(prefix, version)
     local fields, outcome = entry_of(prefix, version), 'left'
     if not fields then
         outcome = 'lost' -- the log does not reach back to it any more
+        event(prefix, 'alarm', { version = tonumber(version), who = CONFIRM_TIMER, text = 'version ' .. version
+            .. ' was not confirmed in time, and cannot be set back: the log does not reach back to it' })
     else
         local at = integer_text(now_ms())
         local steps, conflicts = plan_undo(prefix, moves_to_undo(prefix, fields), tonumber(version), false, at)
@@ -36,7 +38,12 @@ local function go_back(prefix, version)
                 return
             end
             note_undone(prefix, tonumber(version), made)
+            event_of(prefix, 'gone_back', author, made, fields.window, author.why, steps)
             outcome = 'gone_back'
+        end
+        if #steps == 0 and #conflicts > 0 then
+            event(prefix, 'alarm', { window = fields.window, version = tonumber(version), who = CONFIRM_TIMER,
+                text = why_back(version, conflicts) })
         end
     end
     redis.call('ZREM', prefix .. ':confirm', version)
@@ -111,6 +118,10 @@ local function confirm(keys, args)
         return not_pending(prefix, wanted)
     end
     note(prefix, integer_text(wanted), 'confirmed', request.who, given(request.why))
+    local fields = entry_of(prefix, wanted) or {}
+    event(prefix, 'confirmed', { window = fields.window, version = wanted, who = request.who, why = request.why,
+        ticket = request.ticket, text = 'version ' .. integer_text(wanted) .. ' was confirmed',
+        cells = event_cells_of(fields) })
     return { 'confirmed', wanted }
 end
 
