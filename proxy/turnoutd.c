@@ -706,22 +706,26 @@ static void clear(struct turnoutd *d)
     free(d->ports);
 }
 
+/* Not static: a simulation runs several in one process. */
 int turnoutd_run(const char *config_file)
 {
-    static struct turnoutd d;
-    char error[ERROR_TEXT] = "";
-    d.process.start_time = (double)time(NULL);
-    if (!start(&d, config_file, error, sizeof error)) {
+    struct turnoutd *d = calloc(1, sizeof *d);
+    char error[ERROR_TEXT] = "no memory";
+    if (d != NULL) {
+        d->process.start_time = (double)time(NULL);
+    }
+    if (d == NULL || !start(d, config_file, error, sizeof error)) {
         fprintf(stderr, "turnoutd: %s\n", error);
         log_lines(EVENT_START_FAILED, "why", error);
         /* Workers may run already: the process ends as it is, with nothing bound yet. */
         _exit(1);
     }
-    log_event(EVENT_STARTED, LOG_TEXT("version", TURNOUT_VERSION), LOG_INT("workers", d.threads_count));
-    uv_run(&d.loop, UV_RUN_DEFAULT);
-    clear(&d);
-    uv_loop_close(&d.loop);
-    log_event(EVENT_STOPPED, LOG_INT("signals", d.ending));
+    log_event(EVENT_STARTED, LOG_TEXT("version", TURNOUT_VERSION), LOG_INT("workers", d->threads_count));
+    uv_run(&d->loop, UV_RUN_DEFAULT);
+    clear(d);
+    uv_loop_close(&d->loop);
+    log_event(EVENT_STOPPED, LOG_INT("signals", d->ending));
     log_close();
+    free(d);
     return 0;
 }
