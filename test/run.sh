@@ -5,6 +5,7 @@
 #
 #   unit      unit tests, in each build                      lint     formatting, clang-tidy, layers, scripts
 #   system    turnoutd against scripted peers: all tests with the release build, those marked `sanitize` with the others
+#   fuzz      each corpus, then each fuzz target for a few seconds (test/fuzz/run)
 #   interop   Kannel, node-smpp, and a dissection of all that the proxy sent in the system tests
 #
 # --sanitize keeps to one build: none (release), address (with undefined), thread. Builds are in build-release,
@@ -31,7 +32,7 @@ trap 'exit 130' INT TERM
 
 while [ $# -gt 0 ]; do
     case $1 in
-    unit | system | interop | lint) parts="$parts $1" ;;
+    unit | system | interop | lint | fuzz) parts="$parts $1" ;;
     --sanitize)
         shift
         case ${1:-} in
@@ -45,7 +46,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-: "${parts:=lint unit system interop}"
+: "${parts:=lint unit fuzz system interop}"
 : "${kinds:=release address thread}"
 
 wanted() {
@@ -161,6 +162,17 @@ for kind in $kinds; do
         unit "$kind"
     fi
 done
+
+if wanted fuzz "$parts"; then
+    began=$(date +%s)
+    bad=0
+    TURNOUT_BUILDS=$builds test/fuzz/run >"$work/fuzz" 2>&1 || bad=1
+    good=$(grep -c '  ok$' "$work/fuzz" || true)
+    found=$(grep -c '  FOUND$' "$work/fuzz" || true)
+    [ "$found" -le "$bad" ] || bad=$found
+    report fuzz "$began" "$good" "$bad" 0 "$work/fuzz"
+    [ "$bad" != 0 ] || cat "$work/fuzz"
+fi
 
 mkdir "$work/capture"
 export TURNOUT_CAPTURE="$work/capture"
