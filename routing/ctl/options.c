@@ -20,10 +20,12 @@ bool options_duration(const char *text, unsigned *ms)
     char *unit;
     errno = 0;
     double value = strtod(text, &unit);
-    double scale = strcmp(unit, "ms") == 0                           ? 1
-                   : strcmp(unit, "s") == 0 || strcmp(unit, "") == 0 ? 1000
-                   : strcmp(unit, "m") == 0                          ? 60000
-                                                                     : 0;
+    double scale = strcmp(unit, "ms") == 0               ? 1
+                   : strcmp(unit, "s") == 0              ? 1000
+                   : strcmp(unit, "m") == 0              ? 60000
+                   : strcmp(unit, "h") == 0              ? 3600000
+                   : strcmp(unit, "") == 0 && value == 0 ? 1
+                                                         : 0;
     if (unit == text || errno != 0 || scale == 0 || !(value >= 0 && value * scale <= 86400e3)) {
         return false;
     }

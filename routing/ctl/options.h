@@ -53,7 +53,8 @@
     X(LAST, last, OPTION_COUNT, "last", "N", NULL, "20", "how many changes to show")                         \
     X(FOLLOW, follow, OPTION_FLAG, "follow", NULL, NULL, NULL, "then go on with each change as it is made")  \
     X(BY_INSTANCE, by_instance, OPTION_FLAG, "by-instance", NULL, NULL, NULL, "each instance for itself")    \
-    X(ALL, all, OPTION_FLAG, "all", NULL, NULL, NULL, "the whole reference, as Markdown")
+    X(ALL, all, OPTION_FLAG, "all", NULL, NULL, NULL, "the whole reference, as Markdown")                    \
+    X(ASK, ask, OPTION_FLAG, "ask", NULL, NULL, NULL, "ask the instances themselves, now")
 
 enum option_kind {
     OPTION_TEXT,
@@ -91,7 +92,7 @@ struct options {
     const char *redis, *password_file, *prefix, *who;
     const char *carrier, *to, *from, *state, *why, *ticket;
     uint64_t version;
-    bool json, strict, force, any_link, create, no_wait, dry_run, yes, follow, by_instance, all;
+    bool json, strict, force, any_link, create, no_wait, dry_run, yes, follow, by_instance, all, ask;
     unsigned timeout_ms, confirm_within_ms, drain_ms, last, replicas;
 };
 
@@ -108,7 +109,8 @@ bool options_missing(const struct options *options, option_set set, enum option_
 /* A version: a whole number from 1. */
 bool options_number(const char *text, uint64_t *number);
 
-/* "500ms", "5s", "2m", "5" (seconds), at most a day. */
+/* "500ms", "5s", "2m", "1h", at most a day. A number needs its unit, but for 0: what a bare 5 means, nobody
+ * remembers at ten o'clock. */
 bool options_duration(const char *text, unsigned *ms);
 
 #endif

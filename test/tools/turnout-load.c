@@ -126,7 +126,7 @@ static const struct argp_option options[] = {
 static const char doc[] =
     "Plays SMPP clients: binds, sends messages at a rate or as fast as they are answered, receives MO and "
     "receipts.\v"
-    "TIME is 250us, 50ms, 2s or 1m; a bare number is milliseconds. When all sessions are bound it says so on "
+    "TIME is 250us, 50ms, 2s or 1m, never without a unit. When all sessions are bound it says so on "
     "stderr. "
     "At the end (or at SIGINT or SIGTERM, which stop it gently; a second one, less so) it prints one line of "
     "JSON. "

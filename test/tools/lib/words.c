@@ -51,8 +51,7 @@ static uint64_t unit_of(const char *text)
     static const struct {
         const char *name;
         uint64_t ns;
-    } units[] = {{"", 1000000},   {"ns", 1},         {"us", 1000},
-                 {"ms", 1000000}, {"s", 1000000000}, {"m", 60000000000}};
+    } units[] = {{"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", 1000000000}, {"m", 60000000000}};
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
         if (strcmp(text, units[i].name) == 0) {
             return units[i].ns;
@@ -68,7 +67,7 @@ bool word_duration(const char *text, uint64_t *ns)
     }
     char *end = NULL;
     double number = strtod(text, &end);
-    uint64_t unit = unit_of(end);
+    uint64_t unit = number == 0 && *end == '\0' ? 1 : unit_of(end);
     if (unit == 0 || number < 0 || number * (double)unit > 1e18) {
         return false;
     }

@@ -26,7 +26,7 @@ void words_remove(struct words *words, size_t i);
 /* A whole number, decimal or 0x hexadecimal. */
 bool word_number(const char *text, uint64_t *number);
 
-/* "250us", "50ms", "2s", "1.5s", "1m"; a bare number is milliseconds. In nanoseconds. */
+/* "250us", "50ms", "2s", "1.5s", "1m", "0"; a number needs its unit. In nanoseconds. */
 bool word_duration(const char *text, uint64_t *ns);
 
 /* "HOST:PORT", also "[::1]:2775". host has room for cap octets. */
