@@ -120,7 +120,8 @@ struct config {
     uint64_t session_init;    /* from connect to bind */
     uint64_t partial_timeout; /* a PDU begun but not completed */
     uint64_t drain;           /* SIGTERM: how long in-flight messages may take */
-    uint64_t linger;          /* how long the legs of a platform left stay bound */
+    uint64_t linger;          /* how long the legs of a platform left stay bound while idle */
+    uint64_t linger_max;      /* and in all */
     uint32_t max_pdu_open, max_pdu_bound;
     unsigned max_sessions; /* client sessions in all */
     unsigned max_unbound;  /* of them, connected but not bound */

@@ -1,6 +1,5 @@
 #include "proxy/forward.h"
 
-#include "proxy/legs.h"
 #include "proxy/mo.h"
 #include "proxy/waiting.h"
 #include "proxy/way.h"
@@ -339,6 +338,20 @@ void forward_review(struct worker *w)
 {
     w->linger_end = UINT64_MAX;
     each_client(w, follow_table);
+}
+
+struct legs_released forward_release_legs(struct worker *w, unsigned link, int client)
+{
+    struct legs_released sum = {0, 0};
+    released_note(&w->released, client, link, w->now_s);
+    for (uint32_t i = 0; i < w->clients.capacity; i++) {
+        struct client *its = registry_at(&w->clients, i);
+        if (its != NULL && its->account != NULL && its->has_account &&
+            (client == RELEASED_EVERY_CLIENT || its->account_index == (unsigned)client)) {
+            legs_release(its, link, &sum);
+        }
+    }
+    return sum;
 }
 
 static void end_client(struct client *client)

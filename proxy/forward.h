@@ -16,6 +16,7 @@
 #define PROXY_FORWARD_H
 
 #include "proxy/client.h"
+#include "proxy/legs.h"
 #include "proxy/worker.h"
 
 /* What a listener gives to client_accept. */
@@ -30,6 +31,11 @@ void forward_follow_config(struct worker *w);
 
 /* To be called when w->linger_end has come: legs that nobody needs any more are ended. */
 void forward_review(struct worker *w);
+
+/* Ends, in an orderly way, the legs over a link (index) that no route of today needs, nor one that an open
+ * window is about to make: of one client (index), or RELEASED_EVERY_CLIENT. They are not bound again for what
+ * the table says of the past. Legs whose client has gone end by themselves. */
+struct legs_released forward_release_legs(struct worker *w, unsigned link, int client);
 
 /* Ends every session in an orderly way. Nothing new is taken from here on. */
 void forward_end_all(struct worker *w);

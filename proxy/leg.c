@@ -290,6 +290,7 @@ static void on_leg_response(struct leg *leg, const struct smpp_event *event, con
 static void on_leg_event(struct conn *c, const struct smpp_event *event, const struct window_slot *slot)
 {
     struct leg *leg = leg_of(c);
+    leg->used = c->worker->now_s;
     switch (event->kind) {
     case SMPP_EVENT_REQUEST: leg->events->request(leg, event); break;
     case SMPP_EVENT_RESPONSE: on_leg_response(leg, event, slot); break;

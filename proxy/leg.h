@@ -65,6 +65,7 @@ struct leg {
     unsigned owed;           /* requests of the SMSC passed on and not answered yet */
     char name[65];           /* whose it is, for logs */
     uint64_t unneeded_since; /* seconds since 1970: no route of today needs it since then; 0: one does */
+    uint64_t used;           /* the same: when the SMSC last sent something over it beside signs of life */
     bool for_query;          /* it was begun for a query alone */
     bool tried;              /* an attempt has failed, or is too far away to wait for with a client's bind */
     unsigned attempts;       /* failed in a row */

@@ -24,7 +24,8 @@ static bool set_has(const struct link_set *set, unsigned link)
     return (set->bits[link / 64] >> (link % 64) & 1) != 0;
 }
 
-/* What a client needs legs for: routes of today, and platforms that served before and whose legs linger. */
+/* What a client needs legs for: routes of today and those that an open window is about to make, so that a flip
+ * finds its leg bound; and platforms that served before and whose legs linger. */
 struct links_needed {
     struct link_set now, before;
 };
@@ -34,9 +35,23 @@ static void review_at(struct worker *w, uint64_t second)
     w->linger_end = second < w->linger_end ? second : w->linger_end;
 }
 
+/* The link of the platform that a route has left, as long as its legs linger. */
+static void add_link_before(struct worker *w, const struct config_client *account, uint8_t carrier,
+                            const struct route *route, struct links_needed *needed)
+{
+    const struct config_link *link =
+        route->previous < NAMES_MAX ? w->config->link_of[carrier][route->previous] : NULL;
+    uint64_t linger_end = route->changed + w->config->linger / SECOND;
+    if (link != NULL && w->now_s < linger_end &&
+        !released_since(&w->released, account->index, link->index, route->changed)) {
+        set_add(&needed->before, link);
+        review_at(w, linger_end);
+    }
+}
+
 /* The links of one (shortcode, carrier). */
-static void add_links_of(struct worker *w, const char *shortcode, uint8_t carrier,
-                         struct links_needed *needed)
+static void add_links_of(struct worker *w, const struct config_client *account, const char *shortcode,
+                         uint8_t carrier, struct links_needed *needed)
 {
     struct route route;
     if (!table_lookup(w->table, shortcode, strlen(shortcode), carrier, &route)) {
@@ -46,11 +61,10 @@ static void add_links_of(struct worker *w, const char *shortcode, uint8_t carrie
     if (route.platform < NAMES_MAX) {
         set_add(&needed->now, of_carrier[route.platform]);
     }
-    uint64_t linger_end = route.changed + w->config->linger / SECOND;
-    if (route.previous < NAMES_MAX && w->now_s < linger_end) {
-        set_add(&needed->before, of_carrier[route.previous]);
-        review_at(w, linger_end);
+    if (route.next < NAMES_MAX) {
+        set_add(&needed->now, of_carrier[route.next]);
     }
+    add_link_before(w, account, carrier, &route, needed);
 }
 
 static struct links_needed links_needed(struct worker *w, const struct config_client *account)
@@ -65,7 +79,7 @@ static struct links_needed links_needed(struct worker *w, const struct config_cl
     }
     for (size_t s = 0; s < account->shortcodes_count && w->table != NULL; s++) {
         for (size_t i = 0; i < config->carriers_count; i++) {
-            add_links_of(w, account->shortcodes[s], config->carriers[i].id, &needed);
+            add_links_of(w, account, account->shortcodes[s], config->carriers[i].id, &needed);
         }
     }
     return needed;
@@ -176,8 +190,19 @@ struct leg *legs_take(struct client *client, const struct config_link *link)
     return leg;
 }
 
-/* A leg that no route of today needs: it stays for receipts, MO and queries as long as it may, counted from
- * when it was needed last, however the routes have moved since. One that is not even bound owes nothing. */
+/* When a leg that nothing needs may go, in seconds since 1970: once it has been idle for its patience, counted
+ * from when it was needed or last carried anything; however busy, not later than linger-max. */
+static uint64_t end_of_linger(const struct leg *leg, const struct config *config)
+{
+    uint64_t patience = leg->for_query ? QUERY_LEG_SECONDS : config->linger / SECOND;
+    uint64_t most = config->linger_max / SECOND;
+    uint64_t idle_since = leg->used > leg->unneeded_since ? leg->used : leg->unneeded_since;
+    uint64_t last = leg->unneeded_since + (most > patience ? most : patience);
+    return idle_since + patience < last ? idle_since + patience : last;
+}
+
+/* A leg that no route of today needs: it stays for receipts, MO and queries as long as it may, however the
+ * routes have moved since. One that is not even bound owes nothing. */
 static void linger(struct client *client, struct leg *leg, const struct links_needed *needed)
 {
     struct worker *w = client->conn.worker;
@@ -186,8 +211,7 @@ static void linger(struct client *client, struct leg *leg, const struct links_ne
     if (leg->unneeded_since == 0) {
         leg->unneeded_since = w->now_s;
     }
-    uint64_t patience = leg->for_query ? QUERY_LEG_SECONDS : w->config->linger / SECOND;
-    uint64_t end = leg->unneeded_since + patience;
+    uint64_t end = end_of_linger(leg, w->config);
     if (link == NULL || !leg_is_bound(leg) || w->now_s >= end) {
         if (link == NULL || !set_has(&needed->before, leg->link)) {
             leg_end(leg);
@@ -222,6 +246,21 @@ unsigned legs_review(struct client *client)
         }
     }
     return count;
+}
+
+void legs_release(struct client *client, unsigned link, struct legs_released *sum)
+{
+    struct leg *leg = legs_at(client, link);
+    if (leg == NULL || leg->state == LEG_ENDING) {
+        return;
+    }
+    struct links_needed needed = links_needed(client->conn.worker, client->account);
+    if (set_has(&needed.now, link)) {
+        sum->needed++;
+    } else {
+        sum->ended++;
+        leg_end(leg);
+    }
 }
 
 struct legs_count legs_count(const struct client *client)

@@ -3,6 +3,7 @@
  *
  *   table, config, account ──legs_review──▶ missing legs begun, legs that nothing needs ended or left to linger
  *   query about an older message ──legs_take──▶ a leg for it, begun if it has gone
+ *   order of the operator ──legs_release──▶ a leg that no route needs ended before its time
  *   attempt to bind ──legs_bind_with──▶ whose credentials
  *
  * Knows no message. Legs begun here call client->leg_events. */
@@ -25,6 +26,15 @@ struct leg *legs_take(struct client *client, const struct config_link *link);
 /* Begins the legs that the client's routes need and ends those that nothing needs any more. w->linger_end is
  * set to when to look again. Returns how many it needs. */
 unsigned legs_review(struct client *client);
+
+struct legs_released {
+    unsigned ended, needed;
+};
+
+/* Ends the client's leg over a link (index) in an orderly way if no route of today needs it, nor one that an
+ * open window is about to make; adds to sum what became of it. released_note first, or the next review begins
+ * it anew. */
+void legs_release(struct client *client, unsigned link, struct legs_released *sum);
 
 struct legs_count {
     unsigned all, bound, tried;

@@ -119,7 +119,12 @@ const struct option_row option_rows[] = {
      .help = "how long messages in flight may take to be answered when the process is asked to end"},
     /* Receipts come for as long as a message lives at the SMSC; most keep one for two or three days. */
     {SECTION_ROOT, OPTION_DURATION, "linger", FIELD(struct config, linger), .standard = "72h", RANGE(0, 720 * HOUR),
-     .help = "how long the legs of a platform that a shortcode has left stay bound, for receipts and late MO"},
+     .help = "how long the legs of a platform that a shortcode has left stay bound, for receipts and late MO; it "
+             "begins anew with each that comes"},
+    {SECTION_ROOT, OPTION_DURATION, "linger-max", FIELD(struct config, linger_max), .standard = "168h",
+     RANGE(0, 8760 * HOUR),
+     .help = "how long they stay bound in all, however much comes; at least linger. turnoutctl leg release ends them "
+             "before"},
     {SECTION_ROOT, OPTION_SIZE, "max-pdu-open", FIELD(struct config, max_pdu_open), .standard = "4k",
      RANGE(64, 64 * KIB), .help = "longest PDU of a peer that has not bound yet"},
     /* message_payload holds up to 65,535 octets; the rest is for addresses and other TLVs. */

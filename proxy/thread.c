@@ -60,6 +60,8 @@ struct note {
     struct thread *thread;
     const void *thing;
     uint64_t version;
+    struct thread_release release;
+    struct legs_released released;
     bool flag;
     char text[OBSTACLE_TEXT];
 };
@@ -137,6 +139,15 @@ static void open_bundle_passed(void *main, struct letter *letter)
     struct note *note = (struct note *)letter;
     (void)main;
     note->thread->events->bundle_passed(note->thread->ctx, note->thread, note->thing);
+    free(note);
+}
+
+static void open_released(void *main, struct letter *letter)
+{
+    struct note *note = (struct note *)letter;
+    (void)main;
+    note->thread->events->legs_released(note->thread->ctx, note->thread, &note->release, note->released.ended,
+                                        note->released.needed);
     free(note);
 }
 
@@ -321,6 +332,19 @@ static void open_bundle(void *owner, struct letter *letter)
     free(note);
 }
 
+static void open_release(void *owner, struct letter *letter)
+{
+    struct thread *t = owner;
+    struct note *note = (struct note *)letter;
+    worker_wake(&t->worker);
+    struct note done = {.release = note->release};
+    if (!t->worker.draining) { /* or they end anyway */
+        done.released = forward_release_legs(&t->worker, note->release.link, note->release.client);
+    }
+    (void)post(t->main, t, open_released, &done);
+    free(note);
+}
+
 /* What is in flight gets its answer, and both sides their unbind. */
 static void give_up(struct worker *w)
 {
@@ -432,6 +456,12 @@ bool thread_set_bundle(struct thread *thread, const struct bundle *bundle)
 {
     struct note note = {.thing = bundle};
     return order(thread, open_bundle, &note);
+}
+
+bool thread_release_legs(struct thread *thread, const struct thread_release *release)
+{
+    struct note note = {.release = *release};
+    return order(thread, open_release, &note);
 }
 
 bool thread_end(struct thread *thread, bool hurry)

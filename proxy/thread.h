@@ -1,7 +1,7 @@
 /* A worker's thread: its loop, its listening sockets, and the letters that it and the main thread exchange.
  *
- *   main ──table, bundle, end──▶ mailbox ──▶ between two callbacks of the worker ──▶ forward_follow_*
- *   main ◀──passed, applied, obstacle, ended── thread
+ *   main ──table, bundle, release, end──▶ mailbox ──▶ between two callbacks of the worker ──▶ forward_*
+ *   main ◀──passed, applied, obstacle, released, ended── thread
  *
  * A turn of the loop: callbacks of the sockets collect output; uv_check sends it, one write a connection. A
  * table counts as passed when the worker's pointer has changed, and as applied when no octet routed by an
@@ -19,6 +19,13 @@
 
 struct thread;
 
+/* Legs over a link to be ended before their linger time is over (turnoutctl leg release). */
+struct thread_release {
+    unsigned link;   /* index, as in config_link */
+    int client;      /* index, as in config_client; RELEASED_EVERY_CLIENT: all */
+    uint64_t ticket; /* the caller's own, to tell orders apart */
+};
+
 /* What threads tell the main thread, in its own thread. */
 struct thread_events {
     void (*table_passed)(void *ctx, struct thread *thread, uint64_t version);
@@ -28,6 +35,10 @@ struct thread_events {
     /* What keeps it from applying; NULL when there is nothing any more. */
     void (*obstacle)(void *ctx, struct thread *thread, const char *what);
     void (*bundle_passed)(void *ctx, struct thread *thread, const struct bundle *bundle);
+    /* The order was carried out here: so many legs have been asked to end, and so many were left because a
+     * route needs them. Once for each thread_release_legs that returned true, unless the thread ends before. */
+    void (*legs_released)(void *ctx, struct thread *thread, const struct thread_release *release,
+                          unsigned ended, unsigned needed);
     void (*ended)(void *ctx, struct thread *thread);
 };
 
@@ -50,6 +61,12 @@ struct thread *thread_start(const struct thread_setup *setup, char *error, size_
 /* Letters to it. False without memory. They are opened in order. */
 bool thread_set_table(struct thread *thread, const struct table *table);
 bool thread_set_bundle(struct thread *thread, const struct bundle *bundle);
+
+/* Ends legs that no route needs any more, unbinding each once nothing is in flight; legs_released follows. The
+ * order is remembered, so that sessions that bind later do not begin such legs for what the table says of the
+ * past; a route that leaves the link's platform after the order makes its legs linger anew. Main sends it to
+ * every thread, since a client's sessions may be at any. */
+bool thread_release_legs(struct thread *thread, const struct thread_release *release);
 
 /* Drain and end: `ended` follows. hurry: at once. Nothing may be sent to it after `ended`. */
 bool thread_end(struct thread *thread, bool hurry);

@@ -469,11 +469,23 @@ static void on_signal(uv_signal_t *handle, int signal)
 
 /* --- begin ---------------------------------------------------------------------------------------------- */
 
+static void on_legs_released(void *ctx, struct thread *thread, const struct thread_release *release,
+                             unsigned ended, unsigned needed)
+{
+    const struct config *config = ((struct turnoutd *)ctx)->bundle->config;
+    const struct config_link *link =
+        release->link < config->link_at_count ? config->link_at[release->link] : NULL;
+    (void)thread;
+    log_event(EVENT_LEGS_RELEASED, LOG_TEXT("link", link == NULL ? "removed" : link->name),
+              LOG_INT("ended", ended), LOG_INT("needed", needed));
+}
+
 static const struct thread_events thread_events = {.table_passed = on_table_passed,
                                                    .table_applied = on_table_applied,
                                                    .table_settled = on_table_settled,
                                                    .obstacle = on_obstacle,
                                                    .bundle_passed = on_bundle_passed,
+                                                   .legs_released = on_legs_released,
                                                    .ended = on_thread_ended};
 
 static bool state_path(const struct config *config, const char *name, char *path, size_t cap)

@@ -22,6 +22,7 @@
 #include "proxy/message_index.h"
 #include "proxy/metrics.h"
 #include "proxy/registry.h"
+#include "proxy/released.h"
 #include "proxy/shared.h"
 #include "proxy/stream.h"
 #include "proxy/timers.h"
@@ -51,6 +52,7 @@ struct worker {
     unsigned receivers_count;
     struct hold_pool held;
     struct backoffs backoffs;
+    struct released released;
     struct metrics_worker *metrics;
     struct auth *auth;
     struct message_index *ids;

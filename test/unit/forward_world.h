@@ -499,10 +499,8 @@ static inline uint8_t name_id(const char *name)
 }
 
 /* The next table, as the worker's thread takes it into use. previous is what the cell was before. */
-static inline void route(const char *shortcode, const char *carrier, const char *platform,
-                         enum route_state state)
+static inline void set_cell(const char *shortcode, const char *carrier, struct route cell)
 {
-    struct route cell = {.platform = name_id(platform), .state = (uint8_t)state, .previous = NAME_NONE, .next = NAME_NONE};
     struct route old;
     if (world.table != NULL && table_cell(world.table, shortcode, name_id(carrier), &old)) {
         bool moved = old.platform != cell.platform;
@@ -522,6 +520,27 @@ static inline void route(const char *shortcode, const char *carrier, const char 
     table_free(world.table);
     world.table = next;
     forward_follow_table(&world.worker);
+}
+
+static inline void route(const char *shortcode, const char *carrier, const char *platform,
+                         enum route_state state)
+{
+    set_cell(shortcode, carrier,
+             (struct route){.platform = name_id(platform),
+                            .state = (uint8_t)state,
+                            .previous = NAME_NONE,
+                            .next = NAME_NONE});
+}
+
+/* The same, open, while a window is open that will move it. */
+static inline void route_in_window(const char *shortcode, const char *carrier, const char *platform,
+                                   const char *next)
+{
+    set_cell(shortcode, carrier,
+             (struct route){.platform = name_id(platform),
+                            .state = ROUTE_OPEN,
+                            .previous = NAME_NONE,
+                            .next = name_id(next)});
 }
 
 static inline const char *or_nothing(const char *text)
