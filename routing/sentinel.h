@@ -1,5 +1,5 @@
 /* Which Redis is the master? Redis Sentinel's answers, and whom to ask next. Pure: it knows no sockets and no
- * clock; sentinel_watch.c and ctl/redis.c ask.
+ * clock; sentinel_watch.c and redis_sync.c ask.
  *
  *   sentinels_current ──▶ (the caller asks it) ──answer──▶ sentinel_master ──▶ address ──▶ ROLE ──▶ role_of
  *          ▲                    │ none                                                      │ no master

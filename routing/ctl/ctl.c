@@ -153,7 +153,7 @@ bool ctl_redis(struct ctl *ctl)
     if (!find_password(ctl, &address)) {
         return false;
     }
-    ctl->redis = redis_open(&address, ctl->options.prefix);
+    ctl->redis = need(redis_open(&address, ctl->options.prefix));
     explicit_bzero(&address, sizeof address);
     return redis_trouble(ctl->redis) != REDIS_UNREACHABLE;
 }

@@ -1,67 +1,12 @@
-/* Redis for a command: one connection, one call at a time, each with a time-out.
+/* Redis for a command: the address that the operator gives, and the calls of redis_sync.h.
  *
- *   "host:port", path or URL ──redis_address_parse──▶ address ──redis_open──▶ redis ──redis_function──▶ reply
- *                                                        └──of sentinels: each is asked for the master
- *
- * Turnout's functions are loaded into Redis when a call finds them missing. */
+ *   "host:port", path or URL ──redis_address_parse──▶ address ──redis_open──▶ redis ──redis_function──▶ reply */
 #ifndef ROUTING_CTL_REDIS_H
 #define ROUTING_CTL_REDIS_H
 
-#include <hiredis/hiredis.h>
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "routing/sentinel.h"
-
-struct redis_address {
-    char host[256]; /* or */
-    char path[108]; /* of a socket, or */
-    struct sentinels sentinels;
-    char master[128];            /* its name among them */
-    char sentinel_password[256]; /* "": none */
-    int port;
-    char user[64]; /* "": none */
-    char password[256];
-    unsigned database;
-};
+#include "routing/redis_sync.h"
 
 /* False with a sentence in reason (static text). */
 bool redis_address_parse(const char *text, struct redis_address *address, const char **reason);
-
-enum redis_trouble {
-    REDIS_FINE,
-    REDIS_UNREACHABLE, /* no connection, or no login: the call was not made */
-    REDIS_LOST,        /* no answer: whether the call was carried out is not known */
-    REDIS_REFUSED,     /* Redis answered with an error */
-};
-
-struct redis;
-
-/* Never NULL: redis_trouble() tells whether there is a connection. */
-struct redis *redis_open(const struct redis_address *address, const char *prefix);
-void redis_close(struct redis *redis);
-
-enum redis_trouble redis_trouble(const struct redis *redis);
-const char *redis_trouble_text(const struct redis *redis);
-
-/* The time that an answer may take from now on; 0 means any. */
-void redis_patience(struct redis *redis, unsigned ms);
-
-/* A command of count strings. NULL on trouble. The reply is freed with freeReplyObject(). */
-redisReply *redis_call(struct redis *redis, const char *const *strings, size_t count);
-
-/* A function of functions/, with its arguments after KEYS[1]. */
-redisReply *redis_function(struct redis *redis, const char *name, const char *const *args, size_t count);
-
-/* Sees to it that the functions in Redis are not older than ours: an older one skips what it does not know of
- * a request. False on trouble. */
-bool redis_functions_renew(struct redis *redis);
-
-/* The key "<prefix>:<rest>", in a buffer that the next call uses again. */
-const char *redis_key(struct redis *redis, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* An element of an array as text ("" where it is none) and as number (0 where it is none). */
-const char *redis_text(const redisReply *array, size_t index);
-uint64_t redis_number(const redisReply *array, size_t index);
 
 #endif
