@@ -17,6 +17,9 @@
     "silent_ms]), replicas (wanted, acknowledged), "                                                        \
     "conflicts [shortcode, carrier, is, is_state, expected, expected_state, version, at_ms, who], errors, " \
     "confirm_by_ms"
+#define JSON_TABLE                                                                                       \
+    "table (version, built_ms, checksum, numbers, bounds, octets), carriers {name: how many numbers by " \
+    "themselves}"
 
 const struct command command_table[] = {
     {
@@ -263,6 +266,41 @@ const struct command command_table[] = {
             "sessions [side, client, link, carrier, platform, bind_type, state, count; with --by-instance "
             "instance], silent [ids of live instances that report none]",
         .run = run_sessions,
+    },
+    {
+        .words = "numbers build",
+        .args = "FILE.csv OUT [VERSION]",
+        .args_min = 2,
+        .args_max = 3,
+        .brief = "make a portability table from a CSV file",
+        .text =
+            "The columns are number,carrier; a first line with these names is skipped. number is 1 to 15 "
+            "digits, "
+            "a range FIRST-LAST of numbers of one length, or a prefix and *. A number by itself comes before "
+            "ranges and prefixes, and of these the narrowest wins. Rows that contradict each other are "
+            "errors; "
+            "nothing is written then, and every error is shown with its line. FILE.csv may be - for the "
+            "standard "
+            "input. VERSION is what the table calls itself, by default the CSV file's name. OUT is replaced "
+            "whole; "
+            "give it as portability-table to the instances, and SIGHUP to those that have it. Redis is not "
+            "needed.",
+        .json = "rows, dropped, " JSON_TABLE ", errors [line, error]",
+        .exits = EXIT(CTL_INVALID),
+        .run = run_numbers_build,
+    },
+    {
+        .words = "numbers check",
+        .args = "FILE",
+        .args_min = 1,
+        .args_max = 1,
+        .brief = "verify a portability table and show what is in it",
+        .text =
+            "Verifies what an instance verifies before it takes the table, and that every number is where it "
+            "is looked for. Redis is not needed.",
+        .json = JSON_TABLE,
+        .exits = EXIT(CTL_INVALID),
+        .run = run_numbers_check,
     },
     {
         .words = "hash-password",

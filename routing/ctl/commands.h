@@ -42,6 +42,8 @@ enum ctl_exit run_instances(struct ctl *ctl);
 enum ctl_exit run_instances_forget(struct ctl *ctl);
 enum ctl_exit run_sessions(struct ctl *ctl);
 enum ctl_exit run_status(struct ctl *ctl);
+enum ctl_exit run_numbers_build(struct ctl *ctl);
+enum ctl_exit run_numbers_check(struct ctl *ctl);
 enum ctl_exit run_hash_password(struct ctl *ctl);
 enum ctl_exit run_ping(struct ctl *ctl);
 enum ctl_exit run_help(struct ctl *ctl);

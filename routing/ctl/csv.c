@@ -17,10 +17,7 @@ struct line {
     char *fields[FIELDS_MAX];
 };
 
-static void error_add(struct csv *csv, unsigned line, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void error_add(struct csv *csv, unsigned line, const char *format, ...)
+void csv_error_add(struct csv *csv, unsigned line, const char *format, ...)
 {
     if (csv->errors_count == csv->errors_space) {
         csv->errors_space = csv->errors_space ? csv->errors_space * 2 : 16;
@@ -66,8 +63,7 @@ static void trim(char *start, char *end)
     *end = '\0';
 }
 
-/* Takes one field off the text; *rest is NULL behind the last. NULL with a reason where it cannot be read. */
-static char *field_take(char **rest, const char **reason)
+char *csv_field_take(char **rest, const char **reason)
 {
     char *field = *rest + strspn(*rest, " \t");
     char *end = field;
@@ -94,7 +90,7 @@ static bool line_split(struct line *line, char *text, const char **reason)
     char *rest = text;
     line->fields_count = 0;
     while (rest) {
-        char *field = field_take(&rest, reason);
+        char *field = csv_field_take(&rest, reason);
         if (!field) {
             return false;
         }
@@ -116,9 +112,9 @@ static bool is_header(const struct line *line)
 static bool name_check(struct csv *csv, const struct line *line, const char *what, const char *text)
 {
     if (!name_fine(text)) {
-        error_add(csv, line->number,
-                  "%s \"%.40s\" must be 1 to %d letters, digits, dots, dashes or underscores", what, text,
-                  NAME_LEN_MAX);
+        csv_error_add(csv, line->number,
+                      "%s \"%.40s\" must be 1 to %d letters, digits, dots, dashes or underscores", what, text,
+                      NAME_LEN_MAX);
         return false;
     }
     return true;
@@ -128,20 +124,20 @@ static bool name_check(struct csv *csv, const struct line *line, const char *wha
 static bool row_check(struct csv *csv, const struct line *line, enum route_state *state)
 {
     if (line->fields_count < 3) {
-        error_add(csv, line->number, "there are less than 3 columns: shortcode,carrier,platform[,state]");
+        csv_error_add(csv, line->number, "there are less than 3 columns: shortcode,carrier,platform[,state]");
         return false;
     }
     bool fine = shortcode_fine(line->fields[0]);
     if (!fine) {
-        error_add(csv, line->number,
-                  "shortcode \"%.40s\" must be 1 to %d printable characters without blanks", line->fields[0],
-                  SHORTCODE_LEN_MAX);
+        csv_error_add(csv, line->number,
+                      "shortcode \"%.40s\" must be 1 to %d printable characters without blanks",
+                      line->fields[0], SHORTCODE_LEN_MAX);
     }
     fine = name_check(csv, line, "carrier", line->fields[1]) && fine;
     fine = name_check(csv, line, "platform", line->fields[2]) && fine;
     const char *word = line->fields_count > 3 && *line->fields[3] ? line->fields[3] : "open";
     if (!route_state_parse(word, state)) {
-        error_add(csv, line->number, "state \"%.40s\" must be open, hold or closed", word);
+        csv_error_add(csv, line->number, "state \"%.40s\" must be open, hold or closed", word);
         fine = false;
     }
     return fine;
@@ -158,7 +154,7 @@ static void line_parse(struct csv *csv, char *text, unsigned number, bool *first
     bool header_may_come = *first;
     *first = false;
     if (!line_split(&line, text, &reason)) {
-        error_add(csv, number, "%s", reason);
+        csv_error_add(csv, number, "%s", reason);
     } else if (!(header_may_come && is_header(&line)) && row_check(csv, &line, &row.cell.state)) {
         text_copy(row.cell.shortcode, sizeof row.cell.shortcode, line.fields[0]);
         text_copy(row.cell.carrier, sizeof row.cell.carrier, line.fields[1]);
@@ -192,8 +188,8 @@ static void find_twice(struct csv *csv)
     const struct csv_row *first = sorted[0];
     for (size_t i = 1; i < csv->rows_count; i++) {
         if (same_cell(first, sorted[i])) {
-            error_add(csv, sorted[i]->line, "%s %s is in line %u already", first->cell.shortcode,
-                      first->cell.carrier, first->line);
+            csv_error_add(csv, sorted[i]->line, "%s %s is in line %u already", first->cell.shortcode,
+                          first->cell.carrier, first->line);
         } else {
             first = sorted[i];
         }
@@ -208,13 +204,20 @@ static int by_line(const void *left_item, const void *right_item)
     return left->line < right->line ? -1 : left->line > right->line;
 }
 
+void csv_errors_sort(struct csv *csv)
+{
+    if (csv->errors_count > 0) {
+        qsort(csv->errors, csv->errors_count, sizeof *csv->errors, by_line);
+    }
+}
+
 void csv_parse(struct csv *csv, const char *text, size_t len)
 {
     char *copy = need(strndup(text, len));
     char *rest = copy + (strncmp(copy, "\xef\xbb\xbf", 3) == 0 ? 3 : 0);
     bool first = true;
     if (strlen(copy) != len) {
-        error_add(csv, 1, "the file has NUL characters: it is no text");
+        csv_error_add(csv, 1, "the file has NUL characters: it is no text");
         rest = NULL;
     }
     for (unsigned number = 1; rest; number++) {
@@ -225,9 +228,7 @@ void csv_parse(struct csv *csv, const char *text, size_t len)
     }
     free(copy);
     find_twice(csv);
-    if (csv->errors_count > 0) {
-        qsort(csv->errors, csv->errors_count, sizeof *csv->errors, by_line);
-    }
+    csv_errors_sort(csv);
 }
 
 void csv_free(struct csv *csv)

@@ -33,6 +33,13 @@ struct csv {
 void csv_parse(struct csv *csv, const char *text, size_t len);
 void csv_free(struct csv *csv);
 
+/* For files of other columns: one more error, and the next field of a line. It is taken off *rest, which is
+ * changed and becomes NULL behind the last field; NULL with a reason (static text) where it cannot be read. */
+void csv_error_add(struct csv *csv, unsigned line, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void csv_errors_sort(struct csv *csv); /* by line */
+char *csv_field_take(char **rest, const char **reason);
+
 /* The header line, and one line of a cell, quoted where it must be. */
 void csv_write_header(FILE *out);
 void csv_write_cell(FILE *out, const struct cell *cell);

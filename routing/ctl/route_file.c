@@ -13,6 +13,7 @@
 #include "routing/ctl/cells.h"
 #include "routing/ctl/commands.h"
 #include "routing/ctl/csv.h"
+#include "routing/ctl/file.h"
 #include "routing/ctl/output.h"
 #include "routing/ctl/route.h"
 
@@ -50,27 +51,6 @@ static char *read_all(const char *path, size_t *len)
         return NULL;
     }
     return text;
-}
-
-static enum ctl_exit show_errors(struct ctl *ctl, const struct csv *csv)
-{
-    json_t *errors = need(json_array());
-    enum ctl_exit code = ctl_fail(ctl, CTL_INVALID, NULL, "nothing was changed: %s has %zu error%s",
-                                  ctl->args[0], csv->errors_count, plural(csv->errors_count));
-    for (size_t i = 0; i < csv->errors_count; i++) {
-        const struct csv_error *error = &csv->errors[i];
-        json_t *object = need(json_object());
-        json_put(object, "line", json_integer(error->line));
-        json_put(object, "error", json_text(error->text));
-        json_array_append_new(errors, object);
-        if (!ctl->options.json) {
-            fprintf(stderr, "  line %u: ", error->line);
-            text_print(stderr, error->text);
-            fputc('\n', stderr);
-        }
-    }
-    ctl_answer(ctl, "errors", errors);
-    return code;
 }
 
 struct difference {
@@ -166,7 +146,7 @@ enum ctl_exit run_route_import(struct ctl *ctl)
     free(text);
     ctl_answer(ctl, "rows", json_integer((json_int_t)csv.rows_count));
     if (csv.errors_count > 0) {
-        code = show_errors(ctl, &csv);
+        code = file_errors(ctl, &csv);
     } else if (csv.rows_count == 0) {
         code = ctl_fail(ctl, CTL_INVALID, "Its columns are shortcode,carrier,platform[,state].",
                         "%s has no routes in it", ctl->args[0]);
@@ -180,33 +160,14 @@ enum ctl_exit run_route_import(struct ctl *ctl)
 /* --- export ------------------------------------------------------------------------------------------------
  */
 
-static void write_cells(FILE *out, const struct cells *cells)
+static bool write_cells(FILE *out, const void *of)
 {
+    const struct cells *cells = of;
     csv_write_header(out);
     for (size_t i = 0; i < cells->count; i++) {
         csv_write_cell(out, &cells->items[i]);
     }
-}
-
-/* Whoever reads the file meets the old or the new one, never half of it. */
-static bool write_file(const char *path, const struct cells *cells)
-{
-    char *beside = NULL;
-    need(asprintf(&beside, "%s.%ld.part", path, (long)getpid()) < 0 ? NULL : beside);
-    FILE *out = fopen(beside, "wxe");
-    bool fine = out != NULL;
-    if (out) {
-        write_cells(out, cells);
-        fine = fflush(out) == 0 && fsync(fileno(out)) == 0;
-        fine = fclose(out) == 0 && fine && rename(beside, path) == 0;
-        if (!fine) {
-            int error = errno;
-            unlink(beside);
-            errno = error;
-        }
-    }
-    free(beside);
-    return fine;
+    return !ferror(out);
 }
 
 static enum ctl_exit export_cells(struct ctl *ctl, const struct cells *cells)
@@ -215,7 +176,7 @@ static enum ctl_exit export_cells(struct ctl *ctl, const struct cells *cells)
     ctl_answer(ctl, "rows", json_integer((json_int_t)cells->count));
     if (ctl->args_count > 0) {
         ctl_answer(ctl, "file", json_text(ctl->args[0]));
-        if (!write_file(ctl->args[0], cells)) {
+        if (!file_write(ctl->args[0], write_cells, cells)) {
             return ctl_fail(ctl, CTL_FAILED, NULL, "%s cannot be written: %s", ctl->args[0], strerror(errno));
         }
     } else if (ctl->options.json) {

@@ -1,0 +1,21 @@
+/* Files of the operator: what is wrong with one that is read, and a new one in place of the old.
+ *
+ *   csv ──file_errors──▶ every error with its line        writer ──file_write──▶ FILE.part ──rename──▶ FILE
+ */
+#ifndef ROUTING_CTL_FILE_H
+#define ROUTING_CTL_FILE_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "routing/ctl/csv.h"
+#include "routing/ctl/ctl.h"
+
+/* Shows the errors of the file that is the command's first argument, and gives what the command ends with. */
+enum ctl_exit file_errors(struct ctl *ctl, const struct csv *csv);
+
+/* Writes a file whole: whoever reads it meets the old or the new one, never half of it. False with errno. */
+typedef bool file_writer(FILE *out, const void *what);
+bool file_write(const char *path, file_writer *write, const void *what);
+
+#endif

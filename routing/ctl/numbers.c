@@ -1,0 +1,249 @@
+/* numbers build and check: the portability table as a file.
+ *
+ *   FILE.csv, line by line ──csv_field_take──▶ numbers_builder_add ──numbers_build──▶ OUT, written beside it and renamed
+ *   FILE ──numbers_open, numbers_verify──▶ what is in it
+ */
+#include "routing/numbers.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "routing/ctl/commands.h"
+#include "routing/ctl/csv.h"
+#include "routing/ctl/file.h"
+#include "routing/ctl/output.h"
+#include "routing/numbers_build.h"
+
+/* A file with an error in each of its lines shall not be shown whole. */
+enum { ERRORS_SHOWN_MAX = 200 };
+
+/* --- build -------------------------------------------------------------------------------------------------
+ */
+
+struct reading {
+    struct numbers_builder *builder;
+    struct csv csv; /* for its errors */
+    unsigned line, rows;
+    bool first; /* no row has come yet: the columns' names may */
+};
+
+static const char not_two[] = "there must be two columns: number,carrier";
+
+/* False with a reason: the two columns of a line. */
+static bool split(char *text, char *fields[2], const char **reason)
+{
+    char *rest = text;
+    for (unsigned i = 0; i < 2; i++) {
+        if (!rest) {
+            *reason = not_two;
+            return false;
+        }
+        fields[i] = csv_field_take(&rest, reason);
+        if (!fields[i]) {
+            return false;
+        }
+    }
+    *reason = not_two;
+    return rest == NULL;
+}
+
+static void read_line(struct reading *reading, char *text)
+{
+    char *fields[2];
+    const char *wrong = NULL;
+    if (text[strspn(text, " \t")] == '\0' || *text == '#') {
+        return;
+    }
+    bool may_be_names = reading->first;
+    reading->first = false;
+    if (!split(text, fields, &wrong)) {
+        csv_error_add(&reading->csv, reading->line, "%s", wrong);
+        return;
+    }
+    if (may_be_names && strcasecmp(fields[0], "number") == 0 && strcasecmp(fields[1], "carrier") == 0) {
+        return;
+    }
+    wrong = numbers_builder_add(reading->builder, fields[0], fields[1], reading->line);
+    reading->rows += wrong == NULL;
+    if (wrong) {
+        csv_error_add(&reading->csv, reading->line, "\"%.40s\" of \"%.40s\" %s", fields[0], fields[1], wrong);
+    }
+}
+
+static void read_lines(struct reading *reading, FILE *in)
+{
+    char *text = NULL;
+    size_t space = 0;
+    ssize_t len;
+    errno = 0;
+    while (reading->csv.errors_count < ERRORS_SHOWN_MAX && (len = getline(&text, &space, in)) > 0) {
+        size_t end = strcspn(text, "\r\n");
+        reading->line++;
+        if (strlen(text) != (size_t)len) {
+            csv_error_add(&reading->csv, reading->line, "there are NUL characters: it is no text");
+            continue;
+        }
+        text[end] = '\0';
+        read_line(reading, reading->line == 1 && strncmp(text, "\xef\xbb\xbf", 3) == 0 ? text + 3 : text);
+    }
+    free(text);
+}
+
+/* False with errno. */
+static bool read_csv(struct reading *reading, const char *path)
+{
+    bool standard = strcmp(path, "-") == 0;
+    FILE *in = standard ? stdin : fopen(path, "re");
+    if (!in) {
+        return false;
+    }
+    read_lines(reading, in);
+    bool fine = !ferror(in);
+    int error = errno;
+    if (!standard) {
+        fclose(in);
+    }
+    errno = error;
+    return fine;
+}
+
+static void contradiction(void *ctx, unsigned line, const char *text)
+{
+    struct reading *reading = ctx;
+    csv_error_add(&reading->csv, line, "%s", text);
+}
+
+/* The name of the table where none is given: that of the file, without what follows a dot. */
+static void name_table(const struct ctl *ctl, char version[NUMBERS_VERSION_MAX + 1])
+{
+    if (ctl->args_count > 2) {
+        text_copy(version, NUMBERS_VERSION_MAX + 1, ctl->args[2]);
+        return;
+    }
+    char *copy = need(strdup(strcmp(ctl->args[0], "-") == 0 ? ctl->args[1] : ctl->args[0]));
+    char *base = basename(copy);
+    base[strcspn(base, ".")] = '\0';
+    snprintf(version, NUMBERS_VERSION_MAX + 1, "%.*s", (int)strnlen(base, NUMBERS_VERSION_MAX), base);
+    free(copy);
+}
+
+static bool write_image(FILE *out, const void *what)
+{
+    const struct numbers_image *image = what;
+    return fwrite(image->data, 1, image->size, out) == image->size;
+}
+
+static json_t *about_json(const struct numbers_about *about)
+{
+    char checksum[17];
+    json_t *object = need(json_object());
+    snprintf(checksum, sizeof checksum, "%016" PRIx64, about->checksum);
+    json_put(object, "version", json_text(about->version));
+    json_put(object, "built_ms", json_integer((json_int_t)about->built * 1000));
+    json_put(object, "checksum", json_text(checksum));
+    json_put(object, "numbers", json_integer((json_int_t)about->count));
+    json_put(object, "bounds", json_integer((json_int_t)about->bounds));
+    json_put(object, "octets", json_integer((json_int_t)about->size));
+    return object;
+}
+
+static void show_about(const struct numbers_about *about)
+{
+    char time[TIME_TEXT_SIZE];
+    printf("version   %s\nbuilt     %s\nchecksum  %016" PRIx64 "\nnumbers   %" PRIu64 "\nbounds    %" PRIu64
+           " of ranges and prefixes\noctets    %zu\n",
+           about->version, time_text(about->built * 1000, time), about->checksum, about->count, about->bounds,
+           about->size);
+}
+
+/* Reads back what was written: what is shown is what an instance will find. */
+static enum ctl_exit show_table(struct ctl *ctl, const char *path)
+{
+    char error[256];
+    uint64_t counts[NAMES_MAX];
+    struct numbers *numbers = numbers_open(path, error, sizeof error);
+    if (!numbers || !numbers_verify(numbers, counts, error, sizeof error)) {
+        numbers_close(numbers);
+        return ctl_fail(ctl, CTL_INVALID, NULL, "%s %s", path, error);
+    }
+    struct numbers_about about = numbers_about(numbers);
+    json_t *carriers = need(json_object());
+    for (unsigned i = 0; i < about.carriers; i++) {
+        json_put(carriers, numbers_carrier(numbers, i), json_integer((json_int_t)counts[i]));
+    }
+    if (!ctl->options.json) {
+        show_about(&about);
+        for (unsigned i = 0; i < about.carriers; i++) {
+            printf("  %-*s %" PRIu64 "\n", NAME_LEN_MAX, numbers_carrier(numbers, i), counts[i]);
+        }
+    }
+    ctl_answer(ctl, "table", about_json(&about));
+    ctl_answer(ctl, "carriers", carriers);
+    numbers_close(numbers);
+    return CTL_DONE;
+}
+
+static enum ctl_exit write_table(struct ctl *ctl, struct reading *reading)
+{
+    char version[NUMBERS_VERSION_MAX + 1];
+    struct numbers_image image;
+    name_table(ctl, version);
+    if (!numbers_build(reading->builder, version, (uint64_t)time(NULL), contradiction, reading, &image)) {
+        csv_errors_sort(&reading->csv);
+        return file_errors(ctl, &reading->csv);
+    }
+    bool written = file_write(ctl->args[1], write_image, &image);
+    int error = errno;
+    munmap(image.data, image.size);
+    if (!written) {
+        return ctl_fail(ctl, CTL_FAILED, NULL, "%s cannot be written: %s", ctl->args[1], strerror(error));
+    }
+    ctl_answer(ctl, "rows", json_integer(reading->rows));
+    ctl_answer(ctl, "dropped", json_integer((json_int_t)image.dropped));
+    if (!ctl->options.json) {
+        printf("%u rows, %" PRIu64 " of them said what others said\n", reading->rows, image.dropped);
+    }
+    return show_table(ctl, ctl->args[1]);
+}
+
+static enum ctl_exit build(struct ctl *ctl, struct reading *reading)
+{
+    if (!read_csv(reading, ctl->args[0])) {
+        return ctl_fail(ctl, CTL_INVALID, NULL, "%s cannot be read: %s", ctl->args[0], strerror(errno));
+    }
+    if (reading->csv.errors_count > 0) {
+        return file_errors(ctl, &reading->csv);
+    }
+    if (reading->rows == 0) {
+        return ctl_fail(ctl, CTL_INVALID, "Its columns are number,carrier.", "%s has no numbers in it",
+                        ctl->args[0]);
+    }
+    return write_table(ctl, reading);
+}
+
+enum ctl_exit run_numbers_build(struct ctl *ctl)
+{
+    struct reading reading = {.builder = need(numbers_builder_new()), .first = true};
+    if (ctl->args_count > 2 && strlen(ctl->args[2]) > NUMBERS_VERSION_MAX) {
+        numbers_builder_free(reading.builder);
+        return ctl_fail(ctl, CTL_USAGE, NULL, "VERSION has at most %d octets", NUMBERS_VERSION_MAX);
+    }
+    enum ctl_exit code = build(ctl, &reading);
+    numbers_builder_free(reading.builder);
+    csv_free(&reading.csv);
+    return code;
+}
+
+/* --- check -------------------------------------------------------------------------------------------------
+ */
+
+enum ctl_exit run_numbers_check(struct ctl *ctl)
+{
+    return show_table(ctl, ctl->args[0]);
+}
