@@ -16,6 +16,7 @@
 #include "proxy/admin/admin.h"
 #include "proxy/bundle.h"
 #include "proxy/log.h"
+#include "proxy/questions.h"
 #include "proxy/thread.h"
 #include "routing/store.h"
 
@@ -47,6 +48,8 @@ struct turnoutd {
     struct store *store;
     enum store_state told; /* last logged; it begins as connecting, which goes without saying */
     struct admin *admin;
+    struct questions *questions;
+    uint64_t config_since; /* when the config in use was loaded, seconds since 1970 */
     unsigned connecting;   /* times that the store has told so */
     uv_timer_t grace;      /* for Redis, before the table on disk is served */
     struct table *on_disk; /* until then */
@@ -245,18 +248,63 @@ static void on_beat(void *ctx, void (*add)(void *arg, const char *field, const c
 {
     struct turnoutd *d = ctx;
     char *sessions = metrics_sessions_json(d->metrics, d->bundle->config, &d->ids.names);
+    char kinds[256];
     add(arg, "program", "turnoutd " TURNOUT_VERSION);
     add_number(add, arg, "settled", d->settled);
     add_links(d->bundle->config, add, arg);
     add_number(add, arg, "in_flight", metrics_in_flight(d->metrics));
+    questions_kinds(d->questions, kinds, sizeof kinds);
+    add(arg, "answers", kinds);
     if (sessions != NULL) {
         add(arg, "sessions", sessions);
     }
     free(sessions);
 }
 
-static const struct store_events store_events = {
-    .table = on_table, .state = on_store_state, .trouble = on_store_trouble, .beat = on_beat};
+/* --- questions ------------------------------------------------------------------------------------------ */
+
+static void on_question(void *ctx, const char *id, const char *request)
+{
+    struct turnoutd *d = ctx;
+    questions_hear(d->questions, id, request);
+}
+
+static void send_answer(void *ctx, const char *id, const char *answer)
+{
+    struct turnoutd *d = ctx;
+    store_answer(d->store, id, answer);
+}
+
+/* "about": which program, since when, by which config and table. */
+static void ask_about(void *ctx, struct question *question, const json_t *request)
+{
+    struct turnoutd *d = ctx;
+    time_t now = time(NULL);
+    (void)request;
+    question_answer(question,
+                    json_pack("{s:s, s:i, s:I, s:I, s:s, s:I, s:I, s:I}", "program",
+                              "turnoutd " TURNOUT_VERSION, "pid", (int)getpid(), "started_s",
+                              (json_int_t)d->process.start_time, "uptime_s",
+                              (json_int_t)now - (json_int_t)d->process.start_time, "config",
+                              d->bundle->config->file, "config_since_s", (json_int_t)d->config_since,
+                              "applied", (json_int_t)d->applied, "workers", (json_int_t)d->threads_count));
+}
+
+static bool start_questions(struct turnoutd *d)
+{
+    d->questions = questions_new(send_answer, d);
+    if (d->questions == NULL) {
+        return false;
+    }
+    questions_add(d->questions, "about", ask_about, d);
+    return true;
+}
+
+static const struct store_events store_events = {.table = on_table,
+                                                 .state = on_store_state,
+                                                 .trouble = on_store_trouble,
+                                                 .beat = on_beat,
+                                                 .question = on_question};
 
 /* --- reload --------------------------------------------------------------------------------------------- */
 
@@ -299,6 +347,7 @@ static void tell_loaded(struct turnoutd *d, const struct config *old)
     char restart[256] = "";
     config_needs_restart(old, d->bundle->config, restart, sizeof restart);
     d->process.config_reloads++;
+    d->config_since = (uint64_t)time(NULL);
     log_event(EVENT_CONFIG_LOADED, LOG_TEXT("file", d->bundle->config->file),
               LOG_TEXT("needs_restart", restart));
     if (bundle_has_tls(d->bundle)) {
@@ -690,7 +739,7 @@ static bool start(struct turnoutd *d, const char *config_file, char *error, size
     if (!start_admin(d, error, cap) || !start_threads(d, error, cap)) {
         return false;
     }
-    if (!start_store(d)) {
+    if (!start_questions(d) || !start_store(d)) {
         snprintf(error, cap, "no memory for the store");
         return false;
     }
@@ -712,6 +761,7 @@ static void clear(struct turnoutd *d)
     bundle_free(d->next);
     bundle_free(d->bundle);
     metrics_free(d->metrics);
+    questions_free(d->questions);
     message_index_close(d->message_ids);
     config_ids_free(&d->ids);
     shared_free(d->shared);
@@ -725,6 +775,7 @@ int turnoutd_run(const char *config_file)
     char error[ERROR_TEXT] = "no memory";
     if (d != NULL) {
         d->process.start_time = (double)time(NULL);
+        d->config_since = (uint64_t)d->process.start_time;
     }
     if (d == NULL || !start(d, config_file, error, sizeof error)) {
         fprintf(stderr, "turnoutd: %s\n", error);

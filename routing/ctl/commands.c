@@ -235,14 +235,17 @@ const struct command command_table[] = {
         .words = "instances",
         .args = "[ID]",
         .args_max = 1,
+        .takes = OPTION(ASK),
         .brief = "show the running proxies, or all that one reports",
         .text = "LEASE is the time until an instance counts as dead unless it is heard of again; for a dead "
                 "one, how "
                 "long it has been silent. DESIRED is the version it knows of, APPLIED the one its messages "
-                "go by.",
+                "go by. With --ask the living ones are asked themselves: one that hangs or is cut off from "
+                "Redis does not answer.",
         .json = "instances [id, alive, lease_ms, silent_ms, fields], pending [version, deadline_ms, left_ms, "
-                "who]",
-        .exits = EXIT(CTL_NOT_FOUND),
+                "who]; with --ask instances [id, answered, program, pid, started_s, uptime_s, config, "
+                "config_since_s, applied, workers; error], ms",
+        .exits = EXIT(CTL_NOT_FOUND) | EXIT(CTL_INCOMPLETE),
         .run = run_instances,
     },
     {

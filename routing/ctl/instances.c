@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "routing/ctl/ask.h"
 #include "routing/ctl/commands.h"
 #include "routing/ctl/instance_list.h"
 #include "routing/ctl/output.h"
@@ -137,8 +138,80 @@ static void show_all(struct ctl *ctl, const struct instance_list *list, const st
     }
 }
 
+/* --- asked live -------------------------------------------------------------------------------------------
+ */
+
+static uint64_t answer_number(const struct ask_item *item, const char *name)
+{
+    json_int_t value = json_integer_value(json_object_get(item->answer, name));
+    return value < 0 ? 0 : (uint64_t)value;
+}
+
+static void print_asked(const struct ask *ask)
+{
+    static const struct column columns[] = {
+        {"INSTANCE", false},     {"PROGRAM", false}, {"PID", true},     {"UP", true},
+        {"CONFIG SINCE", false}, {"APPLIED", true},  {"WORKERS", true}, {"", false}};
+    struct grid *grid = grid_new(columns, sizeof columns / sizeof *columns);
+    char age[AGE_TEXT_SIZE];
+    char since[TIME_TEXT_SIZE];
+    for (size_t i = 0; i < ask->count; i++) {
+        const struct ask_item *item = &ask->items[i];
+        bool fine = !ask_failed(item);
+        grid_cell(grid, "%s", item->instance);
+        grid_cell(grid, "%s", json_member(item->answer, "program"));
+        grid_cell(grid, fine ? "%llu" : "", (unsigned long long)answer_number(item, "pid"));
+        grid_cell(grid, "%s", fine ? age_text(answer_number(item, "uptime_s") * 1000, age) : "");
+        grid_cell(grid, "%s", fine ? time_text(answer_number(item, "config_since_s") * 1000, since) : "");
+        grid_cell(grid, fine ? "%llu" : "", (unsigned long long)answer_number(item, "applied"));
+        grid_cell(grid, fine ? "%llu" : "", (unsigned long long)answer_number(item, "workers"));
+        grid_cell(grid, "%s", fine ? "" : ask_failed(item));
+    }
+    grid_print(grid, stdout, "");
+    grid_free(grid);
+}
+
+static unsigned count_failed(const struct ask *ask)
+{
+    unsigned failed = 0;
+    for (size_t i = 0; i < ask->count; i++) {
+        failed += ask_failed(&ask->items[i]) != NULL;
+    }
+    return failed;
+}
+
+static enum ctl_exit ask_instances(struct ctl *ctl)
+{
+    struct ask ask;
+    json_t *request = need(json_pack("{s:s}", "kind", "about"));
+    if (!ask_all(ctl, request, 0, &ask)) {
+        json_decref(request);
+        ask_free(&ask);
+        return ctl_redis_failed(ctl);
+    }
+    json_decref(request);
+    if (!ctl->options.json && ask.count > 0) {
+        print_asked(&ask);
+    } else if (!ctl->options.json) {
+        puts("No instance is alive.");
+    }
+    ctl_answer(ctl, "instances", ask_json(&ask));
+    ctl_answer(ctl, "ms", json_real((double)ask.took_us / 1000));
+    unsigned failed = count_failed(&ask);
+    ask_free(&ask);
+    return failed == 0 ? CTL_DONE
+                       : ctl_fail(ctl, CTL_INCOMPLETE, NULL, "%u living instance%s did not answer", failed,
+                                  plural(failed));
+}
+
 enum ctl_exit run_instances(struct ctl *ctl)
 {
+    if (ctl->options.ask && ctl->args_count > 0) {
+        return ctl_fail(ctl, CTL_USAGE, NULL, "--ask asks every instance: leave out %s", ctl->args[0]);
+    }
+    if (ctl->options.ask) {
+        return ask_instances(ctl);
+    }
     struct instance_list list;
     struct pending pending = {0};
     enum ctl_exit code = CTL_DONE;

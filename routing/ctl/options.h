@@ -92,7 +92,8 @@ struct options {
     const char *redis, *password_file, *prefix, *who;
     const char *carrier, *to, *from, *state, *why, *ticket;
     uint64_t version;
-    bool json, strict, force, any_link, create, no_wait, dry_run, yes, follow, by_instance, all, ask;
+    bool json, strict, force, any_link, create, no_wait, dry_run, yes, follow, by_instance, all, ask,
+        outside_window;
     unsigned timeout_ms, confirm_within_ms, drain_ms, last, replicas;
 };
 
