@@ -144,7 +144,7 @@ class Demo:
 
     def flip(self, to):
         """By hand, as an operator would, between two marks in the carriers' ledger."""
-        command = ['turnoutctl', 'flip', MOVED[0], '--carrier', MOVED[1], '--to', to, '--why', 'demo']
+        command = ['turnoutctl', 'flip', '--outside-window', MOVED[0], '--carrier', MOVED[1], '--to', to, '--why', 'demo']
         self.board.say('$ ' + ' '.join(command))
         with self.timeline.flipping(*MOVED, to):
             result = subprocess.run([str(harness.TOOLS / command[0]), *command[1:], '--redis',

@@ -40,6 +40,9 @@ json_t *request_new(struct ctl *ctl, const char *kind)
     if (ctl->options.confirm_within_ms > 0) {
         json_put(request, "confirm_within_ms", json_integer(ctl->options.confirm_within_ms));
     }
+    if (ctl->options.outside_window) {
+        json_put(request, "outside_window", json_true());
+    }
     return request;
 }
 
@@ -238,6 +241,66 @@ static enum ctl_exit show_invalid(struct ctl *ctl, const redisReply *reply)
     return code;
 }
 
+/* "shortcode carrier", or "shortcode carrier window state" where it is in one that is not open. */
+static json_t *outside_json(const char *line)
+{
+    char *copy = need(strdup(line));
+    char *rest = copy;
+    static const char *const names[] = {"shortcode", "carrier", "window", "state"};
+    json_t *object = need(json_object());
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *word = strsep(&rest, " ");
+        json_put(object, names[i], word ? json_text(word) : json_null());
+    }
+    free(copy);
+    return object;
+}
+
+static void print_outside(const json_t *cell)
+{
+    fprintf(stderr, "  %s %s", json_member(cell, "shortcode"), json_member(cell, "carrier"));
+    if (*json_member(cell, "window")) {
+        fprintf(stderr, ": window %s is %s", json_member(cell, "window"), json_member(cell, "state"));
+    }
+    fputc('\n', stderr);
+}
+
+static enum ctl_exit show_outside(struct ctl *ctl, const redisReply *reply)
+{
+    json_t *cells = need(json_array());
+    size_t count = reply->elements - 2;
+    enum ctl_exit code = ctl_fail(
+        ctl, CTL_WINDOW,
+        "Start the window that they belong to (turnoutctl window start), or, if you mean it, give the same "
+        "command with --outside-window: the log will say so.",
+        "nothing was changed: %zu route%s no open window", count, count == 1 ? " belongs to" : "s belong to");
+    for (size_t i = 0; i < count; i++) {
+        json_t *cell = outside_json(redis_text(reply, i + 2));
+        json_array_append_new(cells, cell);
+        if (!ctl->options.json && i < LINES_SHOWN) {
+            print_outside(cell);
+        }
+    }
+    if (!ctl->options.json && count > LINES_SHOWN) {
+        fprintf(stderr, "  and %zu more\n", count - LINES_SHOWN);
+    }
+    ctl_answer(ctl, "outside", cells);
+    return code;
+}
+
+static enum ctl_exit show_state(struct ctl *ctl, const redisReply *reply)
+{
+    const char *state = redis_text(reply, 3);
+    bool missing = strcmp(state, "missing") == 0;
+    ctl_answer(ctl, "window_state", missing ? json_null() : json_text(state));
+    if (missing) {
+        return ctl_fail(ctl, CTL_NOT_FOUND, "See turnoutctl window list.",
+                        "nothing was changed: there is no window \"%s\"", redis_text(reply, 2));
+    }
+    return ctl_fail(ctl, CTL_WINDOW, NULL, "nothing was changed: window %s is %s", redis_text(reply, 2),
+                    state);
+}
+
 /* --- sending -----------------------------------------------------------------------------------------------
  */
 
@@ -306,6 +369,12 @@ static enum ctl_exit take_answer(struct ctl *ctl, struct sent *sent)
     if (strcmp(word, "missing") == 0) {
         return show_missing(ctl, reply);
     }
+    if (strcmp(word, "outside") == 0) {
+        return show_outside(ctl, reply);
+    }
+    if (strcmp(word, "state") == 0) {
+        return show_state(ctl, reply);
+    }
     if (!sent->changed && strcmp(word, "unchanged") != 0) {
         return show_invalid(ctl, reply);
     }
@@ -324,10 +393,12 @@ static enum ctl_exit send_failed(struct ctl *ctl)
                     "whether the change was made is not known: %s", redis_trouble_text(ctl->redis));
 }
 
-/* An older library in Redis would take a change and forget its deadline. */
+/* An older library in Redis would take a change and forget its deadline, or that it needs a window. */
 static bool library_fine(struct ctl *ctl, const json_t *request)
 {
-    return !json_object_get(request, "confirm_within_ms") || redis_functions_renew(ctl->redis);
+    bool demands =
+        json_object_get(request, "confirm_within_ms") || strcmp(json_member(request, "kind"), "flip") == 0;
+    return !demands || redis_functions_renew(ctl->redis);
 }
 
 enum ctl_exit change_send(struct ctl *ctl, const char *function, const json_t *request, struct sent *sent)

@@ -40,7 +40,7 @@ const struct command command_table[] = {
         .args_min = 1,
         .args_max = 100000,
         .takes = OPTION(CARRIER) | OPTION(TO) | OPTION(FROM) | OPTION(CREATE) | OPTION(STRICT) |
-                 OPTION(DRAIN) | TAKES_CONFIRM | TAKES_CHANGE,
+                 OPTION(DRAIN) | OPTION(OUTSIDE_WINDOW) | TAKES_CONFIRM | TAKES_CHANGE,
         .needs = OPTION(CARRIER) | OPTION(TO),
         .brief = "move shortcodes of one carrier to another platform",
         .text =
@@ -49,6 +49,8 @@ const struct command command_table[] = {
             "command "
             "has just read. Then it waits until every live instance has applied the change: from that moment "
             "no instance sends another message by the route before. The routes are open afterwards.\n\n"
+            "A flip moves what belongs to an open window (turnoutctl window). Routes of no window, or of one "
+            "that is not open, are refused, unless --outside-window is given, which the log shows.\n\n"
             "The shortcode * is the default row. A shortcode without a row of its own is refused, unless "
             "--create is given. A platform that a live instance has no link to for this carrier is refused, "
             "unless --any-link is given.\n\n"
@@ -57,10 +59,10 @@ const struct command command_table[] = {
             "With --strict no message overtakes another across platforms: the routes are held, and opened on "
             "the new platform when no instance has an unanswered message of before. Where that does not come "
             "to its end, also with Ctrl-C, they stay on hold, and the commands that go on or back are shown.",
-        .json = JSON_CHANGE
-        ", held_version, steps [step, ms, version], now [as in route list], commands (wait_on, "
-        "open, go_back)",
-        .exits = EXITS_CHANGE | EXIT(CTL_NOT_FOUND) | EXIT(CTL_STOPPED),
+        .json = JSON_CHANGE ", outside [shortcode, carrier, window, state], held_version, steps [step, ms, "
+                            "version], now [as in route list], commands (wait_on, "
+                            "open, go_back)",
+        .exits = EXITS_CHANGE | EXIT(CTL_NOT_FOUND) | EXIT(CTL_STOPPED) | EXIT(CTL_WINDOW),
         .run = run_flip,
     },
     {
@@ -103,7 +105,7 @@ const struct command command_table[] = {
         .text = "The shortcode * is the default row: it serves where there is no row for a shortcode and "
                 "carrier. "
                 "PREVIOUS is the platform before the last move, AGE the time since then.",
-        .json = "version, routes [shortcode, carrier, platform, state, previous, changed_ms, version]",
+        .json = "version, routes [shortcode, carrier, platform, state, previous, next, changed_ms, version]",
         .exits = EXIT(CTL_NOT_FOUND),
         .run = run_route_list,
     },
@@ -228,7 +230,8 @@ const struct command command_table[] = {
             "--follow and --json each change is an object of its own, on a line.",
         .json = "changes [version, at_ms, kind, who, why, ticket, moves [shortcode, carrier, from, "
                 "from_state, to, "
-                "state], undoes, confirm_by_ms]",
+                "state], windows [name], outside_window [\"shortcode carrier\" or \"shortcode carrier window "
+                "state\"], undoes, confirm_by_ms]",
         .run = run_log,
     },
     {

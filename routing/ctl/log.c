@@ -74,6 +74,23 @@ static void put_number(json_t *object, const char *name, const char *text)
     }
 }
 
+/* The words of a text as an array. */
+static void put_words(json_t *object, const char *name, const char *text, const char *between)
+{
+    char *copy = need(strdup(text));
+    char *rest = copy;
+    json_t *array = need(json_array());
+    for (const char *word = strsep(&rest, between); *text && word; word = strsep(&rest, between)) {
+        json_array_append_new(array, json_text(word));
+    }
+    if (json_array_size(array) > 0) {
+        json_put(object, name, array);
+    } else {
+        json_decref(array);
+    }
+    free(copy);
+}
+
 static json_t *entry_json(const struct entry *entry, const char *shortcode)
 {
     json_t *object = need(json_object());
@@ -90,6 +107,8 @@ static json_t *entry_json(const struct entry *entry, const char *shortcode)
         }
     }
     json_put(object, "moves", moves);
+    put_words(object, "windows", entry_field(entry->item, "window"), " ");
+    put_words(object, "outside_window", entry_field(entry->item, "outside"), "\n");
     put_number(object, "undoes", entry_field(entry->item, "undoes"));
     put_number(object, "confirm_by_ms", entry_field(entry->item, "confirm"));
     return object;
@@ -142,6 +161,18 @@ static void print_moves(const struct change *change, const char *shortcode)
     }
 }
 
+/* How many of the change's routes belonged to no open window: one line each. */
+static void print_outside(const char *lines)
+{
+    size_t count = *lines != '\0';
+    for (const char *line = lines; (line = strchr(line, '\n')); line++) {
+        count++;
+    }
+    if (count > 0) {
+        printf(", OUTSIDE ANY WINDOW (%zu route%s)", count, plural(count));
+    }
+}
+
 static void print_entry(const struct entry *entry, const char *shortcode)
 {
     char when[TIME_TEXT_SIZE];
@@ -151,6 +182,8 @@ static void print_entry(const struct entry *entry, const char *shortcode)
     print_labelled(" by ", entry_field(entry->item, "who"));
     print_labelled(", ticket ", entry_field(entry->item, "ticket"));
     print_labelled(", undoes version ", entry_field(entry->item, "undoes"));
+    print_labelled(", window ", entry_field(entry->item, "window"));
+    print_outside(entry_field(entry->item, "outside"));
     print_labelled("\n    why: ", entry_field(entry->item, "why"));
     uint64_t deadline = strtoull(entry_field(entry->item, "confirm"), NULL, 10);
     if (deadline > 0) {

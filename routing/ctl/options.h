@@ -32,6 +32,8 @@
       "open (messages pass), hold (kept back for a moment) or closed (refused); open if not given")          \
     X(WHY, why, OPTION_TEXT, "why", "TEXT", NULL, NULL, "the reason, for the log")                           \
     X(TICKET, ticket, OPTION_TEXT, "ticket", "TEXT", NULL, NULL, "the ticket or change number, for the log") \
+    X(OUTSIDE_WINDOW, outside_window, OPTION_FLAG, "outside-window", NULL, NULL, NULL,                       \
+      "also routes that belong to no open window; the log says so")                                          \
     X(CREATE, create, OPTION_FLAG, "create", NULL, NULL, NULL,                                               \
       "give a shortcode a row of its own where only the default row * covers it")                            \
     X(NO_WAIT, no_wait, OPTION_FLAG, "no-wait", NULL, NULL, NULL,                                            \

@@ -120,10 +120,13 @@ static void show_now(const struct strict *strict)
 /* A flip to the same end, strict or not. */
 static char *flip_command(const struct ctl *ctl, bool strictly)
 {
-    char words[64] = "flip";
+    char words[96] = "flip";
     size_t used = strlen(words);
     if (strictly) {
         used += (size_t)snprintf(words + used, sizeof words - used, " --strict");
+    }
+    if (ctl->options.outside_window) {
+        used += (size_t)snprintf(words + used, sizeof words - used, " --outside-window");
     }
     if (ctl->options.confirm_within_ms > 0) {
         snprintf(words + used, sizeof words - used, " --confirm-within %ums", ctl->options.confirm_within_ms);

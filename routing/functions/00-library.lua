@@ -10,7 +10,7 @@
 --   P:route:<shortcode>  hash, carrier -> "platform state previous changed_ms version [next]" ("-" for no previous;
 --                        next: the platform to which an open window will move it, whose legs are bound already)
 --   P:changes            stream, one entry a change, its id is "<version>-0"; fields:
---                          kind   flip | set | import | rollback | restore
+--                          kind   flip | set | import | rollback | restore | window
 --                          at     Redis' clock, ms since 1970
 --                          who, why, ticket
 --                          moves  one line a cell: "shortcode carrier from from_state to state previous [next]",
@@ -20,6 +20,9 @@
 --                          chain  the history's fingerprint with this change
 --                          confirm  only with a deadline: when it goes back unless it is confirmed, ms
 --                          began  only at the end of a strict flip: the version of its hold
+--                          window only of changes made in open windows: their names (37-window-cells)
+--                          outside  only of a flip with cells outside of any open window: these, one a line,
+--                                 "shortcode carrier [window paused]"
 --                          undoes only of a rollback: the version that it sets back
 --                          left   only where a deadline passed: one line for each cell that somebody changed since
 --                                 and that therefore stays, "shortcode carrier is is_state was was_state version
@@ -30,6 +33,7 @@
 --   P:undone             sorted set, version -> version of the rollback that set it back; the last 1000
 --   P:confirmations      stream: version, outcome (confirmed | gone_back | left | lost | void), at, who, why
 --   P:events             stream: what happened, for those who tell others (35-events)
+--   P:windows, P:windowed, P:window:<name>  the windows (37-window-cells, 60-window)
 --   P:instances          sorted set, instance -> last beat in ms
 --   P:instance:<id>      hash with a time to live: applied and the chain at that version, desired, state,
 --                        obstacle, beat, and what the instance reports
@@ -42,11 +46,14 @@
 --                   from: absent = whatever is there, "" = no cell may be there, a name = that platform must be there;
 --                   from_state likewise; from_version: the cell must not have been written since that change.
 --                   to "" removes the cell. state absent = "open". All or nothing.
+--                   A flip moves cells of open windows; with "outside_window": true also others, and that is recorded.
+--                   With "window" it is refused unless that one is open and all the cells belong to it.
 --                   With confirm_within_ms the change goes back by itself unless turnout_confirm comes in time.
 --                   -> {"ok", version, at_ms [, deadline_ms]} | {"conflict", version, "shortcode carrier is-platform
 --                   is-state wanted-platform wanted-state [version at who]" ...} ("-": no cell, "*": any; at the
 --                   end the change that set it last, where it is found) | {"unchanged", version} where every move
 --                   is what is there already | {"invalid", version, reason ...}
+--                   | {"outside", version, "shortcode carrier [window state]" ...} | {"state", version, window, state}
 --   turnout_rollback args: request (JSON: {"who","why","ticket","version","shortcodes":[...],"force"}). Sets every
 --                   cell that this change moved (or only those of the shortcodes) back to what it was before, in
 --                   one change. A cell must still be what that change made of it, or already be what it was before;

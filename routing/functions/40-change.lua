@@ -68,6 +68,8 @@ local function check_keys(prefix)
     redis.call('ZCARD', prefix .. ':undone')
     redis.call('XLEN', prefix .. ':confirmations')
     redis.call('XLEN', prefix .. ':events')
+    redis.call('HLEN', prefix .. ':windowed')
+    redis.call('ZCARD', prefix .. ':windows')
 end
 
 local function bad_change(request)
@@ -75,7 +77,8 @@ local function bad_change(request)
     return bad_author(request)
         or (not KINDS[given(request.kind) or ''] and 'kind must be flip, set, import or rollback')
         or (within ~= nil and bad_number('confirm_within_ms', within, CONFIRM_MAX_MS))
-        or (began ~= nil and bad_number('began', began, VERSION_MAX)) or nil
+        or (began ~= nil and bad_number('began', began, VERSION_MAX))
+        or (given(request.window) ~= nil and bad_name('window', request.window)) or nil
 end
 
 local function change(keys, args)
@@ -101,8 +104,21 @@ local function change(keys, args)
     if #steps == 0 then
         return { 'unchanged', version }
     end
+    local names, outside, refusal = {}, {}, nil
+    if request.kind == 'flip' then
+        names, outside, refusal = windows.admit(prefix, version, request, steps)
+        if refusal then
+            return refusal
+        end
+    end
 
     local more, deadline = {}, given(request.confirm_within_ms)
+    if #names > 0 then
+        more[#more + 1], more[#more + 2] = 'window', table.concat(names, ' ')
+    end
+    if #outside > 0 then
+        more[#more + 1], more[#more + 2] = 'outside', table.concat(outside, '\n')
+    end
     if deadline then
         deadline = now + deadline
         more[#more + 1], more[#more + 2] = 'confirm', integer_text(deadline)
@@ -118,7 +134,8 @@ local function change(keys, args)
         redis.call('ZADD', prefix .. ':confirm', integer_text(deadline), integer_text(made))
     end
     if request.kind == 'flip' then
-        events_of_flip(prefix, request, made, given(request.window), steps)
+        windows.note(prefix, names, made)
+        events_of_flip(prefix, request, made, table.concat(names, ' '), steps)
     end
     return { 'ok', made, now, deadline }
 end

@@ -142,10 +142,12 @@ local function rollback(keys, args)
     end
     local reply = { 'unchanged', version }
     if #steps > 0 then
-        local made, lines = commit(prefix, request, 'rollback', integer_text(now), steps, { 'undoes', undone })
+        local made, lines = commit(prefix, request, 'rollback', integer_text(now), steps, { 'undoes', undone,
+            fields.window and 'window' or nil, fields.window })
         if not made then
             return invalid(version, { lines })
         end
+        windows.note(prefix, windows.names_of(fields), made)
         event_of(prefix, 'rolled_back', request, made, fields.window, 'version ' .. undone .. ' (' .. fields.kind
             .. ' by ' .. fields.who .. ') was set back', steps)
         reply = { 'ok', made, now }

@@ -31,6 +31,9 @@ local function go_back(prefix, version)
         if #conflicts > 0 then
             more[3], more[4] = 'left', table.concat(conflicts, '\n')
         end
+        if fields.window then
+            more[#more + 1], more[#more + 2] = 'window', fields.window
+        end
         if #steps > 0 then
             local author = { who = CONFIRM_TIMER, why = why_back(version, conflicts) }
             local made = commit(prefix, author, 'rollback', at, steps, more)
@@ -38,6 +41,7 @@ local function go_back(prefix, version)
                 return
             end
             note_undone(prefix, tonumber(version), made)
+            windows.note(prefix, windows.names_of(fields), made)
             event_of(prefix, 'gone_back', author, made, fields.window, author.why, steps)
             outcome = 'gone_back'
         end

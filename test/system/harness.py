@@ -47,6 +47,9 @@ CARRIERS = {'spark': ['6425', '6427'], 'onenz': ['6421', '6426', '6428'], '2degr
 NUMBERS = {'spark': '6425%07d', 'onenz': '6421%07d', '2degrees': '6422%07d', 'skinny': '64204%06d'}
 PLATFORMS = ('redx', 'omni')
 
+# A flip of what belongs to no open window.
+OUTSIDE = ('flip', '--outside-window')
+
 
 @functools.lru_cache(None)
 def hash_password(password):
@@ -391,7 +394,7 @@ class World:
 
     def flip(self, shortcode, carrier, to, daemons=None):
         """A change, and every running turnoutd has applied it."""
-        version = self.change({(shortcode, carrier): to}, kind='flip')
+        version = self.change({(shortcode, carrier): to}, kind='flip', outside_window=True)
         for daemon in daemons or [d for d in self.daemons if d.running]:
             daemon.wait_version(version)
         return version

@@ -13,7 +13,7 @@ import sys
 import threading
 
 import harness
-from harness import CARRIERS, PATIENCE, PLATFORMS, ROOT, Raw
+from harness import CARRIERS, OUTSIDE, PATIENCE, PLATFORMS, ROOT, Raw
 
 NUMBERS = {'spark': '6427xxxxxxx', 'onenz': '6421xxxxxxx', '2degrees': '6422xxxxxxx', 'skinny': '64204xxxxxx'}
 
@@ -127,7 +127,7 @@ class Timeline:
 
     def flip(self, shortcode, carrier, to):
         with self.flipping(shortcode, carrier, to):
-            code, answer = self.world.ctl('flip', shortcode, '--carrier', carrier, '--to', to, '--why', 'rehearsal')
+            code, answer = self.world.ctl(*OUTSIDE, shortcode, '--carrier', carrier, '--to', to, '--why', 'rehearsal')
             assert code == 0, answer
 
     def arguments(self):

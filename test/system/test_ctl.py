@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from harness import OUTSIDE
 from resp import RedisServer, Table
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -122,7 +123,7 @@ def instances(server, table):
 # --- flip ------------------------------------------------------------------------------------------------------
 
 def test_flip_waits_for_every_instance(ctl, table, instances):
-    answer = ctl.json("flip", "61001", "61000", "--carrier", "spark", "--to", "omni", "--why", "cut over",
+    answer = ctl.json(*OUTSIDE, "61001", "61000", "--carrier", "spark", "--to", "omni", "--why", "cut over",
                       "--ticket", "CHG-7", "--as", "alice")
     assert (answer["result"], answer["version"], answer["changed"]) == ("done", 2, True)
     barrier = answer["barrier"]
@@ -143,11 +144,11 @@ def test_flip_waits_for_every_instance(ctl, table, instances):
 def test_a_version_of_another_history_is_not_applied(ctl, table):
     """A Redis that was replaced counts from 1 again: what an instance applied of the old one says nothing here."""
     table.beat("proxy-a", applied=7, chain="0" * 40, state="refused")
-    answer = ctl.json("flip", "61000", "--carrier", "spark", "--to", "omni", "--timeout", "50ms", code=INCOMPLETE)
+    answer = ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omni", "--timeout", "50ms", code=INCOMPLETE)
     assert [one["id"] for one in answer["barrier"]["missing"]] == ["proxy-a"]
     chain = table.resp.call("GET", "{turnout}:chain").decode()
     table.beat("proxy-a", applied=2, chain=chain, state="following")
-    answer = ctl.json("flip", "61000", "--carrier", "spark", "--to", "omni", "--timeout", "50ms", code=UNCHANGED)
+    answer = ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omni", "--timeout", "50ms", code=UNCHANGED)
     assert answer["barrier"]["complete"]
 
 
@@ -155,11 +156,11 @@ def test_a_platform_that_no_instance_has_a_link_to_is_refused(ctl, table):
     """A typo in --to would be an outage: the cell would name a platform that every message is refused for."""
     table.beat("proxy-a", applied=99, links="spark:redx spark:omni onenz:redx")
     for wrong in (("--carrier", "spark", "--to", "omin"), ("--carrier", "onenz", "--to", "omni")):
-        answer = ctl.json("flip", "61000", *wrong, code=9)
+        answer = ctl.json(*OUTSIDE, "61000", *wrong, code=9)
         assert "spark:redx spark:omni onenz:redx" in answer["error"]
     assert table.function("turnout_info")[1] in (1, b"1")
-    ctl.json("flip", "61000", "--carrier", "spark", "--to", "omin", "--any-link", code=DONE)
-    ctl.json("flip", "61000", "--carrier", "spark", "--to", "omni", code=DONE)
+    ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omin", "--any-link", code=DONE)
+    ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omni", code=DONE)
 
 
 def test_status_says_why_an_instance_does_not_follow(ctl, table):
@@ -174,7 +175,7 @@ def test_flip_returns_only_when_applied(ctl, table, server):
     """The command must still run while an instance has not applied, and end once it has."""
     table.beat("proxy-a", applied=1, state="following")
     follower = server.connect()
-    run = ctl.start("flip", "61000", "--carrier", "spark", "--to", "omni", "--timeout", "30s")
+    run = ctl.start(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omni", "--timeout", "30s")
     follower.call("XREAD", "BLOCK", 8000, "STREAMS", "{turnout}:changes", "1")
     for _ in range(3):  # it looks again and again, and goes on waiting
         calls = function_calls(follower)
@@ -199,14 +200,14 @@ def test_flip_names_who_is_missing_and_who_is_dead(ctl, table):
     table.beat("proxy-b", applied=1, state="refused", obstacle="no link to omni")
     table.beat("proxy-c", 1, applied=1)
     wait_for_death(table, "proxy-c")
-    answer = ctl.json("flip", "61000", "--carrier", "spark", "--to", "omni", "--timeout", "50ms", code=INCOMPLETE)
+    answer = ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omni", "--timeout", "50ms", code=INCOMPLETE)
     barrier = answer["barrier"]
     assert (answer["result"], barrier["complete"], barrier["live"], barrier["applied"]) == ("incomplete", False, 2, 1)
     assert [(one["id"], one["state"], one["obstacle"], one["applied"]) for one in barrier["missing"]] == [
         ("proxy-b", "refused", "no link to omni", 1)]
     assert [one["id"] for one in barrier["dead"]] == ["proxy-c"]
     # The same command again waits again, and says so even though nothing is left to change.
-    text = ctl.text("flip", "61000", "--carrier", "spark", "--to", "omni", "--timeout", "0", code=INCOMPLETE)
+    text = ctl.text(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omni", "--timeout", "0", code=INCOMPLETE)
     assert "no link to omni" in text and "1 of 2 live instances" in text and "proxy-c is dead" in text
 
 
@@ -221,32 +222,32 @@ def test_dead_instance_does_not_block(ctl, table):
     table.beat("proxy-a", applied=99)
     table.beat("proxy-z", 1, applied=1)
     wait_for_death(table, "proxy-z")
-    answer = ctl.json("flip", "61000", "--carrier", "spark", "--to", "omni")
+    answer = ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omni")
     assert answer["barrier"]["complete"] and answer["barrier"]["dead"][0]["id"] == "proxy-z"
 
 
 def test_flip_without_instances(ctl, table):
-    answer = ctl.json("flip", "61000", "--carrier", "spark", "--to", "omni", code=NO_INSTANCES)
+    answer = ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omni", code=NO_INSTANCES)
     assert answer["version"] == 2 and answer["changed"]
 
 
 def test_flip_unchanged(ctl, table):
     table.beat("proxy-a", applied=1)
-    answer = ctl.json("flip", "61000", "--carrier", "spark", "--to", "redx", code=UNCHANGED)
+    answer = ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "redx", code=UNCHANGED)
     assert (answer["version"], answer["changed"], answer["barrier"]["complete"]) == (1, False, True)
 
 
 def test_flip_conflict_changes_nothing(ctl, table):
     table.beat("proxy-a", applied=99)
-    ctl.json("flip", "61000", "--carrier", "spark", "--to", "omni")
-    answer = ctl.json("flip", "61000", "61001", "--carrier", "spark", "--to", "third", "--from", "redx",
+    ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omni")
+    answer = ctl.json(*OUTSIDE, "61000", "61001", "--carrier", "spark", "--to", "third", "--from", "redx",
                       code=CONFLICT)
     conflict, = answer["conflicts"]
     assert conflict.pop("at_ms") > 0 and conflict.pop("who")
     assert conflict == {"shortcode": "61000", "carrier": "spark", "is": "omni", "is_state": "open",
                         "expected": "redx", "version": 2}
     assert ctl.json("status")["board"]["61001"]["spark"]["platform"] == "redx"
-    text = ctl.text("flip", "61000", "--carrier", "spark", "--to", "third", "--from", "redx", code=CONFLICT)
+    text = ctl.text(*OUTSIDE, "61000", "--carrier", "spark", "--to", "third", "--from", "redx", code=CONFLICT)
     assert "61000 spark: expected redx, found omni (open)" in text
 
 
@@ -277,7 +278,7 @@ def test_flip_names_what_it_read(ctl, table, server):
 
     thread = threading.Thread(target=between)
     thread.start()
-    answer = ctl.json("--redis", path, "flip", "61000", "--carrier", "spark", "--to", "omni", code=CONFLICT)
+    answer = ctl.json("--redis", path, *OUTSIDE, "61000", "--carrier", "spark", "--to", "omni", code=CONFLICT)
     thread.join()
     listener.close()
     assert answer["conflicts"][0]["is_state"] == "closed" and answer["conflicts"][0]["expected_state"] == "open"
@@ -285,26 +286,26 @@ def test_flip_names_what_it_read(ctl, table, server):
 
 def test_flip_of_a_cell_that_only_the_default_covers(ctl, table):
     table.beat("proxy-a", applied=99)
-    text = ctl.text("flip", "70000", "--carrier", "spark", "--to", "omni", code=NOT_FOUND)
+    text = ctl.text(*OUTSIDE, "70000", "--carrier", "spark", "--to", "omni", code=NOT_FOUND)
     assert "the default row * sends it to redx" in " ".join(text.split()) and "--create" in text
-    ctl.json("flip", "70000", "--carrier", "2degrees", "--to", "omni", code=NOT_FOUND)
+    ctl.json(*OUTSIDE, "70000", "--carrier", "2degrees", "--to", "omni", code=NOT_FOUND)
     assert ctl.json("status")["version"] == 1
-    ctl.json("flip", "70000", "--carrier", "spark", "--to", "omni", "--create", "--from", "other", code=CONFLICT)
-    answer = ctl.json("flip", "70000", "--carrier", "spark", "--to", "omni", "--create", "--from", "redx")
+    ctl.json(*OUTSIDE, "70000", "--carrier", "spark", "--to", "omni", "--create", "--from", "other", code=CONFLICT)
+    answer = ctl.json(*OUTSIDE, "70000", "--carrier", "spark", "--to", "omni", "--create", "--from", "redx")
     assert answer["moves"][0]["from"] is None
     assert ctl.json("route", "list", "70000")["routes"][0]["previous"] == "redx"
 
 
 def test_flip_of_the_default_row(ctl, table):
     table.beat("proxy-a", applied=99)
-    ctl.json("flip", "*", "--carrier", "spark", "--to", "omni")
+    ctl.json(*OUTSIDE, "*", "--carrier", "spark", "--to", "omni")
     assert ctl.json("route", "list", "*")["routes"][0]["platform"] == "omni"
 
 
 # --- trouble with Redis ----------------------------------------------------------------------------------------
 
 def test_redis_unreachable(ctl):
-    answer = ctl.json("--redis", "127.0.0.1:1", "flip", "1", "--carrier", "a", "--to", "b", code=UNREACHABLE)
+    answer = ctl.json("--redis", "127.0.0.1:1", *OUTSIDE, "1", "--carrier", "a", "--to", "b", code=UNREACHABLE)
     assert "127.0.0.1:1 cannot be reached" in answer["error"] and answer["advice"]
 
 
@@ -405,9 +406,9 @@ def test_route_set_waits_unless_told_not_to(ctl, table):
 
 
 def test_usage_errors_before_redis(ctl):
-    for args in (["flip", "1 2", "--carrier", "a", "--to", "b"], ["flip", "1", "--carrier", "a b", "--to", "c"],
+    for args in ([*OUTSIDE, "1 2", "--carrier", "a", "--to", "b"], ["flip", "1", "--carrier", "a b", "--to", "c"],
                  ["route", "set", "1", "--carrier", "a", "--to", "-"], ["route", "list", "x" * 21],
-                 ["flip", "1", "--carrier", "a", "--to", "b", "--why", b"\xff"]):
+                 [*OUTSIDE, "1", "--carrier", "a", "--to", "b", "--why", b"\xff"]):
         assert ctl.json("--redis", "127.0.0.1:1", *args, code=USAGE)["error"]
 
 
@@ -510,7 +511,7 @@ def test_restore_asks(ctl, table, tmp_path):
 
 def test_log(ctl, table):
     table.beat("proxy-a", applied=99)
-    ctl.json("flip", "61000", "--carrier", "spark", "--to", "omni", "--why", "a \x1b[31mred\x1b[0m reason",
+    ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omni", "--why", "a \x1b[31mred\x1b[0m reason",
              code=INVALID)  # Redis refuses control characters
     for i in range(250):
         request = {"kind": "set", "who": "t", "moves": [{"shortcode": "9", "carrier": "a", "to": "p%d" % i}]}
@@ -580,7 +581,7 @@ def test_status(ctl, table):
 
 def test_text_from_redis_cannot_steer_the_terminal(ctl, table):
     table.beat("proxy\x1b[2J", applied=1, state="\x1b]0;x\x07", obstacle="\x1b[31m")
-    for command in (["instances"], ["status"], ["flip", "61000", "--carrier", "spark", "--to", "b", "--timeout", "0"]):
+    for command in (["instances"], ["status"], [*OUTSIDE, "61000", "--carrier", "spark", "--to", "b", "--timeout", "0"]):
         run = ctl.run(*command)
         assert "\x1b" not in run.stdout + run.stderr and "\x07" not in run.stdout + run.stderr
 

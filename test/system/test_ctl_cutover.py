@@ -12,6 +12,7 @@ import time
 import pytest
 
 import test_ctl
+from harness import OUTSIDE
 from resp import Table
 from test_ctl import CONFLICT, DONE, INCOMPLETE, INVALID, NO_INSTANCES, NOT_FOUND, UNCHANGED, USAGE, FUNCTIONS, Ctl
 from test_ctl import ctl, server, table  # noqa: F401 (fixtures)
@@ -71,7 +72,8 @@ def play(server, table):
 
 def change(table, moves, **more):
     moves = [dict(zip(("shortcode", "carrier", "to", "state"), move)) for move in moves]
-    answer = table.function("turnout_change", json.dumps(dict({"kind": "flip", "who": "bob", "moves": moves}, **more)))
+    request = {"kind": "flip", "outside_window": True, "who": "bob", "moves": moves, **more}
+    answer = table.function("turnout_change", json.dumps(request))
     assert answer[0] == b"ok", answer
     return answer
 
@@ -98,7 +100,7 @@ def wait_until(look, what):
 
 def test_rollback_of_the_last_change(ctl, table, play):
     play("proxy-a", "proxy-b")
-    ctl.json("flip", "61000", "61001", "--carrier", "spark", "--to", "omni", "--as", "alice")
+    ctl.json(*OUTSIDE, "61000", "61001", "--carrier", "spark", "--to", "omni", "--as", "alice")
     answer = ctl.json("rollback", "--why", "Spark was wrong", "--ticket", "CHG-8", "--as", "bob")
     assert (answer["version"], answer["undoes"], answer["changed"]) == (3, 2, True)
     assert answer["barrier"]["complete"] and answer["barrier"]["applied"] == 2
@@ -116,7 +118,7 @@ def test_rollback_of_the_last_change(ctl, table, play):
 
 def test_rollback_twice_does_not_go_forward_again(ctl, table, play):
     play("proxy-a")
-    ctl.json("flip", "61000", "--carrier", "spark", "--to", "omni")
+    ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omni")
     ctl.text("rollback")
     answer = ctl.json("rollback", "--as", "carol", code=CONFLICT)
     assert "rollback" in answer["error"] and "rollback --version 3 --as carol" in answer["error"]
@@ -212,7 +214,7 @@ def test_an_older_library_is_replaced(ctl, table, server):
     older = older.replace("redis.register_function('turnout_rollback', rollback)\n", "")
     older = older.replace("confirm_within_ms)", "no_such_member)")
     table.resp.call("FUNCTION", "LOAD", "REPLACE", older)
-    answer = ctl.json("flip", "61000", "--carrier", "spark", "--to", "omni", "--confirm-within", "1m",
+    answer = ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omni", "--confirm-within", "1m",
                       code=NO_INSTANCES)
     assert answer["confirm_by_ms"] > 0
     table.resp.call("FUNCTION", "LOAD", "REPLACE", older)
@@ -228,7 +230,7 @@ def rollbacks(ctl):
 
 def test_confirmed_in_time(ctl, table, play):
     play("proxy-a")
-    answer = ctl.json("flip", "61000", "--carrier", "spark", "--to", "omni", "--confirm-within", "1m", "--as", "al")
+    answer = ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omni", "--confirm-within", "1m", "--as", "al")
     assert abs(answer["confirm_by_ms"] - time.time() * 1000 - 60000) < 5000
     for command in ("status", "instances"):
         pending, = ctl.json(command)["pending"]
@@ -269,7 +271,7 @@ def test_confirmation_is_also_for_set_and_import(ctl, table, tmp_path):
                  ["route", "hold", "61001", "--carrier", "spark"]):
         ctl.json(*args, "--confirm-within", "90s", code=NO_INSTANCES)
     assert len(ctl.json("status")["pending"]) == 3
-    ctl.json("flip", "61000", "--carrier", "spark", "--to", "b", "--confirm-within", "0", code=USAGE)
+    ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "b", "--confirm-within", "0", code=USAGE)
 
 
 def test_not_confirmed_goes_back_once_with_many_instances(ctl, table, server):
@@ -305,7 +307,7 @@ def test_not_confirmed_goes_back_once_with_many_instances(ctl, table, server):
 def test_goes_back_when_whoever_started_it_is_gone(ctl, table, play, server):
     """The terminal is killed, and the instance that was there ends; another one comes later."""
     first = Player(server, "proxy-a")
-    run = ctl.start("flip", "61000", "--carrier", "spark", "--to", "omni", "--confirm-within", "100ms")
+    run = ctl.start(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omni", "--confirm-within", "100ms")
     run.wait(PATIENCE)
     first.end()
     table.function("turnout_leave", "proxy-a")
@@ -347,7 +349,7 @@ def test_two_deadlines_on_one_cell_both_go_back(ctl, table):
 
 def test_rollback_by_hand_ends_the_waiting(ctl, table, play):
     play("proxy-a")
-    ctl.json("flip", "61000", "61001", "--carrier", "spark", "--to", "omni", "--confirm-within", "1m")
+    ctl.json(*OUTSIDE, "61000", "61001", "--carrier", "spark", "--to", "omni", "--confirm-within", "1m")
     ctl.json("rollback", "61001")
     assert len(ctl.json("status")["pending"]) == 1, "the other one still waits"
     ctl.json("rollback", "--version", "2")
@@ -377,7 +379,7 @@ def test_a_restore_ends_the_waiting(ctl, table):
 
 # --- strict ----------------------------------------------------------------------------------------------------
 
-FLIP = ("flip", "61000", "61001", "--carrier", "spark", "--to", "omni")
+FLIP = (*OUTSIDE, "61000", "61001", "--carrier", "spark", "--to", "omni")
 
 
 def test_strict_flip(ctl, table, play):
@@ -430,7 +432,7 @@ def test_strict_flip_that_does_not_drain(ctl, table, play):
     assert cell(ctl, "61000") == ("omni", "open")
     assert ctl.json("log", "--last", "1")["changes"][0]["why"] == "it's the day"
 
-    ctl.json("flip", "61000", "61001", "--carrier", "spark", "--to", "redx")
+    ctl.json(*OUTSIDE, "61000", "61001", "--carrier", "spark", "--to", "redx")
     ctl.json(*FLIP, "--strict", "--drain", "0", code=stopped)
     slow.settles = True
     slow.beat()
@@ -491,8 +493,8 @@ def test_strict_flip_with_a_deadline(ctl, table, play):
 
 def test_strict_flip_of_what_is_there_already(ctl, table, play):
     play("proxy-a")
-    ctl.json("flip", "61000", "--carrier", "spark", "--to", "redx", "--strict", code=UNCHANGED)
-    ctl.json("flip", "999", "--carrier", "spark", "--to", "redx", "--strict", code=NOT_FOUND)
+    ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "redx", "--strict", code=UNCHANGED)
+    ctl.json(*OUTSIDE, "999", "--carrier", "spark", "--to", "redx", "--strict", code=NOT_FOUND)
     ctl.json(*FLIP, "--strict", "--create", code=USAGE)
     ctl.json(*FLIP, "--strict", "--no-wait", code=USAGE)
     ctl.json(*FLIP, "--strict", "--from", "third", code=CONFLICT)
@@ -508,7 +510,7 @@ def test_strict_flip_when_redis_goes_away(ctl, table):
         mine = Table(own.connect())
         change(mine, [("1", "spark", "redx")])
         mine.beat("proxy-a", applied=99, settled=0)
-        run = here.start("--json", "flip", "1", "--carrier", "spark", "--to", "omni", "--strict")
+        run = here.start("--json", *OUTSIDE, "1", "--carrier", "spark", "--to", "omni", "--strict")
         wait_until(lambda: mine.resp.call("GET", "{turnout}:version") == b"2", "the hold")
         own.stop()
         out, _ = run.communicate(timeout=20)
@@ -539,5 +541,5 @@ def test_hold_open_close(ctl, table, play):
     ctl.json("route", "hold", "61000", code=USAGE)
     assert cell(ctl, "61000") == ("redx", "open"), "all or nothing"
     ctl.json("route", "hold", "61000", "--carrier", "spark")
-    ctl.json("flip", "61000", "--carrier", "spark", "--to", "omni")
+    ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omni")
     assert cell(ctl, "61000") == ("omni", "open"), "a flip opens what was on hold"

@@ -4,7 +4,7 @@ import time
 import pytest
 
 import wire
-from harness import Raw, number_of
+from harness import OUTSIDE, Raw, number_of
 from peers import PATIENCE, answer_all
 
 
@@ -88,7 +88,7 @@ def test_the_old_leg_is_unbound_after_its_linger_time(four):
     redx = world.smscs['spark-redx'].leg()
     through(client, redx)
     # Both shortcodes must leave, or the leg is still needed.
-    world.change({('5001', 'spark'): 'omni', ('5002', 'spark'): 'omni'}, kind='flip')
+    world.change({('5001', 'spark'): 'omni', ('5002', 'spark'): 'omni'}, kind='flip', outside_window=True)
     world.daemon.wait_version(world.version)
     redx.expect('unbind', timeout=75)  # looked after once a minute
     redx.expect_end()
@@ -102,7 +102,7 @@ def test_a_leg_that_comes_back_while_it_lingers(four):
     client = world.bound()
     redx = world.smscs['spark-redx'].leg()
     through(client, redx)
-    world.change({('5001', 'spark'): 'omni', ('5002', 'spark'): 'omni'}, kind='flip')
+    world.change({('5001', 'spark'): 'omni', ('5002', 'spark'): 'omni'}, kind='flip', outside_window=True)
     world.daemon.wait_version(world.version)
     world.smscs['spark-omni'].leg()
     redx.close()
@@ -174,7 +174,7 @@ def test_turnoutctl_flip_returns_when_it_is_applied(four):
     world.start()
     client = world.bound()
     for i, platform in enumerate(('omni', 'redx') * 5):
-        code, answer = world.ctl('flip', '5001', '--carrier', 'spark', '--to', platform, '--why', 'test %d' % i)
+        code, answer = world.ctl(*OUTSIDE, '5001', '--carrier', 'spark', '--to', platform, '--why', 'test %d' % i)
         assert code == 0
         assert 'version' in answer
         sent = client.submit()
@@ -188,7 +188,7 @@ def test_turnoutctl_flip_names_the_instance_that_does_not_answer(four):
     daemon = world.daemon
     daemon.signal(19)
     try:
-        code, answer = world.ctl('flip', '5001', '--carrier', 'spark', '--to', 'omni', '--timeout', '500ms', check=False)
+        code, answer = world.ctl(*OUTSIDE, '5001', '--carrier', 'spark', '--to', 'omni', '--timeout', '500ms', check=False)
     finally:
         daemon.signal(18)
     assert code == 5, answer
@@ -201,7 +201,7 @@ def test_flip_of_several_shortcodes_is_one_change(four):
     for smsc in world.smscs.values():
         smsc.answers = answer_all
     world.start()
-    code, answer = world.ctl('flip', '5001', '5002', '--carrier', 'spark', '--to', 'omni')
+    code, answer = world.ctl(*OUTSIDE, '5001', '5002', '--carrier', 'spark', '--to', 'omni')
     assert code == 0
     assert int(answer['version']) == world.version + 1
     client = world.bound()
@@ -225,7 +225,7 @@ def test_settled_when_nothing_routed_before_is_unanswered(four):
     def settled():
         return int(world.redis.call('HGET', world.prefix + ':instance:test-1', 'settled') or 0)
 
-    code, answer = world.ctl('flip', '5002', '--carrier', 'spark', '--to', 'omni')
+    code, answer = world.ctl(*OUTSIDE, '5002', '--carrier', 'spark', '--to', 'omni')
     assert code == 0 and settled() < version
     old.send(asked.answer(0, b'old\0'))
     client.expect('submit_sm_resp', seq=sent.seq, status=0)
@@ -246,7 +246,7 @@ def test_two_instances_of_one_name_are_two_to_the_barrier(four):
     second.wait_version(world.version)
     second.signal(19)
     try:
-        code, answer = world.ctl('flip', '5001', '--carrier', 'spark', '--to', 'omni', '--timeout', '300ms', check=False)
+        code, answer = world.ctl(*OUTSIDE, '5001', '--carrier', 'spark', '--to', 'omni', '--timeout', '300ms', check=False)
     finally:
         second.signal(18)
     assert code == 5 and [one['id'].split('~')[0] for one in answer['barrier']['missing']] == ['same'], answer

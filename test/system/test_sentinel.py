@@ -6,7 +6,7 @@ import time
 import pytest
 
 import conftest
-from harness import TOOLS
+from harness import OUTSIDE, TOOLS
 from peers import answer_all
 from sentinels import NAME, Sentinels, ask, until
 from test_store import goes_to
@@ -38,7 +38,7 @@ def start(world):
 
 
 def flip(world, to, *more):
-    return world.redis.ctl(world, 'flip', '5001', '--carrier', 'spark', '--to', to, *more)
+    return world.redis.ctl(world, *OUTSIDE, '5001', '--carrier', 'spark', '--to', to, *more)
 
 
 def follows(daemon, since):
@@ -127,7 +127,7 @@ def test_the_master_is_killed_in_the_middle_of_a_flip(world, redis):
     client = world.bound()
     daemon.signal(19)
     version = world.version
-    ctl = world.run([TOOLS / 'turnoutctl', 'flip', '5001', '--carrier', 'spark', '--to', 'omni', '--redis', redis.address,
+    ctl = world.run([TOOLS / 'turnoutctl', *OUTSIDE, '5001', '--carrier', 'spark', '--to', 'omni', '--redis', redis.address,
                      '--prefix', world.prefix, '--as', 'tester', '--timeout', '20s'], 'turnoutctl')
     until(lambda: redis.call('GET', world.prefix + ':version') == str(version + 1), 'the change')
     for replica in redis.replicas:

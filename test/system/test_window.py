@@ -7,14 +7,15 @@ import json
 
 import pytest
 
-from resp import Table
-from test_ctl import Ctl, ctl, instances, server, table  # noqa: F401
+from test_ctl import NO_INSTANCES, ctl, instances, server, table  # noqa: F401 (fixtures)
+
+WINDOW = 14
 
 
 def request(kind="flip", who="alice", **more):
     """A change as JSON. moves: (shortcode, carrier, to[, state])."""
     moves = [dict(zip(("shortcode", "carrier", "to", "state"), move)) for move in more.pop("moves")]
-    return json.dumps({"kind": kind, "who": who, "moves": moves, **more})
+    return json.dumps({"kind": kind, "who": who, "moves": moves, "outside_window": True, **more})
 
 
 def events(table):
@@ -79,3 +80,34 @@ def test_an_event_stream_of_a_wrong_type_makes_no_half_change(table):
     with pytest.raises(Exception, match="WRONGTYPE"):
         table.function("turnout_change", request(moves=[("61000", "spark", "omni")]))
     assert table.resp.call("GET", "{turnout}:version") == b"1"
+
+
+# --- flips outside of any window -------------------------------------------------------------------------------
+
+MOVE = ("--carrier", "spark", "--to", "omni")
+
+
+def test_a_flip_of_no_window_is_refused(ctl, table, instances):
+    answer = ctl.json("flip", "61000", "61001", *MOVE, code=WINDOW)
+    assert (answer["result"], answer["version"]) == ("window", 1)
+    assert answer["outside"] == [
+        {"shortcode": code, "carrier": "spark", "window": None, "state": None} for code in ("61000", "61001")]
+    assert "--outside-window" in answer["advice"]
+    text = ctl.text("flip", "61000", "61001", *MOVE, code=WINDOW)
+    assert "nothing was changed: 2 routes belong to no open window" in text and "\n  61001 spark\n" in text
+    assert ctl.json("flip", "61000", "--strict", *MOVE, code=WINDOW)["outside"][0]["shortcode"] == "61000"
+    assert ctl.json("log")["changes"][-1]["version"] == 1
+    answer = ctl.json("flip", "61000", "61001", "--outside-window", *MOVE)
+    assert answer["version"] == 2
+    entry = ctl.json("log", "--last", "1")["changes"][0]
+    assert entry["outside_window"] == ["61000 spark", "61001 spark"] and "windows" not in entry
+    assert "OUTSIDE ANY WINDOW (2 routes)" in ctl.text("log", "--last", "1")
+
+
+def test_other_changes_need_no_window(ctl, table):
+    for command in (["route", "set", "61000", "--carrier", "spark", "--to", "omni"],
+                    ["route", "hold", "61000", "--carrier", "spark"], ["route", "open", "61000", "--carrier", "spark"],
+                    ["rollback"]):
+        ctl.json(*command, code=NO_INSTANCES)
+    ctl.json("flip", "61001", "--carrier", "spark", "--to", "redx", code=NO_INSTANCES)  # so already: no flip at all
+    assert all("outside_window" not in entry for entry in ctl.json("log")["changes"])

@@ -732,7 +732,7 @@ static void what_is_not_confirmed_goes_back(void **state)
     change("100", "redx");
     wait_for(&world, entry_has, "applied=1");
     function("turnout_change",
-             "{\"kind\":\"flip\",\"who\":\"t\",\"confirm_within_ms\":100,\"moves\":[{\"shortcode\":\"100\","
+             "{\"kind\":\"set\",\"who\":\"t\",\"confirm_within_ms\":100,\"moves\":[{\"shortcode\":\"100\","
              "\"carrier\":\"spark\",\"to\":\"omni\"}]}",
              "ok");
     uint64_t start = uv_hrtime();

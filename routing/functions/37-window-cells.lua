@@ -1,0 +1,112 @@
+-- -------------------------------------------------------------------------------------------------------------
+-- Which window a cell belongs to. A flip is of a window, or says --outside-window: so nobody moves by a slip of the
+-- hand what no window is open for. The windows' own functions are in 60-window.
+--
+--   P:windows                 sorted set, name -> when it was made, ms
+--   P:windowed                hash, "shortcode carrier" -> name, of the cells of the windows that are open or paused
+--   P:window:<name>           hash, as 60-window says
+--   P:window:<name>:versions  list: the changes made in it
+
+local windows = { per_call = 1000 } -- unpack's reach is a few thousand
+
+function windows.key(prefix, name, rest)
+    return prefix .. ':window:' .. name .. (rest and ':' .. rest or '')
+end
+
+function windows.state(prefix, name)
+    return redis.call('HGET', windows.key(prefix, name), 'state') or nil
+end
+
+-- The names of the open or paused windows that cells ("shortcode carrier") belong to, as a table.
+function windows.owners(prefix, cells)
+    local owners, key = {}, prefix .. ':windowed'
+    if redis.call('EXISTS', key) == 0 then
+        return owners
+    end
+    for first = 1, #cells, windows.per_call do
+        local last = math.min(first + windows.per_call - 1, #cells)
+        for i, name in ipairs(redis.call('HMGET', key, unpack(cells, first, last))) do
+            owners[cells[first + i - 1]] = name or nil
+        end
+    end
+    return owners
+end
+
+-- The planned window that a cell is in, if any: for whoever forgot to start it.
+function windows.planned(prefix, cell)
+    for _, name in ipairs(redis.call('ZRANGE', prefix .. ':windows', 0, -1)) do
+        if windows.state(prefix, name) == 'planned'
+                and redis.call('HEXISTS', windows.key(prefix, name, 'cells'), cell) == 1 then
+            return name
+        end
+    end
+end
+
+function windows.refuse_outside(prefix, version, outside)
+    local reply = { 'outside', version }
+    for i, line in ipairs(outside) do
+        local name = i <= REASONS_MAX and not string.find(line, ' .* ') and windows.planned(prefix, line)
+        reply[#reply + 1] = name and line .. ' ' .. name .. ' planned' or line
+    end
+    return reply
+end
+
+-- A flip that names its window: is that open, and are the cells its own? Then nil, else the reply.
+function windows.refuse_named(prefix, version, name, cells, owners)
+    local state = windows.state(prefix, name)
+    if state ~= 'open' then
+        return { 'state', version, name, state or 'missing' }
+    end
+    local reasons = {}
+    for _, cell in ipairs(cells) do
+        if owners[cell] ~= name and #reasons < REASONS_MAX then
+            reasons[#reasons + 1] = cell .. ' does not belong to window ' .. name
+        end
+    end
+    return #reasons > 0 and invalid(version, reasons) or nil
+end
+
+-- The windows of a flip's steps, and the cells in none that is open, one line each: "shortcode carrier", or "shortcode
+-- carrier window paused". -> names, lines | nil, nil and the reply that refuses.
+function windows.admit(prefix, version, request, steps)
+    local cells = {}
+    for i, step in ipairs(steps) do
+        cells[i] = step.move.shortcode .. ' ' .. step.move.carrier
+    end
+    local owners = windows.owners(prefix, cells)
+    local refusal = given(request.window) and windows.refuse_named(prefix, version, request.window, cells, owners)
+    if refusal then
+        return nil, nil, refusal
+    end
+    local states, names, outside = {}, {}, {}
+    for _, cell in ipairs(cells) do
+        local name = owners[cell]
+        if name and not states[name] then
+            states[name] = windows.state(prefix, name) or 'missing'
+            names[#names + 1] = states[name] == 'open' and name or nil
+        end
+        if not name or states[name] ~= 'open' then
+            outside[#outside + 1] = name and table.concat({ cell, name, states[name] }, ' ') or cell
+        end
+    end
+    if #outside > 0 and given(request.outside_window) ~= true then
+        return nil, nil, windows.refuse_outside(prefix, version, outside)
+    end
+    return names, outside
+end
+
+-- Notes a change in the windows that it was made in.
+function windows.note(prefix, names, version)
+    for _, name in ipairs(names) do
+        redis.call('RPUSH', windows.key(prefix, name, 'versions'), integer_text(version))
+    end
+end
+
+-- The names in a recorded change's field "window".
+function windows.names_of(fields)
+    local names = {}
+    for name in string.gmatch(fields.window or '', '%S+') do
+        names[#names + 1] = name
+    end
+    return names
+end
