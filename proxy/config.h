@@ -45,7 +45,8 @@ struct config_platform {
 struct config_carrier {
     char *name;
     uint8_t id;
-    uint32_t mo_refusal; /* command_status of our refusals of MO */
+    uint32_t mo_refusal;  /* command_status of our refusals of MO */
+    bool mo_held_refused; /* MO of a route that is not open are refused */
     char **prefixes;
     size_t prefixes_count;
 };
@@ -125,9 +126,11 @@ struct config {
     uint32_t max_pdu_open, max_pdu_bound;
     unsigned max_sessions; /* client sessions in all */
     unsigned max_unbound;  /* of them, connected but not bound */
-    unsigned auth_queue;   /* passwords waiting to be verified */
-    size_t out_limit;      /* octets waiting for a peer that does not read */
-    size_t message_ids;    /* entries of the message id index */
+    unsigned max_waiting;  /* messages kept back in all sessions */
+    size_t max_waiting_bytes;
+    unsigned auth_queue; /* passwords waiting to be verified */
+    size_t out_limit;    /* octets waiting for a peer that does not read */
+    size_t message_ids;  /* entries of the message id index */
     uint64_t message_id_ttl;
 
     struct config_listener *listeners;

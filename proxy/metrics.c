@@ -43,6 +43,8 @@ static const struct row process_rows[] = {METRICS_PROCESS(PROCESS_ROW)};
     X(FAMILY_RESPONSE_TIME, histogram, "link_response_time_seconds", "link, carrier, platform, le",        \
       "Time from a request to the SMSC until its response.")                                               \
     X(FAMILY_REFUSED, counter, "refused_total", "cause", "Requests that the proxy itself refused.")        \
+    X(FAMILY_WAITED, counter, "waited_total", "reason, outcome",                                           \
+      "Messages kept back, or to be kept back, and what became of them.")                                  \
     X(FAMILY_SESSION_REFUSED, counter, "session_refused_total", "reason",                                  \
       "PDUs that a session's state machine refused or dropped.")                                           \
     X(FAMILY_ENDED, counter, "sessions_timed_out_total", "side, reason", "Sessions ended by a timer.")     \
@@ -71,6 +73,11 @@ enum { TYPE_TRANSMITTER = 1, TYPE_RECEIVER, TYPE_TRANSCEIVER };
 static const char *const refused_names[] = {REFUSED_CAUSES(REFUSED_LABEL)};
 #define REFUSED_HELP(id, label, help) help,
 static const char *const refused_helps[] = {REFUSED_CAUSES(REFUSED_HELP)};
+
+#define TERM(id, label, help) {label, help},
+static const struct term {
+    const char *name, *help;
+} wait_reasons[] = {WAIT_REASONS(TERM)}, wait_outcomes[] = {WAIT_OUTCOMES(TERM)};
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
@@ -463,6 +470,18 @@ static void put_refusals(const struct text *t)
     }
 }
 
+static void put_waited(const struct text *t)
+{
+    const char *name = put_family(t->out, FAMILY_WAITED);
+    for (unsigned reason = 0; reason < WAIT_REASON_COUNT; reason++) {
+        for (unsigned outcome = 0; outcome < WAIT_OUTCOME_COUNT; outcome++) {
+            fprintf(t->out, "turnout_%s{reason=\"%s\",outcome=\"%s\"} %" PRIu64 "\n", name,
+                    wait_reasons[reason].name, wait_outcomes[outcome].name,
+                    worker_sum(t->metrics, offsetof(struct metrics_worker, waited[reason][outcome])));
+        }
+    }
+}
+
 static void put_ended(const struct text *t)
 {
     const char *name = put_family(t->out, FAMILY_ENDED);
@@ -613,6 +632,7 @@ char *metrics_text(struct metrics *metrics, const struct config *config, const s
     put_process(t.out, process);
     put_workers(&t);
     put_refusals(&t);
+    put_waited(&t);
     put_ended(&t);
     put_sessions(&t);
     put_pdus(&t);
@@ -688,6 +708,13 @@ static void print_rows(const struct row *rows, size_t count, const char *labels)
         print_row(rows[i].name, rows[i].kind, labels, rows[i].help);
 }
 
+static void print_terms(const char *what, const struct term *terms, size_t count)
+{
+    printf("\n| %s | meaning |\n|---|---|\n", what);
+    for (size_t i = 0; i < count; i++)
+        printf("| `%s` | %s |\n", terms[i].name, terms[i].help);
+}
+
 void metrics_print_reference(void)
 {
     printf("| metric | type | labels | meaning |\n|---|---|---|---|\n");
@@ -699,4 +726,6 @@ void metrics_print_reference(void)
     printf("\n| cause of a refusal | meaning |\n|---|---|\n");
     for (unsigned i = 0; i < REFUSED_COUNT; i++)
         printf("| `%s` | %s |\n", refused_names[i], refused_helps[i]);
+    print_terms("reason of waiting", wait_reasons, COUNT(wait_reasons));
+    print_terms("outcome of waiting", wait_outcomes, COUNT(wait_outcomes));
 }

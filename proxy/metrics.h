@@ -55,7 +55,6 @@ static inline uint64_t metric_get(metric *m)
     X(waiting_messages, gauge, "waiting_messages",                                                           \
       "Messages kept back for a window, a leg or a held route.")                                             \
     X(waiting_bytes, gauge, "waiting_bytes", "Octets of the messages kept back.")                            \
-    X(waited_released, counter, "waited_released_total", "Messages kept back and then sent on.")             \
     X(query_unknown, counter, "queries_unknown_id_total",                                                    \
       "query_sm, cancel_sm, replace_sm about an unknown id.")                                                \
     X(table_version, gauge_lowest, "route_version_worker",                                                   \
@@ -88,7 +87,8 @@ static inline uint64_t metric_get(metric *m)
     X(REFUSED_NO_LINK, "no_link", "the route's platform has no link for the carrier in the config")     \
     X(REFUSED_CLOSED, "closed", "the route is closed")                                                  \
     X(REFUSED_HOLD_EXPIRED, "hold_expired", "kept back until the hold budget ended")                    \
-    X(REFUSED_WAIT_FULL, "wait_full", "too many messages or octets were kept back already")             \
+    X(REFUSED_WAIT_FULL, "wait_full", "too many messages or octets of the session were kept back")      \
+    X(REFUSED_WAIT_FULL_ALL, "wait_full_in_all", "too many of all sessions were kept back")             \
     X(REFUSED_LEG_LOST, "leg_lost", "unknown outcome: the leg ended before the answer")                 \
     X(REFUSED_TIMEOUT, "timeout", "unknown outcome: no answer in time")                                 \
     X(REFUSED_MALFORMED, "malformed", "addresses or ids cannot be read")                                \
@@ -97,6 +97,7 @@ static inline uint64_t metric_get(metric *m)
     X(REFUSED_MIXED_MULTI, "mixed_multi", "submit_multi to several carriers or to a distribution list") \
     X(REFUSED_UNKNOWN_ID, "unknown_id", "query, cancel or replace of an unknown message")               \
     X(REFUSED_NO_RECEIVER, "no_receiver", "MO without a receiving session of the client")               \
+    X(REFUSED_MO_ON_HOLD, "mo_on_hold", "MO of a route on hold or closed, where mo-on-hold says so")    \
     X(REFUSED_MO_FULL, "mo_full", "MO while the client's window and queue are full")                    \
     X(REFUSED_CLIENT_SILENT, "client_silent", "MO that the client did not answer in time")              \
     X(REFUSED_CLIENT_GONE, "client_gone", "MO whose client session ended before the answer")            \
@@ -107,6 +108,28 @@ static inline uint64_t metric_get(metric *m)
 enum refused { REFUSED_CAUSES(REFUSED_ENUM) REFUSED_COUNT };
 #undef REFUSED_ENUM
 const char *refused_name(enum refused cause);
+
+/* What a message was kept back for: of one that waited for several things in turn, the last. X(identifier,
+ * label, help) */
+#define WAIT_REASONS(X)                                           \
+    X(WAIT_WINDOW, "window", "for room in the window of its leg") \
+    X(WAIT_LEG, "leg", "for its leg to be bound")                 \
+    X(WAIT_ROUTE, "route", "for its route, which was on hold")
+
+/* What became of it. */
+#define WAIT_OUTCOMES(X)                                                                           \
+    X(WAITED_RELEASED, "released", "sent on")                                                      \
+    X(WAITED_EXPIRED, "expired", "refused when its time was over")                                 \
+    X(WAITED_FULL, "full", "refused at once: too many of the session were kept back")              \
+    X(WAITED_FULL_ALL, "full_in_all", "refused at once: too many of all sessions were kept back")  \
+    X(WAITED_REFUSED, "refused", "refused when its route was closed, or its way ended, meanwhile") \
+    X(WAITED_SESSION_GONE, "session_gone", "forgotten with the client's session")                  \
+    X(WAITED_SHUTDOWN, "shutdown", "refused since the session was to be ended")
+
+#define WAIT_ENUM(id, name, help) id,
+enum wait_reason { WAIT_REASONS(WAIT_ENUM) WAIT_REASON_COUNT };
+enum wait_outcome { WAIT_OUTCOMES(WAIT_ENUM) WAIT_OUTCOME_COUNT };
+#undef WAIT_ENUM
 
 enum metrics_side { SIDE_CLIENT, SIDE_SMSC, SIDE_COUNT };
 enum metrics_direction { DIRECTION_IN, DIRECTION_OUT, DIRECTION_COUNT };
@@ -141,6 +164,7 @@ struct metrics_worker {
     METRICS_WORKER(METRICS_FIELD)
 #undef METRICS_FIELD
     metric refused[REFUSED_COUNT];
+    metric waited[WAIT_REASON_COUNT][WAIT_OUTCOME_COUNT];
     metric refused_by_session[SMPP_REFUSAL_COUNT];         /* what smpp_session refused or dropped */
     metric ended[SIDE_COUNT][SMPP_DUE_COUNT];              /* sessions ended by a timer */
     metric sessions[METRICS_BIND_TYPES][SMPP_STATE_COUNT]; /* of clients */

@@ -23,6 +23,22 @@ static void count_mo(struct leg *leg, const struct smpp_event *event)
     metric_add(receipt ? &leg->metrics->receipts : &leg->metrics->mo, 1);
 }
 
+/* Is the route of an MO not open, where its carrier wants such MO refused? A receipt is no MO: it belongs to
+ * the leg that carried the message, whatever the route says. */
+static bool is_held(const struct leg *leg, const struct smpp_event *event)
+{
+    const struct worker *w = leg->conn.worker;
+    const struct config_carrier *carrier = w->config->carrier_of[leg->carrier];
+    struct smpp_message_view view;
+    struct route route;
+    return carrier != NULL && carrier->mo_held_refused &&
+           smpp_view_message(event->pdu, event->header.length, &view) && !smpp_is_receipt(view.esm_class) &&
+           w->table != NULL &&
+           table_lookup(w->table, (const char *)view.dest.digits.p, view.dest.digits.len, leg->carrier,
+                        &route) &&
+           route.state != ROUTE_OPEN;
+}
+
 /* Sends an MO to a client; `asked` says whose it is. False where the client has no room, or there is no
  * memory. */
 static bool pass_to_client(struct client *client, const uint8_t *pdu, uint32_t len,
@@ -121,6 +137,10 @@ void mo_request(struct leg *leg, const struct smpp_event *event)
 {
     if (leg->conn.worker->draining || leg->state != LEG_BOUND || leg->peer_unbinds) {
         refuse_mo(leg, event->header.command_id, event->header.sequence_number, REFUSED_SHUTDOWN);
+        return;
+    }
+    if (is_held(leg, event)) {
+        refuse_mo(leg, event->header.command_id, event->header.sequence_number, REFUSED_MO_ON_HOLD);
         return;
     }
     struct receiver receiver = receiver_of(leg, event);

@@ -6,7 +6,8 @@
  *   client response ──mo_answered──▶ leg, under the SMSC's own sequence_number
  *   none in time, or no client ──mo_expired, mo_abandoned──▶ refused, so that the network queues it
  *
- * Routes play no part: MO are taken from every leg of every platform. */
+ * MO are taken from every leg of every platform, wherever routes lead today; a carrier may want those of a
+ * route on hold or closed refused (mo-on-hold). */
 #ifndef PROXY_MO_H
 #define PROXY_MO_H
 

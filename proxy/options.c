@@ -92,6 +92,7 @@ static const struct option_word bind_answer_words[] = {
     {"first", BIND_ANSWER_FIRST}, {"once", BIND_ANSWER_ONCE}, {"all", BIND_ANSWER_ALL}, {0}};
 static const struct option_word bind_type_words[] = {
     {"transmitter", BIND_TRANSMITTER}, {"receiver", BIND_RECEIVER}, {"transceiver", BIND_TRANSCEIVER}, {0}};
+static const struct option_word mo_on_hold_words[] = {{"pass", false}, {"refuse", true}, {0}};
 static const struct option_word version_words[] = {
     {"client", 0}, {"3.3", 0x33}, {"3.4", 0x34}, {"5.0", 0x50}, {0}};
 static const struct option_word format_words[] = {{"text", false}, {"json", true}, {0}};
@@ -134,6 +135,11 @@ const struct option_row option_rows[] = {
      RANGE(1, 1000000), .help = "client sessions in all; more are not accepted"},
     {SECTION_ROOT, OPTION_INTEGER, "max-unbound", FIELD(struct config, max_unbound), .standard = "1000",
      RANGE(1, 1000000), .help = "of them, those that have connected but not bound"},
+    {SECTION_ROOT, OPTION_INTEGER, "max-waiting", FIELD(struct config, max_waiting), .standard = "100000",
+     RANGE(0, 10000000),
+     .help = "messages that may wait for their leg, window or route, of all sessions together; more get hold-refusal"},
+    {SECTION_ROOT, OPTION_SIZE, "max-waiting-bytes", FIELD(struct config, max_waiting_bytes), .standard = "256m",
+     RANGE(0, 64 * 1024 * MIB), .help = "their octets"},
     /* A verify takes about 15 ms, so that a full queue is through within session-init. */
     {SECTION_ROOT, OPTION_INTEGER, "auth-queue", FIELD(struct config, auth_queue), .standard = "256",
      RANGE(1, 65536), .restart = true,
@@ -167,6 +173,10 @@ const struct option_row option_rows[] = {
      .standard = "ESME_RMSGQFUL",
      .help = "command_status for MO that no client can take now; one that this carrier's SMSC retries (0x64 is "
              "final at some)"},
+    {SECTION_CARRIER, OPTION_WORD, "mo-on-hold", FIELD(struct config_carrier, mo_held_refused), .standard = "pass",
+     .words = mo_on_hold_words,
+     .help = "MO to a shortcode whose route for this carrier is on hold or closed: pass, to its client as ever; refuse, "
+             "with mo-refusal, so that the network keeps them. Receipts always pass"},
 
     {SECTION_LINK, OPTION_TEXT, "carrier", FIELD(struct config_link, carrier_name), RANGE(1, NAME_LEN_MAX),
      .required = true, .help = "a carrier section's name"},

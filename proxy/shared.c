@@ -20,6 +20,23 @@ void shared_free(struct shared *shared)
     }
 }
 
+bool shared_wait(struct shared *shared, size_t len, uint64_t most, uint64_t most_bytes)
+{
+    uint64_t count = atomic_fetch_add_explicit(&shared->waiting, 1, memory_order_relaxed);
+    uint64_t bytes = atomic_fetch_add_explicit(&shared->waiting_bytes, len, memory_order_relaxed);
+    if (count < most && bytes + len <= most_bytes) {
+        return true;
+    }
+    shared_waited(shared, len);
+    return false;
+}
+
+void shared_waited(struct shared *shared, size_t len)
+{
+    atomic_fetch_sub_explicit(&shared->waiting, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&shared->waiting_bytes, len, memory_order_relaxed);
+}
+
 static void set_box(struct shared *shared, unsigned worker, struct mailbox *box)
 {
     uv_mutex_lock(&shared->lock);

@@ -1,7 +1,7 @@
 /* What all workers of the process share beside the immutable table and config: counts that limit what clients
  * may take of the whole process, and where a client's receiving sessions are. Touched when sessions begin and
- * end, and when an MO has come to a worker where its owner has no session; never on the path of other
- * messages.
+ * end, when a message is kept back, and when an MO has come to a worker where its owner has no session; never
+ * on the path of other messages.
  *
  *   session bound ──shared_receives──▶ workers, by client ◀──shared_receiver── MO without a receiver here
  *   letter ──shared_post──▶ mailbox of the other worker, if it is open still */
@@ -20,6 +20,7 @@ enum { SHARED_CLIENTS_MAX = 65536, SHARED_WORKERS_MAX = 64 };
 struct shared {
     _Atomic unsigned sessions;                  /* client connections */
     _Atomic unsigned unbound;                   /* of them, not bound yet */
+    _Atomic uint64_t waiting, waiting_bytes;    /* requests kept back, and their octets */
     _Atomic unsigned binds[SHARED_CLIENTS_MAX]; /* bound sessions by client index */
     _Atomic uint64_t
         receivers[SHARED_CLIENTS_MAX];            /* workers that have a receiving session, by client index */
@@ -31,6 +32,11 @@ struct shared {
 /* NULL without memory. */
 struct shared *shared_new(void);
 void shared_free(struct shared *shared);
+
+/* Counts a request of len octets that is to be kept back. False, and nothing is counted, where there would be
+ * more than most, or more octets than most_bytes. */
+bool shared_wait(struct shared *shared, size_t len, uint64_t most, uint64_t most_bytes);
+void shared_waited(struct shared *shared, size_t len);
 
 /* A worker's mailbox can be posted to, or no longer. After shared_close returns, no letter is on its way into
  * it. */

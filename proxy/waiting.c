@@ -36,38 +36,42 @@ static void arm_hold_timer(struct client *client, uint64_t due)
     timer_set_earlier(&client->conn.worker->timers, &client->hold_timer, due);
 }
 
-static void uncount_held(struct client *client, const struct held *held)
+static enum wait_reason reason_of(const struct way *way)
+{
+    if (way->leg == NULL) {
+        return WAIT_ROUTE;
+    }
+    return leg_is_bound(way->leg) ? WAIT_WINDOW : WAIT_LEG;
+}
+
+static void count_outcome(struct worker *w, unsigned reason, enum wait_outcome outcome)
+{
+    metric_add(&w->metrics->waited[reason][outcome], 1);
+}
+
+static void uncount_held(struct client *client, const struct held *held, enum wait_outcome outcome)
 {
     struct worker *w = client->conn.worker;
     client->held_count--;
     client->held_bytes -= held->len;
+    shared_waited(w->shared, held->len);
     metric_sub(&w->metrics->waiting_messages, 1);
     metric_sub(&w->metrics->waiting_bytes, held->len);
+    count_outcome(w, held->reason, outcome);
 }
 
-void waiting_add(struct client *client, const struct subject *s, const struct way *way)
+/* Into the queue; there is time and room. False without memory. */
+static bool keep(struct client *client, struct hold_queue *queue, const struct subject *s,
+                 const struct way *way)
 {
     struct worker *w = client->conn.worker;
-    const struct config_client *account = client->account;
-    struct hold_queue *queue = queue_of(client, s->carrier);
-    bool full_window = way->leg != NULL && leg_is_bound(way->leg);
-    if (!full_window && account->hold_budget == 0) {
-        way_refuse(client, s, account->hold_refusal, REFUSED_HOLD_EXPIRED);
-        return;
-    }
-    /* one beyond the limit still comes in when reading stops there */
-    if (queue == NULL || queue->count >= account->wait_count + full_window ||
-        client->held_bytes + s->len > account->wait_bytes) {
-        way_refuse(client, s, account->hold_refusal, REFUSED_WAIT_FULL);
-        return;
-    }
     struct held *held = hold_add(&w->held, queue, s->pdu, s->len);
     if (held == NULL) {
-        way_refuse(client, s, ESME_RSYSERR, REFUSED_MEMORY);
-        return;
+        return false;
     }
     held->since = w->now;
     held->carrier = s->carrier;
+    held->reason = (uint8_t)reason_of(way);
     held->link = s->link;
     held->source_at = (uint32_t)((const uint8_t *)s->shortcode - s->pdu);
     held->source_len = s->shortcode_len;
@@ -76,12 +80,62 @@ void waiting_add(struct client *client, const struct subject *s, const struct wa
     metric_add(&w->metrics->waiting_messages, 1);
     metric_add(&w->metrics->waiting_bytes, s->len);
     arm_hold_timer(client, w->now + budget_of(client, way));
-    if (full_window) {
-        metric_add(&way->leg->metrics->window_full, 1);
-        if (queue->count > account->wait_count && !queue->blocks) {
-            queue->blocks = true; /* a slow carrier: what comes next waits in the client */
-            client_block(client, true);
-        }
+    return true;
+}
+
+/* What a request that cannot be kept back is refused for. */
+static void refuse_to_keep(struct client *client, const struct subject *s, const struct way *way,
+                           enum wait_outcome outcome, enum refused cause)
+{
+    count_outcome(client->conn.worker, reason_of(way), outcome);
+    way_refuse(client, s, client->account->hold_refusal, cause);
+}
+
+/* Is there room in the queue, in the session and in the process? Counts the request in the latter if so. */
+static bool has_room(struct client *client, const struct hold_queue *queue, const struct subject *s,
+                     const struct way *way)
+{
+    struct worker *w = client->conn.worker;
+    const struct config_client *account = client->account;
+    bool full_window = reason_of(way) == WAIT_WINDOW;
+    /* one beyond the limit still comes in when reading stops there */
+    if (queue->count >= account->wait_count + full_window ||
+        client->held_bytes + s->len > account->wait_bytes) {
+        refuse_to_keep(client, s, way, WAITED_FULL, REFUSED_WAIT_FULL);
+        return false;
+    }
+    if (!shared_wait(w->shared, s->len, w->config->max_waiting, w->config->max_waiting_bytes)) {
+        refuse_to_keep(client, s, way, WAITED_FULL_ALL, REFUSED_WAIT_FULL_ALL);
+        return false;
+    }
+    return true;
+}
+
+/* What waits for a window is the carrier's slowness: beyond the limit, what comes next waits in the client. */
+static void note_full_window(struct client *client, struct hold_queue *queue, struct leg *leg)
+{
+    metric_add(&leg->metrics->window_full, 1);
+    if (queue->count > client->account->wait_count && !queue->blocks) {
+        queue->blocks = true;
+        client_block(client, true);
+    }
+}
+
+void waiting_add(struct client *client, const struct subject *s, const struct way *way)
+{
+    struct hold_queue *queue = queue_of(client, s->carrier);
+    bool full_window = reason_of(way) == WAIT_WINDOW;
+    if (queue == NULL) {
+        way_refuse(client, s, ESME_RSYSERR, REFUSED_MEMORY);
+    } else if (!full_window && client->account->hold_budget == 0) {
+        refuse_to_keep(client, s, way, WAITED_EXPIRED, way->cause);
+    } else if (!has_room(client, queue, s, way)) {
+        return; /* refused */
+    } else if (!keep(client, queue, s, way)) {
+        shared_waited(client->conn.worker->shared, s->len);
+        way_refuse(client, s, ESME_RSYSERR, REFUSED_MEMORY);
+    } else if (full_window) {
+        note_full_window(client, queue, way->leg);
     }
 }
 
@@ -104,6 +158,19 @@ bool waiting_has(const struct client *client, const struct subject *s)
     return false;
 }
 
+/* What a way that is none says of a request that waited for it. */
+static enum wait_outcome outcome_of(const struct way *way)
+{
+    if (way->kind == WAY_SEND) {
+        return WAITED_RELEASED;
+    }
+    switch (way->cause) {
+    case REFUSED_HOLD_EXPIRED: return WAITED_EXPIRED;
+    case REFUSED_SHUTDOWN: return WAITED_SHUTDOWN;
+    default: return WAITED_REFUSED;
+    }
+}
+
 /* Takes one request out of its queue and does with it what its way says. */
 static void release_one(struct client *client, struct hold_queue *queue, struct held *before,
                         struct held *held, const struct way *way)
@@ -111,9 +178,8 @@ static void release_one(struct client *client, struct hold_queue *queue, struct 
     struct worker *w = client->conn.worker;
     struct subject s = subject_of(held);
     hold_unlink(queue, before, held);
-    uncount_held(client, held);
+    uncount_held(client, held, outcome_of(way));
     if (way->kind == WAY_SEND) {
-        metric_add(&w->metrics->waited_released, 1);
         way_send(client, &s, way->leg);
     } else {
         way_refuse(client, &s, way->status, way->cause);
@@ -121,13 +187,17 @@ static void release_one(struct client *client, struct hold_queue *queue, struct 
     hold_release(&w->held, held);
 }
 
-/* Its time is over: the way becomes a refusal. */
-static void expire_way(struct client *client, const struct held *held, struct way *way)
+/* If its time is over, the way becomes a refusal. */
+static void expire_way(struct client *client, struct held *held, struct way *way)
 {
+    if (way->kind != WAY_WAIT) {
+        return;
+    }
     uint64_t due = held->since + budget_of(client, way);
-    if (way->kind == WAY_WAIT && client->conn.worker->now >= due) {
-        *way = way_refusal(client->account->hold_refusal, REFUSED_HOLD_EXPIRED);
-    } else if (way->kind == WAY_WAIT) {
+    held->reason = (uint8_t)reason_of(way);
+    if (client->conn.worker->now >= due) {
+        *way = way_refusal(client->account->hold_refusal, way->cause);
+    } else {
         arm_hold_timer(client, due);
     }
 }
@@ -181,7 +251,7 @@ void waiting_drop(struct client *client)
         while (client->held[i].first != NULL) {
             struct held *held = client->held[i].first;
             hold_unlink(&client->held[i], NULL, held);
-            uncount_held(client, held);
+            uncount_held(client, held, WAITED_SESSION_GONE);
             hold_release(&w->held, held);
         }
     }

@@ -11,7 +11,8 @@ static struct way way_by_link(struct client *client, const struct config_link *l
     if (leg == NULL) {
         return way_refusal(ESME_RSYSERR, REFUSED_MEMORY);
     }
-    return (struct way){.kind = leg_is_ready(leg) ? WAY_SEND : WAY_WAIT, .leg = leg};
+    return (struct way){
+        .kind = leg_is_ready(leg) ? WAY_SEND : WAY_WAIT, .leg = leg, .cause = REFUSED_HOLD_EXPIRED};
 }
 
 static struct way way_by_route(struct client *client, const char *shortcode, size_t len, uint8_t carrier)
@@ -28,7 +29,7 @@ static struct way way_by_route(struct client *client, const char *shortcode, siz
         return way_refusal(client->account->closed_refusal, REFUSED_CLOSED);
     }
     if (route.state == ROUTE_HOLD) {
-        return (struct way){.kind = WAY_WAIT};
+        return (struct way){.kind = WAY_WAIT, .cause = REFUSED_HOLD_EXPIRED};
     }
     return way_by_link(client,
                        route.platform < NAMES_MAX ? w->config->link_of[carrier][route.platform] : NULL);

@@ -24,9 +24,9 @@ enum way_kind { WAY_SEND, WAY_WAIT, WAY_REFUSE };
 
 struct way {
     enum way_kind kind;
-    struct leg *leg; /* SEND: ready. WAIT: the leg waited for, NULL where the route itself is on hold */
-    uint32_t status; /* REFUSE */
-    enum refused cause;
+    struct leg *leg;    /* SEND: ready. WAIT: the leg waited for, NULL where the route itself is on hold */
+    uint32_t status;    /* REFUSE */
+    enum refused cause; /* REFUSE. WAIT: of the refusal when its time is over */
 };
 
 static inline struct way way_refusal(uint32_t status, enum refused cause)

@@ -89,7 +89,8 @@ struct plan {
 /* Beside the defaults of the configuration. */
 struct setup {
     const char *root;
-    const char *link; /* in every link */
+    const char *spark; /* in the carrier's section */
+    const char *link;  /* in every link */
     const char *link_of[LINKS];
     bool without[LINKS]; /* no such link */
     const char *client;
@@ -554,7 +555,8 @@ static inline void write_config(FILE *out, const struct setup *s)
     static const char *const platforms[LINKS] = {"redx", "omni", "redx", "omni"};
     fprintf(out, "%s\nlistener \"plain\" { address = \"127.0.0.1\" port = 0 }\n", or_nothing(s->root));
     fprintf(out, "platform \"redx\" {}\nplatform \"omni\" {}\n");
-    fprintf(out, "carrier \"spark\" { prefixes = { \"6427\" } mo-refusal = \"ESME_RSYSERR\" }\n");
+    fprintf(out, "carrier \"spark\" { prefixes = { \"6427\" } mo-refusal = \"ESME_RSYSERR\" %s }\n",
+            or_nothing(s->spark));
     fprintf(out, "carrier \"onenz\" { prefixes = { \"6421\" } }\n");
     for (unsigned i = 0; i < LINKS; i++) {
         if (!s->without[i]) {

@@ -746,7 +746,7 @@ static void a_full_window_keeps_back_in_order(void **state)
         answer_next(s);
         expect_answer(c, SMPP_SUBMIT_SM, sent[i], ESME_ROK); /* in the order sent: the SMSC got them so */
     }
-    assert_int_equal(counted(counters()->waited_released), 8);
+    assert_int_equal(counted(counters()->waited[WAIT_WINDOW][WAITED_RELEASED]), 8);
     world_end();
 }
 

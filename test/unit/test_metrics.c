@@ -75,6 +75,7 @@ static void count_something(struct world *w)
     metric_add(&first->table_version, 16);
     metric_add(&second->table_version, 17);
     metric_add(&first->refused[REFUSED_HOLD_EXPIRED], 5);
+    metric_add(&first->waited[WAIT_ROUTE][WAITED_EXPIRED], 5);
     metric_add(&second->refused_by_session[SMPP_REFUSED_UNKNOWN], 6);
     metric_add(&first->ended[SIDE_SMSC][SMPP_DUE_END_SILENT], 7);
     metric_add(&first->sessions[metrics_bind_type(SMPP_BIND_TRANSCEIVER)][SMPP_BOUND_TRX], 2);
