@@ -80,7 +80,7 @@ void conn_watch(struct conn *c)
     timer_set_earlier(&c->worker->timers, &c->timer, c->worker->now + c->response_timeout);
 }
 
-static void send_enquire_link(struct conn *c)
+void conn_enquire(struct conn *c)
 {
     uint8_t pdu[SMPP_HEADER_LEN];
     uint32_t sequence = 0;
@@ -96,7 +96,7 @@ static void send_enquire_link(struct conn *c)
 static void do_due(struct conn *c, enum smpp_due due)
 {
     if (due == SMPP_DUE_ENQUIRE_LINK) {
-        send_enquire_link(c);
+        conn_enquire(c);
     } else if (due != SMPP_DUE_NOTHING) {
         metric_add(&c->worker->metrics->ended[c->owner->side][due], 1);
         conn_close(c, smpp_due_name(due), false);
@@ -346,6 +346,15 @@ static bool answers(uint32_t response_id, uint32_t request_id)
     return response_id == SMPP_GENERIC_NACK || response_id == (request_id | SMPP_RESPONSE_BIT);
 }
 
+static void on_enquired(struct conn *c, const struct window_slot *slot)
+{
+    uint64_t now = c->worker->now;
+    c->round_trip = now > slot->sent ? now - slot->sent : 1;
+    if (c->owner->enquired != NULL) {
+        c->owner->enquired(c);
+    }
+}
+
 /* A response finds its request, or is dropped. An answer of another command's kind is not taken for the
  * answer: the request stays in the window. */
 static void on_response(struct conn *c, const struct smpp_event *event)
@@ -361,7 +370,9 @@ static void on_response(struct conn *c, const struct smpp_event *event)
         metric_add(&c->worker->metrics->stray_responses, 1);
     } else if (match == WINDOW_LATE) {
         c->owner->event(c, event, NULL);
-    } else if (slot.command_id != SMPP_ENQUIRE_LINK) { /* of that the session has taken note */
+    } else if (slot.command_id == SMPP_ENQUIRE_LINK) { /* the session has taken note of it */
+        on_enquired(c, &slot);
+    } else {
         c->owner->event(c, event, &slot);
     }
 }

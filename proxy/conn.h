@@ -28,6 +28,8 @@ struct conn_owner {
     void (*writable)(struct conn *c);
     /* Connected, where we connect. */
     void (*opened)(struct conn *c);
+    /* An enquire_link of ours was answered: see round_trip. NULL: nobody wants to know. */
+    void (*enquired)(struct conn *c);
     /* The stream has ended; conn_forget has still to be called. why and detail are for the log. Requests of
      * ours still in the window are the owner's to settle: window_expire(&c->window, UINT64_MAX, ...). */
     void (*closed)(struct conn *c, const char *why, const char *detail);
@@ -48,6 +50,7 @@ struct conn {
     uint64_t out_version;  /* of the oldest table that routed something in out */
     uint64_t sent_version; /* the same of what the stream has been given and may not have sent yet */
     metric *gauge;         /* it is counted here, NULL for nowhere */
+    uint64_t round_trip;   /* of the last enquire_link that was answered, ns; 0: none was */
     uint64_t listening;    /* since when it is read again after a pause, ns */
     uint8_t *kept;
     uint32_t kept_len, kept_size;
@@ -88,6 +91,9 @@ void conn_forward(struct conn *c, const uint8_t *pdu, uint32_t len, uint32_t seq
 
 /* Sends a negative answer of our own to a request. */
 void conn_refuse(struct conn *c, uint32_t request_id, uint32_t sequence_number, uint32_t command_status);
+
+/* Sends enquire_link, if there is a slot for it; what it was sent for shows in round_trip. */
+void conn_enquire(struct conn *c);
 
 /* Sends unbind, if the state allows it; false if not. */
 bool conn_unbind(struct conn *c);

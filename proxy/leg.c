@@ -7,9 +7,6 @@
 #include "proxy/log.h"
 #include "smpp/control.h"
 
-enum {
-    BIND_MAX = 66000
-}; /* strings of a client's bind may be as long as max-pdu-open, at most 64k, lets in */
 #define TRIED_AFTER \
     1000000000ULL /* ns: a client that binds is not kept waiting for a pause longer than this */
 
@@ -124,28 +121,31 @@ static void on_retry(struct timer *timer, uint64_t now)
     }
 }
 
+size_t leg_encode_bind(const struct leg_bind *bind, uint32_t bind_id, uint32_t sequence_number, uint8_t *pdu,
+                       size_t cap)
+{
+    struct smpp_bind_fields fields = {.command_id = bind_id,
+                                      .sequence_number = sequence_number,
+                                      .system_id = bind->system_id,
+                                      .password = bind->password,
+                                      .system_type = bind->system_type,
+                                      .interface_version = bind->interface_version,
+                                      .addr_ton = bind->range_ton,
+                                      .addr_npi = bind->range_npi,
+                                      .address_range = bind->address_range};
+    return bind->from_peer ? smpp_encode_bind(pdu, cap, &fields) : smpp_control_bind(pdu, cap, &fields);
+}
+
 static size_t encode_bind(struct leg *leg, uint8_t *pdu, size_t cap, uint32_t sequence)
 {
     struct leg_bind bind = {.system_id = ""};
-    if (!leg->events->bind_with(leg, &bind)) {
-        return 0;
-    }
-    struct smpp_bind_fields fields = {.command_id = leg->bind_id,
-                                      .sequence_number = sequence,
-                                      .system_id = bind.system_id,
-                                      .password = bind.password,
-                                      .system_type = bind.system_type,
-                                      .interface_version = bind.interface_version,
-                                      .addr_ton = bind.range_ton,
-                                      .addr_npi = bind.range_npi,
-                                      .address_range = bind.address_range};
-    return bind.from_peer ? smpp_encode_bind(pdu, cap, &fields) : smpp_control_bind(pdu, cap, &fields);
+    return leg->events->bind_with(leg, &bind) ? leg_encode_bind(&bind, leg->bind_id, sequence, pdu, cap) : 0;
 }
 
 static void send_bind(struct conn *c)
 {
     struct leg *leg = leg_of(c);
-    uint8_t pdu[BIND_MAX];
+    uint8_t pdu[LEG_BIND_MAX];
     uint32_t sequence = 0;
     struct window_slot *slot = window_open(&c->window, true, c->worker->now, &sequence);
     size_t len = slot == NULL ? 0 : encode_bind(leg, pdu, sizeof pdu, sequence);

@@ -50,6 +50,14 @@ struct leg_bind {
     bool from_peer; /* some of it are a client's own octets */
 };
 
+enum {
+    LEG_BIND_MAX = 66000 /* strings of a client's bind may be as long as max-pdu-open, at most 64k, lets in */
+};
+
+/* The bind PDU: what a leg sends once it is connected. Its length, 0 where it does not fit. */
+size_t leg_encode_bind(const struct leg_bind *bind, uint32_t bind_id, uint32_t sequence_number, uint8_t *pdu,
+                       size_t cap);
+
 struct leg {
     struct conn conn; /* first: a conn's owner is found by a cast */
     const struct leg_events *events;

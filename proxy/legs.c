@@ -303,35 +303,52 @@ void legs_forget(struct leg *leg)
 
 /* --- how they bind -------------------------------------------------------------------------------------- */
 
+/* What of a bind the client's own tells, unless the link says it. */
+static void as_the_client(const struct config_link *link, const struct client *client, struct leg_bind *bind)
+{
+    bind->interface_version =
+        link->interface_version == 0 ? client->interface_version : link->interface_version;
+    bind->range_ton = client->range_ton;
+    bind->range_npi = client->range_npi;
+    if (link->address_range == NULL) {
+        bind->address_range = client->address_range;
+        bind->from_peer = true;
+    }
+}
+
+bool legs_credentials(const struct config_link *link, const struct config_client *account,
+                      const struct client *client, struct leg_bind *bind)
+{
+    const struct config_upstream *own = account == NULL ? NULL : config_upstream(account, link->index);
+    *bind =
+        (struct leg_bind){.system_id = link->system_id,
+                          .password = link->password,
+                          .system_type = link->system_type,
+                          .address_range = link->address_range,
+                          .interface_version = link->interface_version == 0 ? 0x34 : link->interface_version};
+    if (client != NULL) {
+        as_the_client(link, client, bind);
+    }
+    if (link->credentials == CREDENTIALS_PASS) {
+        bool sent = account != NULL && client != NULL;
+        bind->system_id = sent ? account->system_id : NULL;
+        bind->password = sent ? client->password : NULL;
+        bind->from_peer = true;
+        bind->system_type = link->system_type != NULL || !sent ? link->system_type : client->system_type;
+    } else if (link->credentials == CREDENTIALS_CLIENT) {
+        bind->system_id = own == NULL ? NULL : own->system_id;
+        bind->password = own == NULL ? NULL : own->password;
+        bind->system_type = own != NULL && own->system_type != NULL ? own->system_type : link->system_type;
+    }
+    return bind->system_id != NULL;
+}
+
 bool legs_bind_with(struct leg *leg, struct leg_bind *bind)
 {
     const struct worker *w = leg->conn.worker;
     const struct client *client = client_find(w, leg->client);
     const struct config_link *link =
         leg->link < w->config->link_at_count ? w->config->link_at[leg->link] : NULL;
-    if (client == NULL || client->account == NULL || link == NULL) {
-        return false;
-    }
-    *bind = (struct leg_bind){.system_id = link->system_id,
-                              .password = link->password,
-                              .system_type = link->system_type,
-                              .address_range =
-                                  link->address_range != NULL ? link->address_range : client->address_range,
-                              .interface_version = link->interface_version == 0 ? client->interface_version
-                                                                                : link->interface_version,
-                              .range_ton = client->range_ton,
-                              .range_npi = client->range_npi};
-    if (link->credentials == CREDENTIALS_PASS) {
-        bind->system_id = client->account->system_id;
-        bind->password = client->password;
-        bind->from_peer = true;
-        bind->system_type = link->system_type != NULL ? link->system_type : client->system_type;
-    } else if (link->credentials == CREDENTIALS_CLIENT) {
-        const struct config_upstream *own = config_upstream(client->account, leg->link);
-        bind->system_id = own == NULL ? NULL : own->system_id;
-        bind->password = own == NULL ? NULL : own->password;
-        bind->system_type = own != NULL && own->system_type != NULL ? own->system_type : link->system_type;
-    }
-    bind->from_peer = bind->from_peer || bind->address_range == client->address_range;
-    return bind->system_id != NULL;
+    return client != NULL && client->account != NULL && link != NULL &&
+           legs_credentials(link, client->account, client, bind);
 }

@@ -49,6 +49,12 @@ void legs_abandon(struct client *client);
 /* The leg has ended and is about to be freed. */
 void legs_forget(struct leg *leg);
 
+/* How a leg over a link binds for a client: by the link's own credentials, the account's, or what its session
+ * (client) sent. account may be NULL where the link has its own; client may be NULL unless it passes them on.
+ * False: there are none. The strings live as long as these three. */
+bool legs_credentials(const struct config_link *link, const struct config_client *account,
+                      const struct client *client, struct leg_bind *bind);
+
 /* How a leg binds: leg_events.bind_with. */
 bool legs_bind_with(struct leg *leg, struct leg_bind *bind);
 

@@ -62,6 +62,8 @@ struct note {
     uint64_t version;
     struct thread_release release;
     struct legs_released released;
+    void (*call)(struct worker *w, void *arg);
+    void *arg;
     bool flag;
     char text[OBSTACLE_TEXT];
 };
@@ -345,6 +347,15 @@ static void open_release(void *owner, struct letter *letter)
     free(note);
 }
 
+static void open_call(void *owner, struct letter *letter)
+{
+    struct thread *t = owner;
+    struct note *note = (struct note *)letter;
+    worker_wake(&t->worker);
+    note->call(&t->worker, note->arg);
+    free(note);
+}
+
 /* What is in flight gets its answer, and both sides their unbind. */
 static void give_up(struct worker *w)
 {
@@ -462,6 +473,12 @@ bool thread_release_legs(struct thread *thread, const struct thread_release *rel
 {
     struct note note = {.release = *release};
     return order(thread, open_release, &note);
+}
+
+bool thread_call(struct thread *thread, void (*function)(struct worker *w, void *arg), void *arg)
+{
+    struct note note = {.call = function, .arg = arg};
+    return order(thread, open_call, &note);
 }
 
 bool thread_end(struct thread *thread, bool hurry)

@@ -1,6 +1,6 @@
 /* A worker's thread: its loop, its listening sockets, and the letters that it and the main thread exchange.
  *
- *   main ──table, bundle, release, end──▶ mailbox ──▶ between two callbacks of the worker ──▶ forward_*
+ *   main ──table, bundle, release, call, end──▶ mailbox ──▶ between two callbacks of the worker ──▶ forward_*
  *   main ◀──passed, applied, obstacle, released, ended── thread
  *
  * A turn of the loop: callbacks of the sockets collect output; uv_check sends it, one write a connection. A
@@ -67,6 +67,10 @@ bool thread_set_bundle(struct thread *thread, const struct bundle *bundle);
  * past; a route that leaves the link's platform after the order makes its legs linger anew. Main sends it to
  * every thread, since a client's sessions may be at any. */
 bool thread_release_legs(struct thread *thread, const struct thread_release *release);
+
+/* Has a function called in the thread, between two of its callbacks. True: it is, even where the thread is
+ * about to end. */
+bool thread_call(struct thread *thread, void (*function)(struct worker *w, void *arg), void *arg);
 
 /* Drain and end: `ended` follows. hurry: at once. Nothing may be sent to it after `ended`. */
 bool thread_end(struct thread *thread, bool hurry);
