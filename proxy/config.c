@@ -14,7 +14,10 @@
 
 #include "proxy/config_file.h"
 #include "proxy/options.h"
+#include "routing/numbers_build.h"
 #include "routing/sentinel.h"
+
+enum { FAULT_NAME_MAX = 240 };
 
 struct reader {
     struct config *config;
@@ -417,16 +420,89 @@ static void report_prefix(struct reader *reader, const struct config_carrier *ca
     }
 }
 
-/* A wrong prefix is not in the carrier's list, so the lines are found by text. */
-static int prefix_line(cfg_t *tree, const char *prefix)
+/* A wrong value is not in the list that was made of them, so the lines are found by text. */
+static int value_line(cfg_t *tree, const char *option, const char *text)
 {
-    int line = file_line(tree, "prefixes");
-    for (size_t i = 0; i < file_values(tree, "prefixes"); i++) {
-        const struct file_value *value = file_value(tree, "prefixes", i);
-        if (value != NULL && strcmp(value->text, prefix) == 0)
+    int line = file_line(tree, option);
+    for (size_t i = 0; i < file_values(tree, option); i++) {
+        const struct file_value *value = file_value(tree, option, i);
+        if (value != NULL && strcmp(value->text, text) == 0)
             line = value->line;
     }
     return line;
+}
+
+/* From carriers as a table numbers them to ours. */
+static void call_carriers(struct reader *reader, struct numbers *numbers, int line, const char *what)
+{
+    unsigned count = numbers_about(numbers).carriers;
+    for (unsigned i = 0; i < count; i++) {
+        const char *name = numbers_carrier(numbers, i);
+        uint8_t id = names_find(&reader->names, name);
+        bool ours = id != NAME_NONE && reader->config->carrier_of[id] != NULL;
+        numbers_call(numbers, i, ours ? id : NAME_NONE);
+        if (!ours) {
+            char known[200];
+            list_titles(reader, SECTION_CARRIER, known, sizeof known);
+            fault_add(&reader->faults, line,
+                      "%s names carrier \"%.64s\", which this file does not have; known: %s", what, name,
+                      known);
+        }
+    }
+}
+
+static void read_portability_table(struct reader *reader)
+{
+    struct config *config = reader->config;
+    char error[200], what[FAULT_NAME_MAX];
+    int line = file_line(reader->tree, "portability-table");
+    if (config->portability_table == NULL)
+        return;
+    snprintf(what, sizeof what, "portability-table \"%.200s\"", config->portability_table);
+    config->numbers = numbers_open(config->portability_table, error, sizeof error);
+    if (config->numbers == NULL)
+        fault_add(&reader->faults, line, "%s %s", what, error);
+    else
+        call_carriers(reader, config->numbers, line, what);
+}
+
+static void report_override(void *ctx, unsigned line, const char *text)
+{
+    struct reader *reader = ctx;
+    fault_add(&reader->faults, (int)line, "number-overrides: %s", text);
+}
+
+/* "NUMBER=CARRIER" */
+static void add_override(struct reader *reader, struct numbers_builder *builder, const char *text)
+{
+    int line = value_line(reader->tree, "number-overrides", text);
+    const char *equals = strchr(text, '=');
+    char *number = equals == NULL ? NULL : strndup(text, (size_t)(equals - text));
+    const char *wrong = number == NULL ? "is no NUMBER=CARRIER"
+                                       : numbers_builder_add(builder, number, equals + 1, (unsigned)line);
+    if (wrong != NULL)
+        fault_add(&reader->faults, line, "number-overrides: \"%.80s\" %s", text, wrong);
+    free(number);
+}
+
+static void read_overrides(struct reader *reader)
+{
+    struct config *config = reader->config;
+    struct numbers_image image;
+    char error[200];
+    if (config->number_overrides_count == 0)
+        return;
+    struct numbers_builder *builder = numbers_builder_new();
+    for (size_t i = 0; builder != NULL && i < config->number_overrides_count; i++)
+        add_override(reader, builder, config->number_overrides[i]);
+    if (builder == NULL)
+        fault_add(&reader->faults, 0, "there is no memory for it");
+    else if (numbers_build(builder, "number-overrides", 0, report_override, reader, &image))
+        config->overrides = numbers_adopt(image.data, image.size, error, sizeof error);
+    numbers_builder_free(builder);
+    if (config->overrides != NULL)
+        call_carriers(reader, config->overrides, file_line(reader->tree, "number-overrides"),
+                      "number-overrides");
 }
 
 static void map_carriers(struct reader *reader)
@@ -439,13 +515,16 @@ static void map_carriers(struct reader *reader)
         fault_add(&reader->faults, 0, "there is no memory for it");
         return;
     }
+    read_portability_table(reader);
+    read_overrides(reader);
+    carrier_map_set_numbers(config->carrier_map, config->overrides, config->numbers);
     for (size_t i = 0; i < config->carriers_count; i++) {
         const struct config_carrier *carrier = &config->carriers[i];
         for (size_t p = 0; p < carrier->prefixes_count && carrier->id != NAME_NONE; p++) {
             enum carrier_map_added added =
                 carrier_map_add(config->carrier_map, carrier->prefixes[p], carrier->id);
             report_prefix(reader, carrier,
-                          prefix_line(tree_of(reader, SECTION_CARRIER, i), carrier->prefixes[p]),
+                          value_line(tree_of(reader, SECTION_CARRIER, i), "prefixes", carrier->prefixes[p]),
                           carrier->prefixes[p], added);
         }
     }
@@ -744,6 +823,8 @@ void config_free(struct config *config)
             options_free((enum option_section)i, config);
     }
     carrier_map_free(config->carrier_map);
+    numbers_close(config->numbers);
+    numbers_close(config->overrides);
     free(config->link_at);
     free(config->client_at);
     free(config->warnings);

@@ -47,6 +47,7 @@ struct config_carrier {
     uint8_t id;
     uint32_t mo_refusal;  /* command_status of our refusals of MO */
     bool mo_held_refused; /* MO of a route that is not open are refused */
+    char *tlv_value;      /* what a client's carrier_tlv says for it; NULL: its name */
     char **prefixes;
     size_t prefixes_count;
 };
@@ -94,6 +95,7 @@ struct config_client {
     struct config_network *networks; /* none: any address */
     size_t networks_count;
     unsigned bind_types;
+    uint16_t carrier_tlv; /* tag of the TLV by which it names a carrier; 0: none */
     unsigned max_binds;
     unsigned window;    /* MT unanswered at a time; then reading stops */
     unsigned mo_window; /* MO unanswered at a time */
@@ -118,6 +120,9 @@ struct config {
     char *state_directory; /* NULL: nothing is kept */
     unsigned workers;
     char *default_carrier;
+    char *portability_table; /* file name; NULL: none */
+    char **number_overrides; /* "NUMBER=CARRIER" each */
+    size_t number_overrides_count;
     uint64_t session_init;    /* from connect to bind */
     uint64_t partial_timeout; /* a PDU begun but not completed */
     uint64_t drain;           /* SIGTERM: how long in-flight messages may take */
@@ -171,6 +176,8 @@ struct config {
     char *warnings; /* what is allowed but doubtful, one line each as in config_read's error; NULL: nothing */
 
     /* Made from the above for the path of a message. */
+    struct numbers *numbers;   /* the portability table, or NULL */
+    struct numbers *overrides; /* or NULL */
     struct carrier_map *carrier_map;
     struct config_link *link_of[NAMES_MAX][NAMES_MAX]; /* [carrier][platform], NULL: none */
     struct config_carrier *carrier_of[NAMES_MAX];

@@ -1,5 +1,6 @@
 #include "proxy/forward.h"
 
+#include "proxy/choice.h"
 #include "proxy/mo.h"
 #include "proxy/waiting.h"
 #include "proxy/way.h"
@@ -77,7 +78,7 @@ static bool choose(struct client *client, struct subject *s, const struct smpp_a
         way_refuse(client, s, ESME_RINVSRCADR, REFUSED_NOT_OWNER);
         return false;
     }
-    s->carrier = carrier_map_find(client->conn.worker->config->carrier_map, dest->digits.p, dest->digits.len);
+    s->carrier = choice_of_message(client, s, dest);
     if (s->carrier == NAME_NONE) {
         way_refuse(client, s, ESME_RINVDSTADR, REFUSED_NO_CARRIER);
         return false;
@@ -96,32 +97,13 @@ static void submit(struct client *client, struct subject *s)
     }
 }
 
-/* The carrier of all destinations; NAME_NONE where they differ or one has none. *end says how the walk ended.
- */
-static uint8_t carrier_of_all(const struct carrier_map *map, const struct subject *s,
-                              struct smpp_multi_view *view, enum smpp_multi_verdict *end, bool *mixed)
-{
-    struct smpp_multi_dest dest;
-    uint8_t carrier = NAME_NONE;
-    *mixed = false;
-    while ((*end = smpp_multi_next(s->pdu, s->len, view, &dest)) == SMPP_MULTI_DEST) {
-        uint8_t its =
-            dest.is_list ? NAME_NONE : carrier_map_find(map, dest.address.digits.p, dest.address.digits.len);
-        if (dest.is_list || (view->seen > 1 && its != carrier)) {
-            *mixed = true;
-        }
-        carrier = its;
-    }
-    return carrier;
-}
-
 static void submit_multi(struct client *client, struct subject *s)
 {
     struct smpp_multi_view view;
     enum smpp_multi_verdict end = SMPP_MULTI_BAD;
     bool mixed = false;
     if (smpp_view_multi(s->pdu, s->len, &view)) {
-        s->carrier = carrier_of_all(client->conn.worker->config->carrier_map, s, &view, &end, &mixed);
+        s->carrier = choice_of_multi(client, s, &view, &end, &mixed);
     }
     if (end == SMPP_MULTI_BAD) {
         way_refuse(client, s, ESME_RINVCMDLEN, REFUSED_MALFORMED);

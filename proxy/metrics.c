@@ -45,6 +45,10 @@ static const struct row process_rows[] = {METRICS_PROCESS(PROCESS_ROW)};
     X(FAMILY_REFUSED, counter, "refused_total", "cause", "Requests that the proxy itself refused.")        \
     X(FAMILY_WAITED, counter, "waited_total", "reason, outcome",                                           \
       "Messages kept back, or to be kept back, and what became of them.")                                  \
+    X(FAMILY_CARRIER_CHOICES, counter, "carrier_choices_total", "step",                                    \
+      "Destinations by what said which carrier serves them.")                                              \
+    X(FAMILY_NUMBERS, gauge, "portability_table_info", "version, checksum",                                \
+      "1, labelled with the version of the portability table in use.")                                     \
     X(FAMILY_SESSION_REFUSED, counter, "session_refused_total", "reason",                                  \
       "PDUs that a session's state machine refused or dropped.")                                           \
     X(FAMILY_ENDED, counter, "sessions_timed_out_total", "side, reason", "Sessions ended by a timer.")     \
@@ -482,6 +486,23 @@ static void put_waited(const struct text *t)
     }
 }
 
+static void put_carrier_choices(const struct text *t, const struct config *config)
+{
+    const char *name = put_family(t->out, FAMILY_CARRIER_CHOICES);
+    for (unsigned i = 0; i < CARRIER_STEP_COUNT; i++) {
+        fprintf(t->out, "turnout_%s{step=\"%s\"} %" PRIu64 "\n", name,
+                carrier_step_label((enum carrier_step)i),
+                worker_sum(t->metrics, offsetof(struct metrics_worker, carrier_choices[i])));
+    }
+    name = put_family(t->out, FAMILY_NUMBERS);
+    if (config->numbers == NULL)
+        return;
+    struct numbers_about about = numbers_about(config->numbers);
+    fprintf(t->out, "turnout_%s{version=\"", name);
+    put_escaped(t->out, about.version);
+    fprintf(t->out, "\",checksum=\"%016" PRIx64 "\"} 1\n", about.checksum);
+}
+
 static void put_ended(const struct text *t)
 {
     const char *name = put_family(t->out, FAMILY_ENDED);
@@ -633,6 +654,7 @@ char *metrics_text(struct metrics *metrics, const struct config *config, const s
     put_workers(&t);
     put_refusals(&t);
     put_waited(&t);
+    put_carrier_choices(&t, config);
     put_ended(&t);
     put_sessions(&t);
     put_pdus(&t);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "proxy/config.h"
+#include "routing/carrier.h"
 #include "smpp/constants.h"
 #include "smpp/session.h"
 
@@ -55,6 +56,10 @@ static inline uint64_t metric_get(metric *m)
     X(waiting_messages, gauge, "waiting_messages",                                                           \
       "Messages kept back for a window, a leg or a held route.")                                             \
     X(waiting_bytes, gauge, "waiting_bytes", "Octets of the messages kept back.")                            \
+    X(carrier_tlv_absent, counter, "carrier_tlv_absent_total",                                               \
+      "Messages of clients with carrier-tlv that did not have it.")                                          \
+    X(carrier_tlv_unknown, counter, "carrier_tlv_unknown_total",                                             \
+      "Messages whose carrier TLV said nothing that is known.")                                              \
     X(query_unknown, counter, "queries_unknown_id_total",                                                    \
       "query_sm, cancel_sm, replace_sm about an unknown id.")                                                \
     X(table_version, gauge_lowest, "route_version_worker",                                                   \
@@ -165,6 +170,7 @@ struct metrics_worker {
 #undef METRICS_FIELD
     metric refused[REFUSED_COUNT];
     metric waited[WAIT_REASON_COUNT][WAIT_OUTCOME_COUNT];
+    metric carrier_choices[CARRIER_STEP_COUNT];
     metric refused_by_session[SMPP_REFUSAL_COUNT];         /* what smpp_session refused or dropped */
     metric ended[SIDE_COUNT][SMPP_DUE_COUNT];              /* sessions ended by a timer */
     metric sessions[METRICS_BIND_TYPES][SMPP_STATE_COUNT]; /* of clients */

@@ -111,6 +111,13 @@ const struct option_row option_rows[] = {
      .help = "where the last routing table and the message ids outlive a restart; without one they do not"},
     {SECTION_ROOT, OPTION_TEXT, "default-carrier", FIELD(struct config, default_carrier), .standard = "",
      RANGE(0, NAME_LEN_MAX), .help = "carrier of numbers that no prefix matches; empty: they are refused"},
+    {SECTION_ROOT, OPTION_FILE, "portability-table", FIELD(struct config, portability_table),
+     RANGE(1, FILE_NAME_MAX),
+     .help = "which carrier has a number, before the prefixes are asked; made by turnoutctl numbers build. Read again "
+             "by SIGHUP"},
+    {SECTION_ROOT, OPTION_LIST, "number-overrides", LIST(struct config, number_overrides), RANGE(3, 80),
+     .help = "NUMBER=CARRIER, before the portability table is asked; NUMBER may be a range FIRST-LAST or a prefix and "
+             "*"},
     {SECTION_ROOT, OPTION_DURATION, "session-init", FIELD(struct config, session_init), .standard = "5s",
      RANGE(100 * MS, 10 * MINUTE), .help = "from a client's connect to its bind; then the connection is closed"},
     /* Ten seconds carry 70 KiB over the slowest link that still deserves the name. */
@@ -169,6 +176,8 @@ const struct option_row option_rows[] = {
 
     {SECTION_CARRIER, OPTION_LIST, "prefixes", LIST(struct config_carrier, prefixes), RANGE(1, 15),
      .help = "what numbers of this carrier begin with, without '+'; the longest match decides"},
+    {SECTION_CARRIER, OPTION_TEXT, "tlv-value", FIELD(struct config_carrier, tlv_value), RANGE(1, 64),
+     .help = "what a client's carrier-tlv says for this carrier; without one: its name"},
     {SECTION_CARRIER, OPTION_STATUS, "mo-refusal", FIELD(struct config_carrier, mo_refusal),
      .standard = "ESME_RMSGQFUL",
      .help = "command_status for MO that no client can take now; one that this carrier's SMSC retries (0x64 is "
@@ -239,6 +248,10 @@ const struct option_row option_rows[] = {
      .required = true, .help = "source addresses that it may use and whose MO it gets; \"*\" alone: any"},
     {SECTION_CLIENT, OPTION_NETWORKS, "networks", LIST(struct config_client, networks),
      .help = "addresses that it may bind from; without any: every address"},
+    {SECTION_CLIENT, OPTION_TAG, "carrier-tlv", FIELD(struct config_client, carrier_tlv), .standard = "0",
+     RANGE(0, 65535),
+     .help = "tag of a TLV that says by a carrier's tlv-value where a message goes, before all else is asked; 0: none. "
+             "Where it is not sent, or says nothing that is known, the rest is asked"},
     {SECTION_CLIENT, OPTION_WORDS, "bind-types", FIELD(struct config_client, bind_types),
      .standard = "transmitter, receiver, transceiver", .words = bind_type_words, .help = "how it may bind"},
     {SECTION_CLIENT, OPTION_INTEGER, "max-binds", FIELD(struct config_client, max_binds), .standard = "4",
@@ -683,6 +696,20 @@ static const char *parse_words(const struct option_row *row, const char *text, v
     return NULL;
 }
 
+static const char *parse_tag(const struct option_row *row, const char *text, void *fields)
+{
+    char *end = NULL;
+    bool digit = isdigit((unsigned char)*text) != 0;
+    errno = 0;
+    unsigned long value = digit ? strtoul(text, &end, text[0] == '0' && text[1] == 'x' ? 16 : 10) : 0;
+    if (!digit || *end != '\0' || errno != 0)
+        return "is no number";
+    if (value < row->min || value > row->max)
+        return "is out of range";
+    put_unsigned(row, fields, value);
+    return NULL;
+}
+
 static const char *parse_status(const struct option_row *row, const char *text, void *fields)
 {
     uint32_t status = 0;
@@ -714,6 +741,7 @@ static const struct option_kind kinds[OPTION_TYPE_COUNT] = {
     [OPTION_DURATION] = {"time", parse_quantity},
     [OPTION_WORD] = {"word", parse_word},
     [OPTION_WORDS] = {"list", parse_words},
+    [OPTION_TAG] = {"number", parse_tag},
     [OPTION_STATUS] = {"status", parse_status},
 };
 
@@ -790,6 +818,7 @@ void option_allowed(const struct option_row *row, char *out, size_t cap)
         [OPTION_ADDRESS] = "an IPv4 or IPv6 address",
         [OPTION_NETWORKS] = "networks such as 192.0.2.0/24 or 2001:db8::/32",
         [OPTION_BOOL] = "true, false",
+        [OPTION_TAG] = "a number such as 0x1400, up to 0xFFFF; 0: none",
         [OPTION_STATUS] = "a name such as ESME_RMSGQFUL or a number such as 0x14, not ESME_ROK",
     };
     if (fixed[row->type] != NULL)

@@ -61,6 +61,7 @@ enum option_type {
     OPTION_DURATION,    /* nanoseconds, likewise; unit ms, s, m or h */
     OPTION_WORD,        /* one of words: its value, likewise */
     OPTION_WORDS,       /* a list of words: their values, or'ed */
+    OPTION_TAG,         /* of a TLV: min to max, in an unsigned field of any width; decimal or 0x */
     OPTION_STATUS,      /* command_status other than ESME_ROK, by name or number */
     OPTION_TYPE_COUNT
 };

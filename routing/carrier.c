@@ -1,4 +1,6 @@
-/* prefix ──digit by digit──▶ node of a trie, which may name a carrier
+/* Each step in turn, the first that knows the number. Of the prefixes:
+ *
+ *   prefix ──digit by digit──▶ node of a trie, which may name a carrier
  *
  * Nodes stand in one array and refer to each other by index, so that it can grow by realloc. Index 0 is the
  * root, which is nobody's child, so 0 also means "no child". */
@@ -18,9 +20,25 @@ struct carrier_map {
     struct node *nodes;
     uint32_t count, capacity;
     uint8_t default_carrier;
+    const struct numbers *overrides, *table; /* either may be NULL */
 };
 
 static const struct node no_children = {.carrier = NAME_NONE};
+
+#define STEP_LABEL(id, label, name) [id] = (label),
+#define STEP_NAME(id, label, name)  [id] = (name),
+static const char *const step_labels[] = {CARRIER_STEPS(STEP_LABEL)};
+static const char *const step_names[] = {CARRIER_STEPS(STEP_NAME)};
+
+const char *carrier_step_label(enum carrier_step step)
+{
+    return step_labels[step];
+}
+
+const char *carrier_step_name(enum carrier_step step)
+{
+    return step_names[step];
+}
 
 struct carrier_map *carrier_map_new(uint8_t default_carrier)
 {
@@ -86,9 +104,16 @@ enum carrier_map_added carrier_map_add(struct carrier_map *map, const char *pref
     return CARRIER_MAP_ADDED;
 }
 
-uint8_t carrier_map_find(const struct carrier_map *map, const uint8_t *digits, size_t len)
+void carrier_map_set_numbers(struct carrier_map *map, const struct numbers *overrides,
+                             const struct numbers *table)
 {
-    uint8_t carrier = map->default_carrier;
+    map->overrides = overrides;
+    map->table = table;
+}
+
+static uint8_t find_prefix(const struct carrier_map *map, const uint8_t *digits, size_t len)
+{
+    uint8_t carrier = NAME_NONE;
     uint32_t at = 0;
     for (size_t i = len > 0 && digits[0] == '+'; i < len; i++) {
         if (digits[i] < '0' || digits[i] > '9')
@@ -100,4 +125,45 @@ uint8_t carrier_map_find(const struct carrier_map *map, const uint8_t *digits, s
             carrier = map->nodes[at].carrier;
     }
     return carrier;
+}
+
+static uint8_t find_number(const struct numbers *numbers, const uint8_t *digits, size_t len)
+{
+    return numbers == NULL ? NAME_NONE : numbers_find(numbers, digits, len);
+}
+
+uint8_t carrier_by(const struct carrier_map *map, enum carrier_step step, const uint8_t *digits, size_t len)
+{
+    switch (step) {
+    case CARRIER_BY_OVERRIDE: return find_number(map->overrides, digits, len);
+    case CARRIER_BY_TABLE: return find_number(map->table, digits, len);
+    case CARRIER_BY_PREFIX: return find_prefix(map, digits, len);
+    case CARRIER_BY_DEFAULT: return map->default_carrier;
+    default: return NAME_NONE;
+    }
+}
+
+struct carrier_choice carrier_choose(const struct carrier_map *map, const uint8_t *digits, size_t len)
+{
+    unsigned step = CARRIER_BY_OVERRIDE;
+    uint8_t carrier = find_number(map->overrides, digits, len);
+    if (carrier == NAME_NONE) {
+        step = CARRIER_BY_TABLE;
+        carrier = find_number(map->table, digits, len);
+    }
+    if (carrier == NAME_NONE) {
+        step = CARRIER_BY_PREFIX;
+        carrier = find_prefix(map, digits, len);
+    }
+    if (carrier == NAME_NONE) {
+        step = map->default_carrier == NAME_NONE ? CARRIER_BY_NONE : CARRIER_BY_DEFAULT;
+        carrier = map->default_carrier;
+    }
+    return (struct carrier_choice){carrier, (uint8_t)step};
+}
+
+uint8_t carrier_map_find(const struct carrier_map *map, const uint8_t *digits, size_t len)
+{
+    uint8_t carrier = find_prefix(map, digits, len);
+    return carrier != NAME_NONE ? carrier : map->default_carrier;
 }

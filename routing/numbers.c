@@ -70,12 +70,23 @@ static bool check_size(const struct numbers_header *header, size_t size, char *e
     return true;
 }
 
+/* A text of printable ASCII, as it stands in logs and metrics, with its end. */
+static bool is_text(const char *text, size_t size)
+{
+    size_t len = strnlen(text, size);
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < ' ' || text[i] > '~')
+            return false;
+    }
+    return len < size;
+}
+
 static bool check_names(const struct numbers_header *header, char *error, size_t cap)
 {
-    bool fine = header->carriers <= NAMES_MAX && memchr(header->version, 0, sizeof(header->version)) != NULL;
+    bool fine = header->carriers <= NAMES_MAX && is_text(header->version, sizeof(header->version));
     for (unsigned i = 0; fine && i < header->carriers; i++)
-        fine = memchr(header->carrier[i], 0, sizeof(header->carrier[i])) != NULL;
-    return fine || fail(error, cap, "has names that do not end");
+        fine = is_text(header->carrier[i], sizeof(header->carrier[i]));
+    return fine || fail(error, cap, "has names that are no text");
 }
 
 static const uint64_t *slots_of(const struct numbers_header *header)

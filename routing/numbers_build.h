@@ -34,7 +34,7 @@ struct numbers_image {
 /* Two rows cannot both be true; called at most a few hundred times. */
 typedef void numbers_contradiction(void *ctx, unsigned line, const char *text);
 
-/* Makes the table of all rows, with its version (NUMBERS_VERSION_MAX octets at most) and time (seconds since
+/* Makes the table of all rows, with its version (1 to NUMBERS_VERSION_MAX printable ASCII characters) and time (seconds since
  * 1970). False where rows contradict each other, each told to report, or without memory (told as line 0). The
  * builder is empty afterwards. */
 bool numbers_build(struct numbers_builder *builder, const char *version, uint64_t built,

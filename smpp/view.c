@@ -121,7 +121,7 @@ bool smpp_view_addresses(const uint8_t *pdu, size_t len, struct smpp_address *so
     return true;
 }
 
-/* What follows the addresses in submit_sm and deliver_sm (4.4.1, 4.6.1), up to the TLVs. */
+/* What follows the addresses in submit_sm, submit_multi and deliver_sm (4.4.1, 4.5.1, 4.6.1), up to the TLVs. */
 static bool take_sm(struct cursor *c, struct smpp_message_view *v)
 {
     uint8_t sm_length;
@@ -256,4 +256,15 @@ enum smpp_multi_verdict smpp_multi_next(const uint8_t *pdu, size_t len, struct s
     view->seen++;
     *dest = d;
     return SMPP_MULTI_DEST;
+}
+
+bool smpp_view_multi_tlvs(const uint8_t *pdu, size_t len, const struct smpp_multi_view *view,
+                          struct smpp_span *tlvs)
+{
+    struct cursor c = {pdu + view->next, pdu + len};
+    struct smpp_message_view fields;
+    if (!take_sm(&c, &fields))
+        return false;
+    *tlvs = take_rest(&c);
+    return true;
 }

@@ -94,4 +94,8 @@ enum smpp_multi_verdict { SMPP_MULTI_DEST, SMPP_MULTI_END, SMPP_MULTI_BAD };
 enum smpp_multi_verdict smpp_multi_next(const uint8_t *pdu, size_t len, struct smpp_multi_view *view,
                                         struct smpp_multi_dest *dest);
 
+/* What follows the last field, when the iterator has come to the END. */
+bool smpp_view_multi_tlvs(const uint8_t *pdu, size_t len, const struct smpp_multi_view *view,
+                          struct smpp_span *tlvs);
+
 #endif

@@ -119,18 +119,26 @@ static void contradiction(void *ctx, unsigned line, const char *text)
     csv_error_add(&reading->csv, line, "%s", text);
 }
 
-/* The name of the table where none is given: that of the file, without what follows a dot. */
-static void name_table(const struct ctl *ctl, char version[NUMBERS_VERSION_MAX + 1])
+/* What the table calls itself: as given, else the file's name without what follows a dot. False where that cannot
+ * be. */
+static bool name_table(const struct ctl *ctl, char version[NUMBERS_VERSION_MAX + 1])
 {
-    if (ctl->args_count > 2) {
-        text_copy(version, NUMBERS_VERSION_MAX + 1, ctl->args[2]);
-        return;
+    const char *file = strcmp(ctl->args[0], "-") == 0 ? ctl->args[1] : ctl->args[0];
+    char *copy = need(strdup(ctl->args_count > 2 ? ctl->args[2] : file));
+    char *name = copy;
+    if (ctl->args_count <= 2) {
+        name = basename(copy);
+        name[strcspn(name, ".")] = '\0';
     }
-    char *copy = need(strdup(strcmp(ctl->args[0], "-") == 0 ? ctl->args[1] : ctl->args[0]));
-    char *base = basename(copy);
-    base[strcspn(base, ".")] = '\0';
-    snprintf(version, NUMBERS_VERSION_MAX + 1, "%.*s", (int)strnlen(base, NUMBERS_VERSION_MAX), base);
+    bool fine = *name && strlen(name) <= NUMBERS_VERSION_MAX;
+    for (const char *c = name; fine && *c; c++) {
+        fine = *c >= ' ' && *c <= '~';
+    }
+    if (fine) {
+        text_copy(version, NUMBERS_VERSION_MAX + 1, name);
+    }
     free(copy);
+    return fine;
 }
 
 static bool write_image(FILE *out, const void *what)
@@ -193,7 +201,11 @@ static enum ctl_exit write_table(struct ctl *ctl, struct reading *reading)
 {
     char version[NUMBERS_VERSION_MAX + 1];
     struct numbers_image image;
-    name_table(ctl, version);
+    if (!name_table(ctl, version)) {
+        return ctl_fail(ctl, CTL_USAGE, "Give one behind OUT.",
+                        "the table's version must be 1 to %d characters of printable ASCII",
+                        NUMBERS_VERSION_MAX);
+    }
     if (!numbers_build(reading->builder, version, (uint64_t)time(NULL), contradiction, reading, &image)) {
         csv_errors_sort(&reading->csv);
         return file_errors(ctl, &reading->csv);
@@ -230,10 +242,6 @@ static enum ctl_exit build(struct ctl *ctl, struct reading *reading)
 enum ctl_exit run_numbers_build(struct ctl *ctl)
 {
     struct reading reading = {.builder = need(numbers_builder_new()), .first = true};
-    if (ctl->args_count > 2 && strlen(ctl->args[2]) > NUMBERS_VERSION_MAX) {
-        numbers_builder_free(reading.builder);
-        return ctl_fail(ctl, CTL_USAGE, NULL, "VERSION has at most %d octets", NUMBERS_VERSION_MAX);
-    }
     enum ctl_exit code = build(ctl, &reading);
     numbers_builder_free(reading.builder);
     csv_free(&reading.csv);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "routing/carrier.h"
+#include "routing/numbers_build.h"
 #include "test/unit/seeded.h"
 
 enum { SPARK, ONENZ, DEGREES, SKINNY, OTHER };
@@ -106,6 +107,55 @@ static void many_prefixes_agree_with_a_plain_search(void **state)
     carrier_map_free(map);
 }
 
+static struct numbers *numbers_of(const char *row, uint8_t carrier)
+{
+    struct numbers_builder *builder = numbers_builder_new();
+    struct numbers_image image;
+    char error[200];
+    assert_null(numbers_builder_add(builder, row, "x", 1));
+    assert_true(numbers_build(builder, "t", 0, NULL, NULL, &image));
+    numbers_builder_free(builder);
+    struct numbers *numbers = numbers_adopt(image.data, image.size, error, sizeof(error));
+    assert_non_null(numbers);
+    numbers_call(numbers, 0, carrier);
+    return numbers;
+}
+
+static void expect_choice(const struct carrier_map *map, const char *digits, uint8_t carrier,
+                          enum carrier_step step)
+{
+    struct carrier_choice choice = carrier_choose(map, (const uint8_t *)digits, strlen(digits));
+    assert_int_equal(choice.carrier, carrier);
+    assert_int_equal(choice.step, step);
+    assert_int_equal(carrier_by(map, step, (const uint8_t *)digits, strlen(digits)), carrier);
+}
+
+static void the_first_that_knows_the_number_decides(void **state)
+{
+    (void)state;
+    struct carrier_map *map = new_zealand();
+    struct numbers *overrides = numbers_of("64211*", SKINNY), *table = numbers_of("6421*", SPARK);
+    expect_choice(map, "64211", ONENZ, CARRIER_BY_PREFIX);
+    carrier_map_set_numbers(map, NULL, table);
+    expect_choice(map, "64211", SPARK, CARRIER_BY_TABLE);
+    carrier_map_set_numbers(map, overrides, table);
+    expect_choice(map, "64211", SKINNY, CARRIER_BY_OVERRIDE);
+    expect_choice(map, "+642112", SKINNY, CARRIER_BY_OVERRIDE);
+    expect_choice(map, "64212", SPARK, CARRIER_BY_TABLE);
+    expect_choice(map, "6422", DEGREES, CARRIER_BY_PREFIX);
+    expect_choice(map, "1", OTHER, CARRIER_BY_DEFAULT);
+    expect_choice(map, "", OTHER, CARRIER_BY_DEFAULT);
+    carrier_map_set_numbers(map, overrides, NULL);
+    expect_choice(map, "64212", ONENZ, CARRIER_BY_PREFIX);
+    carrier_map_free(map);
+    map = carrier_map_new(NAME_NONE);
+    carrier_map_set_numbers(map, overrides, table);
+    expect_choice(map, "1", NAME_NONE, CARRIER_BY_NONE);
+    carrier_map_free(map);
+    numbers_close(overrides);
+    numbers_close(table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -113,6 +163,7 @@ int main(void)
         cmocka_unit_test(odd_addresses_get_the_default),
         cmocka_unit_test(prefixes_are_checked),
         cmocka_unit_test(many_prefixes_agree_with_a_plain_search),
+        cmocka_unit_test(the_first_that_knows_the_number_decides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

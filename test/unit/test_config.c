@@ -11,10 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "proxy/config.h"
+#include "routing/numbers_build.h"
 #include "smpp/constants.h"
 
 #define HASH "$y$j9T$sXx49dla0ns5ntASPInf2/$Y9vvgPBFdy5B0rlMBDVfpqyQBtD5ehKsBloFY4fiWJ8"
@@ -90,8 +92,8 @@ static void remove_file(const char *name)
 static int tear_down(void **state)
 {
     (void)state;
-    static const char *const names[] = {"turnout.conf", "server.pem", "server.key", "omni-ca.pem",
-                                        "password"};
+    static const char *const names[] = {"turnout.conf", "server.pem", "server.key",
+                                        "omni-ca.pem",  "password",   "numbers"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         remove_file(names[i]);
     config_ids_free(&ids);
@@ -293,6 +295,72 @@ static void test_links_and_carriers_are_found(void **state)
     assert_ptr_equal(config_upstream(&c->clients[0], c->links[1].index), &c->clients[0].upstreams[0]);
     assert_null(config_upstream(&c->clients[0], c->links[0].index));
     config_free(c);
+}
+
+static struct numbers_image table_image(const char *number, const char *carrier)
+{
+    struct numbers_builder *builder = numbers_builder_new();
+    struct numbers_image image;
+    assert_null(numbers_builder_add(builder, number, carrier, 1));
+    assert_true(numbers_build(builder, "first", 0, NULL, NULL, &image));
+    numbers_builder_free(builder);
+    return image;
+}
+
+static void write_table(const char *file, const char *number, const char *carrier)
+{
+    struct numbers_image image = table_image(number, carrier);
+    write_bytes(file, image.data, image.size);
+    munmap(image.data, image.size);
+}
+
+static void expect_choice(const struct config *c, const char *number, const char *carrier, unsigned step)
+{
+    struct carrier_choice choice = carrier_choose(c->carrier_map, (const uint8_t *)number, strlen(number));
+    assert_int_equal(choice.step, step);
+    assert_int_equal(choice.carrier, names_find(&ids.names, carrier));
+}
+
+static void test_numbers_have_carriers(void **state)
+{
+    (void)state;
+    char text[512];
+    char *file = in_directory("numbers");
+    snprintf(text, sizeof text, "portability-table = \"%s\" number-overrides = { \"64259*=onenz\" }", file);
+    write_table(file, "64251234567", "onenz");
+    struct config *c = read_with(1, text);
+    expect_choice(c, "64251234567", "onenz", CARRIER_BY_TABLE);
+    expect_choice(c, "64251234568", "spark", CARRIER_BY_PREFIX);
+    expect_choice(c, "64259", "onenz", CARRIER_BY_OVERRIDE);
+    assert_string_equal(numbers_about(c->numbers).version, "first");
+    config_free(c);
+    free(file);
+}
+
+static void test_a_bad_table_is_refused_by_name(void **state)
+{
+    (void)state;
+    char text[512], says[512];
+    char *file = in_directory("numbers");
+    struct numbers_image image = table_image("64251234567", "skinny");
+    snprintf(text, sizeof text, "portability-table = \"%s\"", file);
+    write_bytes(file, image.data, image.size);
+    write_good(1, text);
+    snprintf(says, sizeof says,
+             "portability-table \"%s\" names carrier \"skinny\", which this file does not have; known: "
+             "spark, onenz",
+             file);
+    expect_fault(1, says);
+    ((char *)image.data)[image.size - 1] ^= 1;
+    write_bytes(file, image.data, image.size);
+    assert_null(config_read(path, &ids, error, sizeof error));
+    assert_non_null(strstr(error, "has checksum"));
+    write_bytes(file, image.data, image.size - 1);
+    assert_null(config_read(path, &ids, error, sizeof error));
+    assert_non_null(strstr(error, "it was cut short"));
+    munmap(image.data, image.size);
+    config_free(read_with(0, ""));
+    free(file);
 }
 
 static void append_clients(FILE *out, const char *const *names, size_t count)
@@ -590,6 +658,20 @@ static const struct {
      "upstream \"spark-omni\" is there twice"},
     {11, "} client \"acme\" { password-hash = \"" HASH "\" shortcodes = { \"5001\" } }", 11,
      "client \"acme\" is there"},
+    /* numbers */
+    {1, "number-overrides = { \"6421=spark\",\n\"6422\" }", 2,
+     "number-overrides: \"6422\" is no NUMBER=CARRIER"},
+    {1, "workers = 1\nnumber-overrides = { \"64x=spark\" }", 2,
+     "number-overrides: \"64x=spark\" is no number; allowed"},
+    {1, "number-overrides = { \"6421=\" }", 1, "number-overrides: \"6421=\" has no carrier's name"},
+    {1, "number-overrides = { \"6421=skinny\" }", 1,
+     "number-overrides names carrier \"skinny\", which this file does not have; known: spark, onenz"},
+    {1, "number-overrides = { \"6421=redx\" }", 1, "number-overrides names carrier \"redx\", which"},
+    {1, "number-overrides = { \"6421=spark\",\n\"6421=onenz\" }", 2,
+     "number-overrides: 6421 is of onenz here, and of spark in line 1"},
+    {1, "portability-table = \"/nonexistent\"", 1, "portability-table \"/nonexistent\" cannot be used"},
+    {1, "portability-table = \"/etc/passwd\"", 1,
+     "portability-table \"/etc/passwd\" is no portability table; \""},
     /* the rest */
     {12, "redis { beat = 1s\nlease = 1s }", 13, "lease is less than two beats"},
     {12, "redis { beat = 8s }", 12, "lease is less than two beats"},
@@ -940,6 +1022,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_links_and_carriers_are_found),
+        cmocka_unit_test(test_numbers_have_carriers),
+        cmocka_unit_test(test_a_bad_table_is_refused_by_name),
         cmocka_unit_test(test_clients_are_found),
         cmocka_unit_test(test_shortcodes),
         cmocka_unit_test(test_networks),

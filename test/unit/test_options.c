@@ -61,8 +61,9 @@ static const char *try_text(const struct option_row *row, const char *text, uint
 {
     union fields *fields = new_fields();
     const char *wrong = option_parse(row, text, fields);
-    *number =
-        is_quantity(row) || row->words != NULL || row->type == OPTION_STATUS ? number_in(row, fields) : 0;
+    *number = is_quantity(row) || row->words != NULL || row->type == OPTION_STATUS || row->type == OPTION_TAG
+                  ? number_in(row, fields)
+                  : 0;
     free_fields(row->section, fields);
     return wrong;
 }
@@ -228,6 +229,10 @@ static void test_units(void **state)
         {SECTION_ROOT, "max-pdu-bound", "65536", 65536},
         {SECTION_CARRIER, "mo-refusal", "esme_rsyserr", 8},
         {SECTION_CARRIER, "mo-refusal", "0x64", 0x64},
+        {SECTION_CLIENT, "carrier-tlv", "0x1400", 0x1400},
+        {SECTION_CLIENT, "carrier-tlv", "5121", 0x1401},
+        {SECTION_CLIENT, "carrier-tlv", "0", 0},
+        {SECTION_CLIENT, "carrier-tlv", "0xFFFF", 65535},
         {SECTION_LINK, "interface-version", "3.3", 0x33},
     };
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
@@ -256,6 +261,11 @@ static void test_what_no_type_takes(void **state)
         {SECTION_CLIENT, "hold-budget", "2251799813685248h", "is out of range"}, /* 0 in 64 bits */
         {SECTION_CLIENT, "window", "10k", "is no whole number"},
         {SECTION_CLIENT, "window", "0x10", "is no whole number"},
+        {SECTION_CLIENT, "carrier-tlv", "0x10000", "is out of range"},
+        {SECTION_CLIENT, "carrier-tlv", "99999999999999999999", "is no number"},
+        {SECTION_CLIENT, "carrier-tlv", "-1", "is no number"},
+        {SECTION_CLIENT, "carrier-tlv", "1400h", "is no number"},
+        {SECTION_CLIENT, "carrier-tlv", "", "is no number"},
         {SECTION_ROOT, "max-pdu-open", "4K", "has an unknown unit"},
         {SECTION_LISTENER, "tls", "maybe", "is neither true nor false"},
         {SECTION_LISTENER, "address", "localhost", "is no address"},

@@ -327,6 +327,31 @@ static void the_destinations_of_a_submit_multi(void **state)
     assert_int_equal(smpp_multi_next(pdu, len, &v, &d), SMPP_MULTI_END);
 }
 
+/* Behind the destinations: 9 octets of fields and two empty strings, the text, and the TLVs. */
+static void the_tlvs_of_a_submit_multi(void **state)
+{
+    (void)state;
+    static const uint8_t rest[] = {0x40, 0, 0, 0, 0, 1, 0, 8, 0, 2, 'h', 'i', 0x14, 0x00, 0, 1, 'x'};
+    enum { TLVS = 5 };
+    uint8_t pdu[SMPP_HEADER_LEN + 16 + sizeof rest] = {0};
+    size_t before = SMPP_HEADER_LEN + 5; /* no service_type, an empty source, no destination */
+    memcpy(pdu + before, rest, sizeof rest);
+    for (size_t cut = before; cut <= before + sizeof rest; cut++) {
+        const uint8_t *p = guard_put(pdu, cut);
+        struct smpp_multi_view v;
+        struct smpp_multi_dest d;
+        struct smpp_span tlvs = {NULL, 0};
+        assert_true(smpp_view_multi(p, cut, &v));
+        assert_int_equal(smpp_multi_next(p, cut, &v, &d), SMPP_MULTI_END);
+        bool seen = smpp_view_multi_tlvs(p, cut, &v, &tlvs);
+        assert_int_equal(seen, cut >= before + sizeof rest - TLVS);
+        if (seen) {
+            assert_int_equal(tlvs.len, cut - (before + sizeof rest - TLVS));
+            assert_ptr_equal(tlvs.p, p + before + sizeof rest - TLVS);
+        }
+    }
+}
+
 /* Bodies end: 1 service_type, 7 source, 1 count, then 15, 9 and 15 of destinations. */
 static void truncations_of_a_submit_multi(void **state)
 {
@@ -380,6 +405,7 @@ int main(void)
         cmocka_unit_test(message_ids_of_responses),
         cmocka_unit_test(what_a_query_is_about),
         cmocka_unit_test(the_destinations_of_a_submit_multi),
+        cmocka_unit_test(the_tlvs_of_a_submit_multi),
         cmocka_unit_test(truncations_of_a_submit_multi),
         cmocka_unit_test(an_unknown_dest_flag_is_bad),
     };
