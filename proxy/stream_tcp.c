@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proxy/stream_p.h"
 
@@ -216,6 +217,16 @@ static void tcp_read_stop(struct stream *s)
 
 /* --- writing ------------------------------------------------------------------------------------------- */
 
+/* Makes the end come that a write has announced: a connection that the kernel does not hold for broken would be
+ * read for ever, with nothing going out. What has come in can still be read. */
+static void shut(const struct tcp_stream *t)
+{
+    int fd = -1;
+    if (uv_fileno((const uv_handle_t *)&t->handle, &fd) == 0) {
+        (void)shutdown(fd, SHUT_RDWR);
+    }
+}
+
 /* A peer may have answered much before it broke the connection. While the owner reads, those answers are
  * worth more than a quick end: reading goes on up to the end of what has come. */
 static void write_failed(struct tcp_stream *t, int error)
@@ -225,6 +236,7 @@ static void write_failed(struct tcp_stream *t, int error)
     } else if (t->reading) {
         t->broken = true;
         t->error = error;
+        shut(t);
     } else {
         end(t, STREAM_END_RESET, error);
     }
@@ -594,6 +606,9 @@ void stream_tcp_refuse(uv_stream_t *server)
 {
     uv_tcp_t *handle = calloc(1, sizeof(*handle));
     if (handle == NULL) {
+        /* libuv listens no more until somebody takes what it has accepted */
+        close(server->accepted_fd);
+        server->accepted_fd = -1;
         return;
     }
     (void)uv_tcp_init(server->loop, handle);

@@ -238,7 +238,7 @@ static void add_links(const struct config *config, void (*add)(void *, const cha
         fprintf(out, "%s%s:%s", i == 0 ? "" : " ", config->links[i].carrier_name,
                 config->links[i].platform_name);
     }
-    if (out != NULL && fclose(out) == 0) {
+    if (out != NULL && fclose(out) == 0 && text != NULL) { /* the last of the memory is asked for by fclose */
         add(arg, "links", text);
     }
     free(text);
