@@ -1,0 +1,355 @@
+/* Lets one call of a function that turnoutd uses fail: a library to be preloaded into the real program.
+ *
+ *   turnoutd ──uv_write, SSL_new, malloc ...──▶ here ──counted──▶ the real one
+ *                                                └── the Nth since it was armed ──▶ its error instead
+ *   test ──writes function and N──▶ struct control, in the file named by FAULT_CONTROL ──▶ calls, fired, where
+ *
+ * What fails in libuv only where it is misused (uv_async_send, uv_timer_start, uv_tcp_init) is not here. uv_accept fails as it does in libuv: the
+ * connection is taken and its handle must be closed. A few allocations are passed over: see beyond_us. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <execinfo.h>
+#include <fcntl.h>
+#include <hiredis/async.h>
+#include <hiredis/hiredis.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uv.h>
+
+#define FUNCTIONS(X)                                                                                       \
+    X(malloc)                                                                                              \
+    X(calloc)                                                                                              \
+    X(realloc)                                                                                             \
+    X(aligned_alloc)                                                                                       \
+    X(mmap) X(socket) X(accept4) X(uv_accept) X(uv_async_init) X(uv_fileno) X(uv_getaddrinfo) X(uv_listen) \
+        X(uv_loop_init) X(uv_poll_init) X(uv_poll_start) X(uv_queue_work) X(uv_random) X(uv_read_start)    \
+            X(uv_shutdown) X(uv_signal_start) X(uv_tcp_bind) X(uv_tcp_connect) X(uv_tcp_getpeername)       \
+                X(uv_tcp_getsockname) X(uv_tcp_init_ex) X(uv_tcp_nodelay) X(uv_thread_create)              \
+                    X(uv_try_write) X(uv_write) X(BIO_new) X(SSL_CTX_new) X(SSL_do_handshake) X(SSL_new)   \
+                        X(SSL_read) X(SSL_write) X(redisAsyncCommandArgv) X(redisAsyncConnect)
+
+#define AS_ENUM(name) FUNCTION_##name,
+enum function { FUNCTIONS(AS_ENUM) FUNCTION_COUNT };
+#undef AS_ENUM
+
+enum { NAME_SIZE = 32, WHERE_SIZE = 2048, FRAMES = 16, EARLY_SIZE = 1 << 16, ALIGNMENT = 16 };
+
+/* Read and written by the test, too: little-endian 32-bit words and texts, in this order. */
+struct control {
+    atomic_uint ready;    /* 1 when the names are there */
+    atomic_uint count;    /* of functions */
+    atomic_uint armed;    /* 1 + enum function; 0: none */
+    atomic_int countdown; /* calls up to and including the one to fail */
+    atomic_int run;       /* how many calls in a row fail from there on */
+    atomic_uint fired;
+    char where[WHERE_SIZE]; /* the call that failed: "module+offset", one frame a line */
+    struct {
+        char name[NAME_SIZE];
+        atomic_uint calls;
+    } functions[FUNCTION_COUNT];
+};
+
+static struct control *control;
+static void *reals[FUNCTION_COUNT];
+static _Thread_local bool inside; /* what we call ourselves is not counted */
+
+static const char *const names[] = {
+#define AS_NAME(name) #name,
+    FUNCTIONS(AS_NAME)
+#undef AS_NAME
+};
+
+/* --- allocations before the real ones are known: dlsym itself may ask for some ------------------------------- */
+
+static char early[EARLY_SIZE];
+static size_t early_used;
+
+static void *early_alloc(size_t size)
+{
+    size_t at = early_used;
+    early_used += (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+    if (early_used > sizeof early) {
+        abort();
+    }
+    return early + at;
+}
+
+static bool is_early(const void *p)
+{
+    return (const char *)p >= early && (const char *)p < early + sizeof early;
+}
+
+static void *real(enum function function)
+{
+    static _Thread_local bool resolving;
+    if (reals[function] == NULL && !resolving) {
+        resolving = true;
+        reals[function] = dlsym(RTLD_NEXT, names[function]);
+        resolving = false;
+    }
+    return reals[function];
+}
+
+/* --- the count ----------------------------------------------------------------------------------------------- */
+
+__attribute__((constructor)) static void begin(void)
+{
+    const char *path = getenv("FAULT_CONTROL");
+    const char *armed = getenv("FAULT_ARMED"); /* "malloc 17": from the program's start on */
+    int fd = path != NULL ? open(path, O_RDWR | O_CLOEXEC) : -1;
+    void *frames[FRAMES];
+    if (fd < 0) {
+        return;
+    }
+    inside = true;
+    (void)backtrace(frames, FRAMES); /* loads what it needs now */
+    struct control *c = ((void *(*)(void *, size_t, int, int, int, off_t))real(FUNCTION_mmap))(
+        NULL, sizeof *c, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    for (unsigned i = 0; i < FUNCTION_COUNT; i++) {
+        (void)real((enum function)i);
+        snprintf(c->functions[i].name, NAME_SIZE, "%s", names[i]);
+        size_t len = strlen(names[i]);
+        if (armed != NULL && strncmp(armed, names[i], len) == 0 && armed[len] == ' ') {
+            atomic_store(&c->countdown, (int)strtol(armed + len, NULL, 10));
+            atomic_store(&c->run, 1);
+            atomic_store(&c->armed, i + 1);
+        }
+    }
+    atomic_store(&c->count, FUNCTION_COUNT);
+    atomic_store(&c->ready, 1);
+    control = c;
+    inside = false;
+}
+
+static void note_where(void)
+{
+    void *frames[FRAMES];
+    int count = backtrace(frames, FRAMES);
+    size_t used = 0;
+    for (int i = 2; i < count && used < WHERE_SIZE; i++) {
+        Dl_info info = {.dli_fname = "?"};
+        (void)dladdr(frames[i], &info);
+        const char *base = strrchr(info.dli_fname, '/');
+        used +=
+            (size_t)snprintf(control->where + used, WHERE_SIZE - used, "%s+0x%lx%s%s\n",
+                             base != NULL ? base + 1 : info.dli_fname,
+                             (unsigned long)((char *)frames[i] - (char *)info.dli_fbase),
+                             info.dli_sname != NULL ? " " : "", info.dli_sname != NULL ? info.dli_sname : "");
+    }
+}
+
+/* Where a library is known to go down with a failed allocation, which nobody but itself can mend: libuv ends the
+ * process where its table of descriptors cannot grow, and hiredis 0.14 does not look at what sdsempty gives it
+ * after a write. */
+static bool beyond_us(enum function function)
+{
+    static const char *const unchecked[] = {"redisBufferWrite"};
+    void *frames[FRAMES];
+    int count = backtrace(frames, FRAMES);
+    for (int i = 2; i < count; i++) {
+        Dl_info info;
+        if (dladdr(frames[i], &info) == 0) {
+            continue;
+        }
+        if (function == FUNCTION_realloc && i == 3 && strstr(info.dli_fname, "libuv") != NULL) {
+            return true;
+        }
+        for (size_t k = 0; k < sizeof unchecked / sizeof unchecked[0]; k++) {
+            if (info.dli_sname != NULL && strcmp(info.dli_sname, unchecked[k]) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool fails(enum function function)
+{
+    if (control == NULL || inside) {
+        return false;
+    }
+    atomic_fetch_add(&control->functions[function].calls, 1);
+    if (atomic_load(&control->armed) != (unsigned)function + 1) {
+        return false;
+    }
+    int left = atomic_fetch_sub(&control->countdown, 1);
+    if (left > 1 || left <= 1 - atomic_load(&control->run)) {
+        return false;
+    }
+    inside = true;
+    bool passed_over = function <= FUNCTION_aligned_alloc && beyond_us(function);
+    if (passed_over) {
+        atomic_fetch_add(&control->countdown, 1);
+    } else {
+        note_where();
+        atomic_fetch_add(&control->fired, 1);
+    }
+    inside = false;
+    return !passed_over;
+}
+
+/* --- the functions ------------------------------------------------------------------------------------------- */
+
+#define FAILING(result, name, error, parameters, arguments)            \
+    result name parameters                                             \
+    {                                                                  \
+        if (fails(FUNCTION_##name)) {                                  \
+            return error;                                              \
+        }                                                              \
+        return ((result(*) parameters)real(FUNCTION_##name))arguments; \
+    }
+
+#define FAILING_ERRNO(result, name, number, error, parameters, arguments) \
+    result name parameters                                                \
+    {                                                                     \
+        if (fails(FUNCTION_##name)) {                                     \
+            errno = number;                                               \
+            return error;                                                 \
+        }                                                                 \
+        return ((result(*) parameters)real(FUNCTION_##name))arguments;    \
+    }
+
+/* OpenSSL says more in its queue of errors, which is what SSL_get_error goes by. */
+#define FAILING_TLS(result, name, error, parameters, arguments)        \
+    result name parameters                                             \
+    {                                                                  \
+        if (fails(FUNCTION_##name)) {                                  \
+            ERR_raise(ERR_LIB_SSL, ERR_R_MALLOC_FAILURE);              \
+            return error;                                              \
+        }                                                              \
+        return ((result(*) parameters)real(FUNCTION_##name))arguments; \
+    }
+
+void *malloc(size_t size)
+{
+    if (fails(FUNCTION_malloc)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    void *(*function)(size_t) = (void *(*)(size_t))real(FUNCTION_malloc);
+    return function == NULL ? early_alloc(size) : function(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    if (fails(FUNCTION_calloc)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    void *(*function)(size_t, size_t) = (void *(*)(size_t, size_t))real(FUNCTION_calloc);
+    return function == NULL ? early_alloc(count * size) : function(count, size);
+}
+
+void *realloc(void *p, size_t size)
+{
+    if (fails(FUNCTION_realloc)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    if (is_early(p)) {
+        void *copy = malloc(size);
+        size_t most = (size_t)(early + sizeof early - (char *)p);
+        return copy == NULL ? NULL : memcpy(copy, p, size < most ? size : most);
+    }
+    return ((void *(*)(void *, size_t))real(FUNCTION_realloc))(p, size);
+}
+
+void free(void *p)
+{
+    static void (*function)(void *);
+    if (is_early(p)) {
+        return;
+    }
+    if (function == NULL) {
+        function = (void (*)(void *))dlsym(RTLD_NEXT, "free");
+    }
+    function(p);
+}
+
+FAILING_ERRNO(void *, aligned_alloc, ENOMEM, NULL, (size_t alignment, size_t size), (alignment, size))
+FAILING_ERRNO(void *, mmap, ENOMEM, MAP_FAILED, (void *a, size_t len, int prot, int flags, int fd, off_t at),
+              (a, len, prot, flags, fd, at))
+FAILING_ERRNO(int, socket, EMFILE, -1, (int domain, int type, int protocol), (domain, type, protocol))
+FAILING_ERRNO(int, accept4, EMFILE, -1, (int fd, struct sockaddr *address, socklen_t *len, int flags),
+              (fd, address, len, flags))
+
+int uv_accept(uv_stream_t *server, uv_stream_t *client)
+{
+    int (*function)(uv_stream_t *, uv_stream_t *) =
+        (int (*)(uv_stream_t *, uv_stream_t *))real(FUNCTION_uv_accept);
+    bool failing = fails(FUNCTION_uv_accept);
+    int error = function(server, client);
+    return failing ? UV_ENOMEM : error;
+}
+
+FAILING(int, uv_async_init, UV_EMFILE, (uv_loop_t * loop, uv_async_t *async, uv_async_cb cb),
+        (loop, async, cb))
+FAILING(int, uv_fileno, UV_EBADF, (const uv_handle_t *handle, uv_os_fd_t *fd), (handle, fd))
+FAILING(int, uv_getaddrinfo, UV_ENOMEM,
+        (uv_loop_t * loop, uv_getaddrinfo_t *request, uv_getaddrinfo_cb cb, const char *node,
+         const char *service, const struct addrinfo *hints),
+        (loop, request, cb, node, service, hints))
+FAILING(int, uv_listen, UV_EADDRINUSE, (uv_stream_t * stream, int backlog, uv_connection_cb cb),
+        (stream, backlog, cb))
+FAILING(int, uv_loop_init, UV_EMFILE, (uv_loop_t * loop), (loop))
+FAILING(int, uv_poll_init, UV_EPERM, (uv_loop_t * loop, uv_poll_t *poll, int fd), (loop, poll, fd))
+FAILING(int, uv_poll_start, UV_EINVAL, (uv_poll_t * poll, int events, uv_poll_cb cb), (poll, events, cb))
+FAILING(int, uv_queue_work, UV_ENOMEM,
+        (uv_loop_t * loop, uv_work_t *request, uv_work_cb work, uv_after_work_cb after),
+        (loop, request, work, after))
+FAILING(int, uv_random, UV_EIO,
+        (uv_loop_t * loop, uv_random_t *request, void *out, size_t len, unsigned flags, uv_random_cb cb),
+        (loop, request, out, len, flags, cb))
+FAILING(int, uv_read_start, UV_ENOTCONN, (uv_stream_t * stream, uv_alloc_cb alloc, uv_read_cb cb),
+        (stream, alloc, cb))
+FAILING(int, uv_shutdown, UV_ENOTCONN, (uv_shutdown_t * request, uv_stream_t *stream, uv_shutdown_cb cb),
+        (request, stream, cb))
+FAILING(int, uv_signal_start, UV_EINVAL, (uv_signal_t * handle, uv_signal_cb cb, int number),
+        (handle, cb, number))
+FAILING(int, uv_tcp_bind, UV_EINVAL, (uv_tcp_t * tcp, const struct sockaddr *address, unsigned flags),
+        (tcp, address, flags))
+FAILING(int, uv_tcp_connect, UV_ENETUNREACH,
+        (uv_connect_t * request, uv_tcp_t *tcp, const struct sockaddr *address, uv_connect_cb cb),
+        (request, tcp, address, cb))
+FAILING(int, uv_tcp_getpeername, UV_ENOTCONN, (const uv_tcp_t *tcp, struct sockaddr *address, int *len),
+        (tcp, address, len))
+FAILING(int, uv_tcp_getsockname, UV_EINVAL, (const uv_tcp_t *tcp, struct sockaddr *address, int *len),
+        (tcp, address, len))
+/* Without an address family it makes no socket, and nothing can fail. */
+int uv_tcp_init_ex(uv_loop_t *loop, uv_tcp_t *tcp, unsigned flags)
+{
+    int (*function)(uv_loop_t *, uv_tcp_t *, unsigned) =
+        (int (*)(uv_loop_t *, uv_tcp_t *, unsigned))real(FUNCTION_uv_tcp_init_ex);
+    return (flags & 0xFF) != AF_UNSPEC && fails(FUNCTION_uv_tcp_init_ex) ? UV_EMFILE
+                                                                         : function(loop, tcp, flags);
+}
+FAILING(int, uv_tcp_nodelay, UV_EINVAL, (uv_tcp_t * tcp, int on), (tcp, on))
+FAILING(int, uv_thread_create, UV_EAGAIN, (uv_thread_t * thread, uv_thread_cb entry, void *arg),
+        (thread, entry, arg))
+FAILING(int, uv_try_write, UV_ECONNRESET, (uv_stream_t * stream, const uv_buf_t bufs[], unsigned count),
+        (stream, bufs, count))
+FAILING(int, uv_write, UV_ECONNRESET,
+        (uv_write_t * request, uv_stream_t *stream, const uv_buf_t bufs[], unsigned count, uv_write_cb cb),
+        (request, stream, bufs, count, cb))
+
+FAILING_TLS(BIO *, BIO_new, NULL, (const BIO_METHOD *method), (method))
+FAILING_TLS(SSL_CTX *, SSL_CTX_new, NULL, (const SSL_METHOD *method), (method))
+FAILING_TLS(SSL *, SSL_new, NULL, (SSL_CTX * context), (context))
+FAILING_TLS(int, SSL_do_handshake, -1, (SSL * ssl), (ssl))
+FAILING_TLS(int, SSL_read, -1, (SSL * ssl, void *out, int size), (ssl, out, size))
+FAILING_TLS(int, SSL_write, -1, (SSL * ssl, const void *data, int size), (ssl, data, size))
+
+FAILING(int, redisAsyncCommandArgv, REDIS_ERR,
+        (redisAsyncContext * context, redisCallbackFn *fn, void *ctx, int argc, const char **argv,
+         const size_t *lens),
+        (context, fn, ctx, argc, argv, lens))
+FAILING(redisAsyncContext *, redisAsyncConnect, NULL, (const char *host, int port), (host, port))

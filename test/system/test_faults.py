@@ -1,0 +1,220 @@
+"""Every call of libuv, OpenSSL, hiredis and of the allocator failing, one after the other, in the real program; then the
+machine's own faults: no descriptors, no disk.
+
+    for each function, for each N: the Nth call fails while
+        start      the program starts                     -> it runs, or ends with a reason on its standard error
+        round      a client binds (TLS), sends, gets MO, a route is flipped, it sends again and unbinds
+                                                          -> an answer each or an end; the next round is whole again
+        shutdown   SIGTERM with sessions bound            -> exit 0
+
+In all of it a second client's session lives on and gets its answers. CI tries a selection; TURNOUT_FAULTS=all tries every
+call. Each test prints how many faults it let happen.
+"""
+import os
+import resource
+import signal
+import ssl
+import subprocess
+
+import pytest
+
+import wire
+from faults import Faults, FaultyTurnoutd, chosen
+from harness import PATIENCE, Raw, render
+from peers import Client, Ended
+from wire import Pdu
+
+# What the round and the end are tried with; the rest is called at the start alone.
+SOME = {'malloc': 24, 'calloc': 12, 'realloc': 8}
+SOME_OF_OTHERS = 5
+START_SOME = 4
+IN_A_ROW = 5
+SHORT = {'connect_timeout': Raw('500ms'), 'bind_timeout': Raw('500ms'), 'response_timeout': Raw('500ms')}
+
+
+def answers(leg, pdu):
+    """The carrier: takes every message, and sends a reply from the handset with it."""
+    if pdu.name != 'submit_sm':
+        return None
+    fields = wire.message_fields(pdu)
+    leg.request('deliver_sm', wire.message(fields.dest, fields.source, b'reply'))
+    return pdu.answer(0, b'%d\0' % pdu.seq)
+
+
+class Guest:
+    """The client that meets the fault. An end of its session is an answer to all that it still waits for."""
+
+    def __init__(self, world, tls):
+        self.ended = False
+        self.bound = False
+        try:
+            self.peer = Client(world.daemon.port('tls'), world.trace, 'guest', tls=tls)
+        except (OSError, ssl.SSLError):
+            self.ended = True
+            return
+        self.peer.on_pdu = self.on_pdu
+        world.peers.append(self.peer)
+
+    @staticmethod
+    def on_pdu(peer, pdu):
+        if pdu.name != 'deliver_sm':
+            return False
+        try:
+            peer.send(pdu.answer(0, b'\0'))
+        except OSError:
+            pass
+        return True
+
+    def ask(self, command, body=b''):
+        """The response, or None where the session has ended."""
+        if self.ended:
+            return None
+        try:
+            sent = self.peer.request(command, body)
+        except (OSError, ssl.SSLError):
+            self.ended = True
+            return None
+        got = self.peer.next()
+        if isinstance(got, Ended) or got.name == 'unbind':
+            self.ended = True
+            return None
+        assert got.name in (command + '_resp', 'generic_nack') and got.seq == sent.seq, got
+        return got
+
+    def bind(self):
+        answer = self.ask('bind_transceiver', wire.bind('acme', 'secret'))
+        if answer is None:
+            return
+        assert answer.status not in wire.FINAL_FOR_CLIENTS, 'a fault of ours that looks like its own: %r' % answer
+        self.bound = answer.status == 0
+        self.ended = not self.bound
+
+    def submit(self):
+        answer = self.ask('submit_sm', wire.message('5001', '64251234567', b'hello'))
+        return answer is not None and answer.status == 0
+
+    def leave(self):
+        if self.bound:
+            self.ask('unbind')
+        if hasattr(self, 'peer'):
+            self.peer.close()
+
+
+class Scene:
+    """One proxy, the guest's carrier with TLS, and a resident: a client that must not notice anything."""
+
+    def __init__(self, world, tmp_path, certificates):
+        self.world = world
+        self.faults = Faults(tmp_path / 'faults')
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates['server'], certificates['server-key'])
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.tls.load_verify_locations(certificates['ca'])
+        secure = {'tls': True, 'ca': certificates['ca'], 'tls_name': 'localhost', **SHORT}
+        world.smsc('spark', 'redx', tls=context, answers=answers, link=secure)
+        # A name, so that it is resolved.
+        world.smsc('spark', 'omni', answers=answers, link={'host': 'localhost', **SHORT})
+        world.smsc('onenz', 'redx', answers=answers, link=SHORT)
+        world.listeners['tls'] = {'address': '127.0.0.1', 'port': 0, 'tls': True, 'certificate': certificates['server'],
+                                  'key': certificates['server-key']}
+        quick = {'hold_budget': Raw('300ms'), 'response_timeout': Raw('1s')}
+        world.client(shortcodes=['5001'], **quick)
+        world.client('resident', 'quiet', shortcodes=['6001'], **quick)
+        world.change({('5001', 'spark'): 'redx', ('6001', 'onenz'): 'redx'})
+        self.platform = 'redx'
+
+    def start(self, armed=None, wait=True):
+        world = self.world
+        name = 'turnoutd-%d' % (len(world.daemons) + 1)
+        daemon = FaultyTurnoutd(world.write_config(name + '.conf', redis={
+            'host': '127.0.0.1', 'port': world.redis.port, 'prefix': world.prefix, 'beat': Raw('100ms'),
+            'reconnect_min': Raw('20ms'), 'reconnect_max': Raw('50ms')}), name, self.faults, armed)
+        world.daemons.append(daemon)
+        if wait:
+            daemon.port('tls')
+            daemon.wait_version(world.version)
+            self.resident = world.bound('transceiver', 'resident', 'quiet')
+            self.resident.on_pdu = Guest.on_pdu
+        return daemon
+
+    def flip(self):
+        """The route of the guest goes to the other platform. False where the proxy did not say that it follows."""
+        self.platform = 'omni' if self.platform == 'redx' else 'redx'
+        version = self.world.change({('5001', 'spark'): self.platform})
+        try:
+            self.world.daemon.wait_version(version, timeout=2)
+        except AssertionError:
+            return False
+        return True
+
+    def round(self):
+        """True where nothing at all went wrong."""
+        guest = Guest(self.world, self.tls)
+        guest.bind()
+        good = guest.submit()
+        good = self.flip() and good
+        good = guest.submit() and good
+        guest.leave()
+        return good
+
+    def check_others(self):
+        resident = self.resident
+        sent = resident.submit(source='6001', dest='64211234567')
+        resident.expect('submit_sm_resp', seq=sent.seq, status=0)
+
+    def settled(self):
+        """Nothing is left of the guest: sessions, legs, waiting messages."""
+        daemon = self.world.daemon
+        for _ in range(2000):
+            left = [daemon.metric('sessions', side='client'), daemon.metric('sessions', side='smsc'),
+                    daemon.metric('waiting_messages'), daemon.metric('link_window_used')]
+            if left == [1, 1, 0, 0]:
+                return
+        raise AssertionError('sessions, legs, waiting, in flight: %s' % left)
+
+
+def plan(function, count):
+    """(N, how many in a row) for a function with that many calls: memory may also stay away for a while."""
+    some = SOME.get(function)
+    once = [(nth, 1) for nth in chosen(count, some or SOME_OF_OTHERS)]
+    return once + [(nth, IN_A_ROW) for nth in chosen(count, some // 2)] if some else once
+
+
+def counted(scene, act):
+    """Calls of each function while act runs: the larger of two runs, since the first ones warm up."""
+    most = {}
+    for _ in range(3):
+        before = scene.faults.calls()
+        act()
+        after = scene.faults.calls()
+        most = {name: max(most.get(name, 0), after[name] - before[name]) for name in after}
+    return most
+
+
+@pytest.mark.load
+@pytest.mark.sanitize
+def test_any_call_may_fail_while_a_client_binds_sends_and_a_route_is_flipped(world, tmp_path, certificates):
+    scene = Scene(world, tmp_path, certificates)
+    daemon = scene.start()
+    assert scene.round(), 'without a fault all is well'
+    calls = counted(scene, scene.round)
+    tried, fired = 0, {}
+    for function, count in sorted(calls.items()):
+        for nth, run in plan(function, count):
+            scene.faults.arm(function, nth, run)
+            try:
+                scene.round()
+                scene.faults.disarm()
+                daemon.wait_version(world.version)  # late, maybe, but by itself
+                tried += 1
+                fired[function] = fired.get(function, 0) + scene.faults.fired
+                assert daemon.running, 'it ended'
+                scene.check_others()
+                assert scene.round() or scene.round(), 'the next round but one is not whole again'
+            except (AssertionError, OSError) as fault:
+                raise AssertionError('%s number %d, %d in a row: %s\n%s\n%s' % (function, nth, run, fault, scene.faults.where(),
+                                                                   daemon.note())) from fault
+    scene.settled()
+    print('round: %d faults tried, %d met, of %d calls in a round: %s' % (tried, sum(fired.values()), sum(calls.values()),
+                                                                         fired))
+    assert sum(fired.values()) >= tried // 2
