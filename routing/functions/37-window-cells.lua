@@ -9,12 +9,27 @@
 
 local windows = { per_call = 1000 } -- unpack's reach is a few thousand
 
+-- What may be done in which state, and the state that it leads to. "flip" is every move of a cell as the window's.
+windows.machine = {
+    missing = { create = 'planned' },
+    planned = { add = 'planned', remove = 'planned', delete = 'missing', start = 'open', cancel = 'cancelled' },
+    open = { flip = 'open', pause = 'paused', finish = 'finished', cancel = 'cancelled', rollback = 'rolled_back' },
+    paused = { resume = 'open', finish = 'finished', cancel = 'cancelled', rollback = 'rolled_back' },
+    finished = { rollback = 'rolled_back' },
+    cancelled = {},
+    rolled_back = {},
+}
+
 function windows.key(prefix, name, rest)
     return prefix .. ':window:' .. name .. (rest and ':' .. rest or '')
 end
 
 function windows.state(prefix, name)
-    return redis.call('HGET', windows.key(prefix, name), 'state') or nil
+    return redis.call('HGET', windows.key(prefix, name), 'state') or 'missing'
+end
+
+function windows.may(prefix, name, command)
+    return windows.machine[windows.state(prefix, name)][command] ~= nil
 end
 
 -- The names of the open or paused windows that cells ("shortcode carrier") belong to, as a table.
@@ -53,9 +68,8 @@ end
 
 -- A flip that names its window: is that open, and are the cells its own? Then nil, else the reply.
 function windows.refuse_named(prefix, version, name, cells, owners)
-    local state = windows.state(prefix, name)
-    if state ~= 'open' then
-        return { 'state', version, name, state or 'missing' }
+    if not windows.may(prefix, name, 'flip') then
+        return { 'state', version, name, windows.state(prefix, name) }
     end
     local reasons = {}
     for _, cell in ipairs(cells) do
@@ -82,10 +96,10 @@ function windows.admit(prefix, version, request, steps)
     for _, cell in ipairs(cells) do
         local name = owners[cell]
         if name and not states[name] then
-            states[name] = windows.state(prefix, name) or 'missing'
-            names[#names + 1] = states[name] == 'open' and name or nil
+            states[name] = windows.state(prefix, name)
+            names[#names + 1] = windows.machine[states[name]].flip and name or nil
         end
-        if not name or states[name] ~= 'open' then
+        if not name or not windows.machine[states[name]].flip then
             outside[#outside + 1] = name and table.concat({ cell, name, states[name] }, ' ') or cell
         end
     end

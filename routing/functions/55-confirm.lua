@@ -70,11 +70,16 @@ end
 local function due(keys)
     local prefix = prefix_of(keys)
     carry_out_due(prefix)
-    local next_due = redis.call('ZRANGE', prefix .. ':confirm', 0, 0, 'WITHSCORES')
-    if #next_due == 0 then
+    windows.carry_out_due(prefix)
+    local next_due
+    for _, key in ipairs({ ':confirm', ':window_due' }) do
+        local first = redis.call('ZRANGE', prefix .. key, 0, 0, 'WITHSCORES')[2]
+        next_due = first and math.min(tonumber(first), next_due or math.huge) or next_due
+    end
+    if not next_due then
         return -1
     end
-    local left = tonumber(next_due[2]) - now_ms()
+    local left = next_due - now_ms()
     return left > 0 and left or DUE_AGAIN_MS
 end
 

@@ -46,13 +46,16 @@ local function beat(keys, args)
     end
     redis.call('PEXPIRE', key, integer_text(lease))
     redis.call('ZADD', prefix .. ':instances', now, id)
+    pcall(applied.note, prefix, id, mine.applied, now)
     pcall(carry_out_due, prefix)
+    pcall(windows.carry_out_due, prefix)
     return current_version(prefix)
 end
 
 local function leave(keys, args)
     local prefix = prefix_of(keys)
     local id = instance_id(args)
+    applied.forget(prefix, id)
     redis.call('DEL', prefix .. ':instance:' .. id)
     return redis.call('ZREM', prefix .. ':instances', id)
 end
@@ -110,6 +113,7 @@ local function forget(keys, args)
     if redis.call('EXISTS', prefix .. ':instance:' .. id) == 1 then
         return 0
     end
+    applied.forget(prefix, id)
     return redis.call('ZREM', prefix .. ':instances', id)
 end
 

@@ -4,9 +4,11 @@ through real turnoutd.
 Run: /usr/bin/python3 -m pytest test/system/test_window.py, with TURNOUT_BUILD naming the build directory."""
 
 import json
+import threading
 
 import pytest
 
+from resp import Table
 from test_ctl import NO_INSTANCES, ctl, instances, server, table  # noqa: F401 (fixtures)
 
 WINDOW = 14
@@ -111,3 +113,376 @@ def test_other_changes_need_no_window(ctl, table):
         ctl.json(*command, code=NO_INSTANCES)
     ctl.json("flip", "61001", "--carrier", "spark", "--to", "redx", code=NO_INSTANCES)  # so already: no flip at all
     assert all("outside_window" not in entry for entry in ctl.json("log")["changes"])
+
+
+# --- the functions in Redis ------------------------------------------------------------------------------------
+
+HOUR = 3600000
+
+
+def now_ms(table):
+    seconds, micros = table.resp.call("TIME")
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
+def window(table, command, name="night", **more):
+    """Calls turnout_window; the answer with its texts decoded."""
+    words = table.function("turnout_window", json.dumps({"command": command, "name": name, "who": "alice", **more}))
+    return [word.decode() if isinstance(word, bytes) else word for word in words]
+
+
+def create(table, *moves, name="night", start=-HOUR, end=HOUR, **more):
+    """A window around now, or start and end ms from now; moves: (shortcode, carrier, to[, ms from now])."""
+    now = now_ms(table)
+    rows = [dict(zip(("shortcode", "carrier", "to"), move)) for move in moves]
+    for row, move in zip(rows, moves):
+        row.update({"at": now + move[3]} if len(move) > 3 else {})
+    answer = window(table, "create", name, start=now + start, end=now + end, zone="UTC", moves=rows, **more)
+    assert answer[0] == "ok", answer
+    return now
+
+
+def three(table, **more):
+    return create(table, ("61000", "spark", "omni"), ("61001", "spark", "omni"), ("61000", "onenz", "omni"), **more)
+
+
+def cell(table, shortcode="61000", carrier="spark"):
+    """"platform state [next]"."""
+    words = table.resp.call("HGET", "{turnout}:route:" + shortcode, carrier).decode().split()
+    return " ".join(words[:2] + words[5:])
+
+
+def state(table, name="night"):
+    return (table.resp.call("HGET", "{turnout}:window:" + name, "state") or b"missing").decode()
+
+
+def due_now(table, name="night"):
+    """Lets pass the time until what is due next."""
+    assert table.resp.call("ZADD", "{turnout}:window_due", "XX", "CH", 1, name) == 1
+    return table.function("turnout_due")
+
+
+def test_a_window_binds_moves_and_ends(table):
+    three(table)
+    assert cell(table) == "redx open"
+    answer = window(table, "start")
+    assert answer[:2] == ["ok", 2] and len(answer) == 4 + 3
+    assert [cell(table, *key) for key in (("61000", "spark"), ("61001", "spark"), ("61000", "onenz"))] == \
+        ["redx open omni", "redx open omni", "redx hold omni"]
+    moves = [("61000", "spark", "omni"), ("61001", "spark", "omni")]
+    assert table.function("turnout_change", request(outside_window=False, moves=moves))[:2] == [b"ok", 3]
+    assert (cell(table), cell(table, "61001")) == ("omni open", "omni open")
+    answer = window(table, "finish")
+    assert answer == ["unfinished", 3, "61000 onenz is on redx, not on omni"]
+    assert window(table, "finish", force=True)[:2] == ["ok", 4]
+    assert cell(table, "61000", "onenz") == "redx hold"
+    assert table.function("turnout_change", request(outside_window=False, moves=[("61000", "spark", "redx")]))[0] == \
+        b"outside"
+    kinds = [(one["kind"], one["window"], one["version"]) for one in events(table)]
+    assert kinds == [("window_opened", "night", "2"), ("carrier_moved", "night", "3"), ("window_finished", "night", "4")]
+    assert events(table)[-1]["text"] == "window night is finished: 2 of 3 routes moved"
+    assert events(table)[0]["cells"].splitlines()[0] == "61000 onenz redx omni hold"
+
+
+MACHINE = {  # state -> the commands that it takes, and where they lead
+    "missing": {"create": "planned"},
+    "planned": {"add": "planned", "remove": "planned", "delete": "missing", "start": "open", "cancel": "cancelled"},
+    "open": {"flip": "open", "pause": "paused", "finish": "finished", "cancel": "cancelled", "rollback": "rolled_back"},
+    "paused": {"resume": "open", "finish": "finished", "cancel": "cancelled", "rollback": "rolled_back"},
+    "finished": {"rollback": "rolled_back"},
+    "cancelled": {},
+    "rolled_back": {},
+}
+WAY = {"missing": [], "planned": ["create"], "open": ["create", "start"], "paused": ["create", "start", "pause"],
+       "finished": ["create", "start", "finish"], "cancelled": ["create", "cancel"],
+       "rolled_back": ["create", "start", "rollback"]}
+COMMANDS = sorted({command for commands in MACHINE.values() for command in commands})
+
+
+def give(table, command):
+    if command == "flip":
+        answer = table.function("turnout_change", request(outside_window=False, window="night",
+                                                          moves=[("61001", "spark", "omni")]))
+        return answer[0].decode()
+    now = now_ms(table)
+    more = {"create": {"start": now - HOUR, "end": now + HOUR,
+                       "moves": [{"shortcode": "61001", "carrier": "spark", "to": "omni"}]},
+            "add": {"moves": [{"shortcode": "61000", "carrier": "spark", "to": "omni"}]},
+            "remove": {"cells": [{"shortcode": "61001", "carrier": "spark"}]},
+            "finish": {"force": True}}
+    return window(table, command, **more.get(command, {}))[0]
+
+
+@pytest.mark.parametrize("before", MACHINE)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_in_every_state(table, before, command):
+    for step in WAY[before]:
+        assert give(table, step) == "ok"
+    version = table.resp.call("GET", "{turnout}:version")
+    assert state(table) == before
+    taken = command in MACHINE[before]
+    assert give(table, command) == ("ok" if taken else "state")
+    assert state(table) == MACHINE[before].get(command, before)
+    assert taken or table.resp.call("GET", "{turnout}:version") == version
+    # What is bound for a window is so only while it is open or paused.
+    bound = cell(table, "61001").split()[2:] == ["omni"] or cell(table, "61001").startswith("omni")
+    assert bound == (state(table) in ("open", "paused"))
+
+
+def test_a_whole_window_goes_back_in_one_change(table):
+    three(table)
+    window(table, "start")
+    table.function("turnout_change", request(moves=[("61000", "spark", "omni"), ("61001", "spark", "omni")],
+                                             confirm_within_ms=60000))
+    table.function("turnout_change", request(moves=[("61000", "onenz", "redx", "hold")]))
+    table.function("turnout_change", request(moves=[("61000", "onenz", "omni", "open")]))
+    window(table, "pause")
+    answer = window(table, "rollback", why="no receipts")
+    assert answer[:2] == ["ok", 5] and len(answer) == 4 + 3
+    assert [cell(table, *key) for key in (("61000", "spark"), ("61001", "spark"), ("61000", "onenz"))] == \
+        ["redx open", "redx open", "redx hold"]
+    assert table.resp.call("ZCARD", "{turnout}:confirm") == 0
+    last = events(table)[-1]
+    assert (last["kind"], last["window"], last["why"]) == ("rolled_back", "night", "no receipts")
+    assert "61000 onenz omni redx hold" in last["cells"]
+
+
+def test_a_finished_window_can_go_back(table):
+    three(table)
+    window(table, "start")
+    table.function("turnout_change", request(moves=[("61000", "spark", "omni")]))
+    window(table, "finish", force=True)
+    table.function("turnout_change", request("set", moves=[("61001", "spark", "redx", "hold")]))
+    answer = window(table, "rollback")
+    assert answer[0] == "ok" and answer[4:] == ["61000 spark omni open redx open omni"]
+    assert cell(table, "61001") == "redx hold", "it did not move with the window, and is left alone"
+
+
+def test_what_went_elsewhere_is_a_conflict(table):
+    three(table)
+    window(table, "start")
+    table.function("turnout_change", request(moves=[("61000", "spark", "omni")]))
+    table.function("turnout_change", request("set", who="bob", moves=[("61000", "spark", "third")]))
+    answer = window(table, "rollback")
+    assert answer[:2] == ["conflict", 4] and answer[2].startswith("61000 spark third open omni * 4 ")
+    assert answer[2].endswith(" bob") and state(table) == "open"
+    assert window(table, "rollback", force=True)[0] == "ok"
+    assert cell(table) == "redx open"
+
+
+def test_a_window_is_cancelled_only_before_it_moved(table):
+    three(table)
+    window(table, "start")
+    table.function("turnout_change", request(moves=[("61000", "spark", "omni")]))
+    answer = window(table, "cancel")
+    assert answer[0] == "invalid" and answer[2:] == ["61000 spark has moved to omni",
+                                                    "roll the window back, or finish it"]
+    table.function("turnout_rollback", json.dumps({"who": "bob", "version": 3}))
+    assert window(table, "cancel")[0] == "ok"
+    assert (cell(table), cell(table, "61001")) == ("redx open", "redx open")
+
+
+@pytest.mark.parametrize("moves, start, end, reason", [
+    ([("61000", "spark", "omni")], 2 * HOUR, HOUR, "the window ends before it starts"),
+    ([("61000", "spark", "omni")], -2 * HOUR, -HOUR, "the window is over already"),
+    ([], -HOUR, HOUR, "moves must be an array with at least one move"),
+    ([("61000", "spark", "")], -HOUR, HOUR, "move 1: 61000 spark has no platform to go to"),
+    ([("61000", "spark", "omni", HOUR)], -HOUR, HOUR, "move 1: 61000 spark is to move at a time that is not within "
+                                                      "the window"),
+    ([("61000", "spark", "omni"), ("61000", "spark", "omni")], -HOUR, HOUR, "move 2: 61000 spark is named twice"),
+])
+def test_what_cannot_be_a_window(table, moves, start, end, reason):
+    with pytest.raises(AssertionError, match="invalid"):
+        create(table, *moves, start=start, end=end)
+    now = now_ms(table)
+    rows = [dict(zip(("shortcode", "carrier", "to"), move), **({"at": now + move[3]} if len(move) > 3 else {}))
+            for move in moves]
+    assert window(table, "create", start=now + start, end=now + end, moves=rows)[2:] == [reason]
+    assert state(table) == "missing"
+
+
+def test_what_keeps_a_window_from_starting(table):
+    three(table)
+    three(table, name="other")
+    create(table, ("70000", "spark", "omni"), name="unknown")
+    create(table, ("61000", "spark", "omni"), name="tomorrow", start=HOUR, end=2 * HOUR)
+    window(table, "start", "other")
+    assert window(table, "start")[2:] == [
+        "61000 onenz belongs to window other, which is open", "61000 spark belongs to window other, which is open",
+        "61001 spark belongs to window other, which is open"]
+    assert window(table, "start", "unknown")[2:] == ["70000 spark has no row of its own in the table"]
+    assert "it is to start in 60 min; with force it starts now" in window(table, "start", "tomorrow")
+    window(table, "finish", "other", force=True)
+    assert window(table, "start", "tomorrow", force=True)[0] == "ok"
+
+
+def test_a_flip_in_a_paused_or_planned_window_is_outside(table):
+    three(table)
+    moves = [("61000", "spark", "omni")]
+    flip = request(outside_window=False, moves=moves)
+    assert table.function("turnout_change", flip) == [b"outside", 1, b"61000 spark night planned"]
+    window(table, "start")
+    window(table, "pause")
+    assert table.function("turnout_change", flip) == [b"outside", 2, b"61000 spark night paused"]
+    named = request(outside_window=False, window="night", moves=moves)
+    assert table.function("turnout_change", named) == [b"state", 2, b"night", b"paused"]
+    assert table.function("turnout_change", request(moves=moves))[0] == b"ok"
+    entry = table.resp.call("XREVRANGE", "{turnout}:changes", "+", "-", "COUNT", 1)[0][1]
+    assert entry[entry.index(b"outside") + 1] == b"61000 spark night paused" and b"window" not in entry
+    window(table, "resume")
+    named = request(outside_window=False, window="night", moves=moves + [("*", "spark", "omni")])
+    assert table.function("turnout_change", named)[2] == b"* spark does not belong to window night"
+
+
+# --- by itself -------------------------------------------------------------------------------------------------
+
+def test_a_window_starts_and_moves_by_itself(table):
+    create(table, ("61000", "spark", "omni", 1000), ("61001", "spark", "omni"), auto=True, ticket="CHG-9",
+           start=-1000)
+    assert table.function("turnout_due") > 0  # it was due at once; what comes next is the move
+    assert state(table) == "open" and cell(table, "61001") == "redx open omni"
+    row = table.resp.call("HGET", "{turnout}:window:night:cells", "61000 spark").decode().split()
+    table.resp.call("HSET", "{turnout}:window:night:cells", "61000 spark", " ".join([row[0], "1000", *row[2:]]))
+    due_now(table)
+    assert (cell(table), cell(table, "61001")) == ("omni open", "redx open omni")
+    opened, moved = events(table)
+    assert (opened["kind"], opened["who"], opened["ticket"]) == ("window_opened", "window-timer", "CHG-9")
+    assert (moved["kind"], moved["who"], moved["window"]) == ("carrier_moved", "window-timer", "night")
+    assert moved["cells"] == "61000 spark redx omni open"
+
+
+def test_it_happens_once_though_three_ask(server, table):
+    create(table, ("61000", "spark", "omni", 500), auto=True, start=250)
+    tables = [Table(server.connect()) for _ in range(3)]
+
+    def ask(one):
+        while cell(one) != "omni open":
+            one.function("turnout_due")
+            one.beat("proxy-%d" % tables.index(one))
+    threads = [threading.Thread(target=ask, args=(one,)) for one in tables]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for one in tables:
+        one.resp.close()
+    assert table.resp.call("GET", "{turnout}:version") == b"3"
+    assert [one["kind"] for one in events(table)] == ["window_opened", "carrier_moved"]
+    entries = [dict(zip(fields[::2], fields[1::2])) for _, fields in
+               table.resp.call("XRANGE", "{turnout}:changes", "2", "+")]
+    now = now_ms(table)
+    start = int(table.resp.call("HGET", "{turnout}:window:night", "start"))
+    assert [entry[b"who"] for entry in entries] == [b"window-timer"] * 2
+    assert start <= int(entries[0][b"at"]) <= int(entries[1][b"at"]) <= now
+    assert int(entries[1][b"at"]) >= start + 250
+
+
+def test_nothing_moves_by_itself_while_paused(table):
+    create(table, ("61000", "spark", "omni", 0), ("61001", "spark", "omni", HOUR - 1))
+    window(table, "start")
+    window(table, "pause")
+    assert table.resp.call("ZCARD", "{turnout}:window_due") == 0
+    table.function("turnout_due")
+    assert cell(table) == "redx open omni"
+    answer = window(table, "resume")
+    assert answer[3] == 1, "one move is overdue"
+    table.function("turnout_due")
+    assert (cell(table), cell(table, "61001")) == ("omni open", "redx open omni")
+
+
+def test_what_cannot_move_by_itself_is_an_alarm_and_stops_nothing_else(table):
+    table.beat("proxy-a", links="spark:redx spark:omni onenz:redx")
+    create(table, ("61000", "spark", "omni", 0), ("61001", "spark", "omni", 0), ("61000", "onenz", "omni", 0))
+    table.function("turnout_change", request("set", moves=[("61000", "onenz", "redx")]))
+    window(table, "start")
+    table.function("turnout_change", request("set", moves=[("61000", "spark", "third")]))
+    due_now(table)
+    assert [cell(table), cell(table, "61001"), cell(table, "61000", "onenz")] == \
+        ["third open omni", "omni open", "redx open omni"]
+    alarm = events(table)[-1]
+    assert (alarm["kind"], alarm["window"]) == ("alarm", "night")
+    assert alarm["text"] == "did not move by itself: 61000 onenz, instance proxy-a has no link onenz on omni; and 1 more"
+    assert table.resp.call("HGETALL", "{turnout}:window:night:failed") == [
+        b"61000 onenz", b"instance proxy-a has no link onenz on omni",
+        b"61000 spark", b"it is on third (open), not on redx (open) as at the start"]
+    count = len(events(table))
+    table.function("turnout_due")
+    assert len(events(table)) == count, "it is told once"
+    table.function("turnout_change", request("set", moves=[("61000", "spark", "redx")]))
+    window(table, "pause")
+    window(table, "resume")
+    due_now(table)
+    assert cell(table) == "omni open"
+
+
+def test_an_automatic_start_that_fails_is_told_once(table):
+    create(table, ("70000", "spark", "omni"), auto=True)
+    table.function("turnout_due")
+    assert state(table) == "planned"
+    assert [one["text"] for one in events(table)] == [
+        "did not start by itself: 70000 spark has no row of its own in the table"]
+    assert table.function("turnout_due") == -1
+    assert window(table, "delete")[0] == "ok"
+
+
+def test_an_error_in_one_window_keeps_nobody_from_going_on(table):
+    create(table, ("61000", "spark", "omni"), auto=True)
+    create(table, ("61001", "spark", "omni"), name="other", auto=True)
+    table.resp.call("HSET", "{turnout}:route:61000", "spark", "damaged")
+    assert table.beat("proxy-a", applied="1") == 2
+    assert (state(table), state(table, "other")) == ("planned", "open")
+    alarm = next(one for one in events(table) if one["kind"] == "alarm")
+    assert alarm["window"] == "night" and "61000 spark is damaged" in alarm["text"]
+    assert len([one for one in events(table) if one["kind"] == "alarm"]) == 1
+    table.beat("proxy-a", applied="1")
+    assert len([one for one in events(table) if one["kind"] == "alarm"]) == 1
+
+
+def test_the_end_of_a_window_is_told_and_ends_its_timer(table):
+    create(table, ("61000", "spark", "omni"), ("61001", "spark", "omni", 1000))
+    window(table, "start")
+    table.resp.call("HSET", "{turnout}:window:night", "end", "1")
+    due_now(table)
+    assert events(table)[-1]["text"] == "the window is over and still open: 0 of 2 routes have moved"
+    assert cell(table) == "redx open omni"
+    row = table.resp.call("HGET", "{turnout}:window:night:cells", "61001 spark").decode().split()
+    table.resp.call("HSET", "{turnout}:window:night:cells", "61001 spark", " ".join([row[0], "1000", *row[2:]]))
+    due_now(table)
+    assert events(table)[-1]["text"] == "did not move by itself: 61001 spark, the window is over"
+    assert table.function("turnout_due") == -1
+    flip = request(outside_window=False, moves=[("61000", "spark", "omni")])
+    assert table.function("turnout_change", flip)[0] == b"ok", "by hand it goes on"
+
+
+# --- who had applied it when -----------------------------------------------------------------------------------
+
+def applied(table, *versions):
+    words = table.function("turnout_applied", *versions)
+    return {int(words[i]): dict(zip(words[i + 1][::2], map(int, words[i + 1][1::2]))) for i in range(0, len(words), 3)}
+
+
+def test_the_first_beat_that_says_so_is_the_time(table):
+    before = now_ms(table)
+    table.beat("proxy-a", applied="1")
+    table.beat("proxy-a", applied="3")
+    first = applied(table, 1, 2, 3)
+    table.beat("proxy-a", applied="3")
+    table.beat("proxy-b", applied="2")
+    table.beat("proxy-b", applied="200")
+    assert applied(table, 1) == {1: {}}, "what it had applied when it was first seen is of before"
+    assert set(first[2]) == set(first[3]) == {b"proxy-a"} and first[2] == first[3]
+    assert before <= first[3][b"proxy-a"] <= now_ms(table)
+    assert applied(table, 3)[3] == first[3], "proxy-b jumped over it, too far back"
+    assert applied(table, 101)[101].keys() == {b"proxy-b"}
+    table.function("turnout_leave", "proxy-a")
+    table.beat("proxy-a", applied="9")
+    assert b"proxy-a" not in applied(table, 9)[9]
+
+
+def test_what_a_command_saw_is_kept_with_the_version(table):
+    assert table.function("turnout_barrier", "7", '{"live":3}') == 1
+    assert table.function("turnout_applied", "7")[2] == b'{"live":3}'
+    assert table.resp.call("PTTL", "{turnout}:barrier:7") > 0
+    for wrong in (("0", "{}"), ("x", "{}"), ("7", "no JSON"), ("7", '{"a":"%s"}' % ("x" * 70000))):
+        with pytest.raises(Exception, match="usage"):
+            table.function("turnout_barrier", *wrong)
