@@ -133,6 +133,8 @@ struct config {
     unsigned max_unbound;  /* of them, connected but not bound */
     unsigned max_waiting;  /* messages kept back in all sessions */
     size_t max_waiting_bytes;
+    size_t multipart_entries; /* messages in several parts that a worker follows; 0: none */
+    uint64_t multipart_ttl;
     unsigned auth_queue; /* passwords waiting to be verified */
     size_t out_limit;    /* octets waiting for a peer that does not read */
     size_t message_ids;  /* entries of the message id index */

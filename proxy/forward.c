@@ -56,13 +56,14 @@ static void on_client_bind(struct client *client)
 
 /* --- MT: from a client to a leg ------------------------------------------------------------------------- */
 
+/* A part that follows its first part need not wait behind those that go by the route: they go elsewhere. */
 static void go(struct client *client, const struct subject *s)
 {
     struct way way = way_find(client, s);
     if (way.kind == WAY_REFUSE) {
         way_refuse(client, s, way.status, way.cause);
-    } else if (way.kind == WAY_SEND && !waiting_has(client, s)) {
-        way_send(client, s, way.leg);
+    } else if (way.kind == WAY_SEND && (way.followed || !waiting_has(client, s))) {
+        way_send(client, s, &way);
     } else {
         waiting_add(client, s, &way);
     }
@@ -86,6 +87,17 @@ static bool choose(struct client *client, struct subject *s, const struct smpp_a
     return true;
 }
 
+/* Parts of one message follow the first. */
+static void look_for_parts(const struct client *client, struct subject *s, const struct smpp_address *source,
+                           const struct smpp_address *dest)
+{
+    const struct multiparts *parts = client->conn.worker->multiparts;
+    struct smpp_part part;
+    if (parts != NULL && smpp_view_part(s->pdu, s->len, &part)) {
+        s->part = multipart_of(parts, client->account_index, source->digits, dest->digits, &part);
+    }
+}
+
 static void submit(struct client *client, struct subject *s)
 {
     struct smpp_address source;
@@ -93,6 +105,9 @@ static void submit(struct client *client, struct subject *s)
     if (!smpp_view_addresses(s->pdu, s->len, &source, &dest)) {
         way_refuse(client, s, ESME_RINVCMDLEN, REFUSED_MALFORMED);
     } else if (choose(client, s, &source, &dest)) {
+        if (smpp_may_be_part(s->pdu, s->len, s->command_id, &dest)) {
+            look_for_parts(client, s, &source, &dest);
+        }
         go(client, s);
     }
 }

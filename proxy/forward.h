@@ -7,6 +7,9 @@
  *   answer   client response ─▶ slot of the client's window ─▶ leg
  *   query    message id ─▶ index ─▶ the link that accepted the message, whatever the route says today
  *
+ * After a flip every other message goes the new way. A later part of a message whose first part went the old
+ * way is not another one: it follows (multipart.h), for a bounded time and a bounded number of messages.
+ *
  * Which legs there are is legs.h, which way a request goes way.h, what is kept back waiting.h, MO and receipts
  * mo.h; here they are joined to the events of client.h and leg.h, and to what changes from outside.
  *

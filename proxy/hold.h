@@ -13,11 +13,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proxy/multipart.h"
+
 struct held {
     struct held *next;
     uint64_t since; /* ns */
     uint8_t carrier;
-    uint8_t reason;                 /* why it waits: the caller's own */
+    uint8_t reason; /* why it waits: the caller's own */
+    struct multipart part;
     int32_t link;                   /* index of the link it must take, -1: the route decides */
     uint32_t source_at, source_len; /* the shortcode inside pdu */
     uint32_t len;

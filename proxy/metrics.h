@@ -60,6 +60,13 @@ static inline uint64_t metric_get(metric *m)
       "Messages of clients with carrier-tlv that did not have it.")                                          \
     X(carrier_tlv_unknown, counter, "carrier_tlv_unknown_total",                                             \
       "Messages whose carrier TLV said nothing that is known.")                                              \
+    X(multipart_messages, gauge, "multipart_messages", "Messages in several parts that are remembered.")     \
+    X(multipart_evicted, counter, "multipart_evicted_total",                                                 \
+      "Messages in several parts forgotten before their time: multipart-entries is too small.")              \
+    X(multipart_followed, counter, "multipart_followed_total",                                               \
+      "Parts that took the platform of their message's first part instead of today's route.")                \
+    X(multipart_astray, counter, "multipart_astray_total",                                                   \
+      "Parts that took today's route since no leg to the first part's platform was bound any more.")         \
     X(query_unknown, counter, "queries_unknown_id_total",                                                    \
       "query_sm, cancel_sm, replace_sm about an unknown id.")                                                \
     X(table_version, gauge_lowest, "route_version_worker",                                                   \

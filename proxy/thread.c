@@ -276,6 +276,9 @@ static void on_second(struct timer *timer, uint64_t now)
     struct worker *w = &t->worker;
     w->now_s = (uint64_t)time(NULL);
     atomic_store_explicit(&t->turned, now, memory_order_relaxed);
+    if (w->multiparts != NULL) {
+        metric_sub(&w->metrics->multipart_messages, multiparts_sweep(w->multiparts, now / SECOND));
+    }
     if (w->now_s >= w->linger_end && !w->draining) {
         forward_review(w);
     }

@@ -12,7 +12,8 @@ static struct subject subject_of(const struct held *held)
                             .shortcode = (const char *)held->pdu + held->source_at,
                             .shortcode_len = held->source_len,
                             .carrier = held->carrier,
-                            .link = held->link};
+                            .link = held->link,
+                            .part = held->part};
 }
 
 static struct hold_queue *queue_of(struct client *client, uint8_t carrier)
@@ -73,6 +74,7 @@ static bool keep(struct client *client, struct hold_queue *queue, const struct s
     held->carrier = s->carrier;
     held->reason = (uint8_t)reason_of(way);
     held->link = s->link;
+    held->part = s->part;
     held->source_at = (uint32_t)((const uint8_t *)s->shortcode - s->pdu);
     held->source_len = s->shortcode_len;
     client->held_count++;
@@ -180,7 +182,7 @@ static void release_one(struct client *client, struct hold_queue *queue, struct 
     hold_unlink(queue, before, held);
     uncount_held(client, held, outcome_of(way));
     if (way->kind == WAY_SEND) {
-        way_send(client, &s, way->leg);
+        way_send(client, &s, way);
     } else {
         way_refuse(client, &s, way->status, way->cause);
     }

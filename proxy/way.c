@@ -2,6 +2,8 @@
 
 #include "proxy/legs.h"
 
+#define SECOND 1000000000ULL
+
 static struct way way_by_link(struct client *client, const struct config_link *link)
 {
     if (link == NULL) {
@@ -15,14 +17,53 @@ static struct way way_by_link(struct client *client, const struct config_link *l
         .kind = leg_is_ready(leg) ? WAY_SEND : WAY_WAIT, .leg = leg, .cause = REFUSED_HOLD_EXPIRED};
 }
 
-static struct way way_by_route(struct client *client, const char *shortcode, size_t len, uint8_t carrier)
+static struct config_link *link_to(const struct worker *w, uint8_t carrier, uint8_t platform)
+{
+    return platform < NAMES_MAX ? w->config->link_of[carrier][platform] : NULL;
+}
+
+static uint64_t steady_seconds(const struct worker *w)
+{
+    return w->now / SECOND;
+}
+
+/* The way of a part: that of the first part as long as a leg is bound there, else today's. */
+static struct way way_of_part(struct client *client, const struct subject *s, uint8_t platform)
+{
+    const struct worker *w = client->conn.worker;
+    uint8_t first = multiparts_platform(w->multiparts, &s->part, steady_seconds(w));
+    const struct config_link *link = link_to(w, s->carrier, first);
+    if (first == NAME_NONE || first == platform) {
+        return way_by_link(client, link_to(w, s->carrier, platform));
+    }
+    const struct leg *leg = link == NULL ? NULL : legs_at(client, link->index);
+    bool bound = leg != NULL && leg_is_bound(leg);
+    struct way way = way_by_link(client, bound ? link : link_to(w, s->carrier, platform));
+    way.followed = bound;
+    way.astray = !bound;
+    return way;
+}
+
+static void note_part(struct worker *w, const struct subject *s, const struct way *way)
+{
+    const struct config_link *link = w->config->link_at[way->leg->link];
+    struct multiparts_change change =
+        multiparts_sent(w->multiparts, &s->part, link == NULL ? NAME_NONE : link->platform, steady_seconds(w),
+                        w->config->multipart_ttl / SECOND);
+    metric_add(&w->metrics->multipart_messages, change.added);
+    metric_add(&w->metrics->multipart_evicted, change.evicted);
+    metric_add(&w->metrics->multipart_followed, way->followed);
+    metric_add(&w->metrics->multipart_astray, way->astray);
+}
+
+static struct way way_by_route(struct client *client, const struct subject *s)
 {
     const struct worker *w = client->conn.worker;
     struct route route;
     if (w->table == NULL) {
         return way_refusal(ESME_RSYSERR, REFUSED_NO_TABLE);
     }
-    if (!table_lookup(w->table, shortcode, len, carrier, &route)) {
+    if (!table_lookup(w->table, s->shortcode, s->shortcode_len, s->carrier, &route)) {
         return way_refusal(ESME_RINVSRCADR, REFUSED_NO_ROUTE);
     }
     if (route.state == ROUTE_CLOSED) {
@@ -31,8 +72,8 @@ static struct way way_by_route(struct client *client, const char *shortcode, siz
     if (route.state == ROUTE_HOLD) {
         return (struct way){.kind = WAY_WAIT, .cause = REFUSED_HOLD_EXPIRED};
     }
-    return way_by_link(client,
-                       route.platform < NAMES_MAX ? w->config->link_of[carrier][route.platform] : NULL);
+    return s->part.key != 0 ? way_of_part(client, s, route.platform)
+                            : way_by_link(client, link_to(w, s->carrier, route.platform));
 }
 
 struct way way_find(struct client *client, const struct subject *s)
@@ -42,7 +83,7 @@ struct way way_find(struct client *client, const struct subject *s)
         return way_by_link(client,
                            (unsigned)s->link < config->link_at_count ? config->link_at[s->link] : NULL);
     }
-    return way_by_route(client, s->shortcode, s->shortcode_len, s->carrier);
+    return way_by_route(client, s);
 }
 
 void way_refuse(struct client *client, const struct subject *s, uint32_t status, enum refused cause)
@@ -50,8 +91,12 @@ void way_refuse(struct client *client, const struct subject *s, uint32_t status,
     client_refuse(client, s->command_id, s->sequence_number, status, cause);
 }
 
-void way_send(struct client *client, const struct subject *s, struct leg *leg)
+void way_send(struct client *client, const struct subject *s, const struct way *way)
 {
+    struct leg *leg = way->leg;
+    if (s->part.key != 0) {
+        note_part(client->conn.worker, s, way);
+    }
     if (leg_forward(leg, s->pdu, s->len, client_owner(client), s->sequence_number)) {
         metric_add(&leg->metrics->mt, 1);
     } else {

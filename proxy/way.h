@@ -2,7 +2,9 @@
  *
  *   subject (shortcode, carrier, or a link) ──way_find──▶ route ─▶ link ─▶ leg: send, wait, or refuse
  *
- * What waits is looked up again when it is released. */
+ * What waits is looked up again when it is released. A part of a message of which another part has been sent
+ * follows that one, also over a flip (multipart.h): it is no other message. On hold it waits and closed it is
+ * refused like all others. */
 #ifndef PROXY_WAY_H
 #define PROXY_WAY_H
 
@@ -17,7 +19,8 @@ struct subject {
     const char *shortcode;
     uint32_t shortcode_len;
     uint8_t carrier;
-    int32_t link; /* index of the link that it must take, -1: the route decides */
+    int32_t link;          /* index of the link that it must take, -1: the route decides */
+    struct multipart part; /* key 0: a message of its own */
 };
 
 enum way_kind { WAY_SEND, WAY_WAIT, WAY_REFUSE };
@@ -27,6 +30,8 @@ struct way {
     struct leg *leg;    /* SEND: ready. WAIT: the leg waited for, NULL where the route itself is on hold */
     uint32_t status;    /* REFUSE */
     enum refused cause; /* REFUSE. WAIT: of the refusal when its time is over */
+    bool followed;      /* a part goes where the first part went, not by today's route */
+    bool astray;        /* it cannot: no such leg is bound */
 };
 
 static inline struct way way_refusal(uint32_t status, enum refused cause)
@@ -37,7 +42,7 @@ static inline struct way way_refusal(uint32_t status, enum refused cause)
 struct way way_find(struct client *client, const struct subject *s);
 
 /* The two ends of a way: on to a leg that is ready, or back to the client with a negative answer. */
-void way_send(struct client *client, const struct subject *s, struct leg *leg);
+void way_send(struct client *client, const struct subject *s, const struct way *way);
 void way_refuse(struct client *client, const struct subject *s, uint32_t status, enum refused cause);
 
 #endif

@@ -31,6 +31,7 @@ void worker_clear(struct worker *w)
     free(w->receivers);
     chunk_pool_clear(&w->chunks);
     hold_pool_clear(&w->held);
+    multiparts_free(w->multiparts);
     backoff_clear_all(&w->backoffs);
     free(w->env.cipher);
     free(w->receive);
@@ -48,6 +49,12 @@ bool worker_set_bundle(struct worker *w, const struct bundle *bundle)
         free(w->receive);
         w->receive = receive;
         w->receive_size = size;
+    }
+    if (w->multiparts == NULL && bundle->config->multipart_entries > 0) {
+        w->multiparts = multiparts_new(bundle->config->multipart_entries);
+        if (w->multiparts == NULL) {
+            return false;
+        }
     }
     w->bundle = bundle;
     w->config = bundle->config;

@@ -21,6 +21,7 @@
 #include "proxy/hold.h"
 #include "proxy/message_index.h"
 #include "proxy/metrics.h"
+#include "proxy/multipart.h"
 #include "proxy/registry.h"
 #include "proxy/released.h"
 #include "proxy/shared.h"
@@ -51,6 +52,7 @@ struct worker {
     struct client **receivers; /* by client index: the first of its sessions that receive MO here */
     unsigned receivers_count;
     struct hold_pool held;
+    struct multiparts *multiparts; /* made with the first config; NULL: parts of a message are not followed */
     struct backoffs backoffs;
     struct released released;
     struct metrics_worker *metrics;

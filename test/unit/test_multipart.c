@@ -1,0 +1,185 @@
+/* The table of messages in several parts: who is the same message, for how long, who gives way. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proxy/multipart.h"
+#include "routing/names.h"
+
+enum { OLD = 1, NEW = 2, TTL = 120, NOW = 1000, SMALL = 8 };
+
+static struct smpp_span span(const char *text)
+{
+    return (struct smpp_span){(const uint8_t *)text, (uint32_t)strlen(text)};
+}
+
+static struct multipart part(const struct multiparts *parts, unsigned reference, unsigned number)
+{
+    struct smpp_part p = {SMPP_PART_UDH_8, (uint16_t)reference, 3, (uint8_t)number};
+    return multipart_of(parts, 1, span("5001"), span("64271234567"), &p);
+}
+
+static uint8_t platform(const struct multiparts *parts, unsigned reference, unsigned number, uint64_t now)
+{
+    struct multipart p = part(parts, reference, number);
+    return multiparts_platform(parts, &p, now);
+}
+
+static struct multiparts_change sent(struct multiparts *parts, unsigned reference, unsigned number,
+                                     uint8_t to, uint64_t now)
+{
+    struct multipart p = part(parts, reference, number);
+    return multiparts_sent(parts, &p, to, now, TTL);
+}
+
+static void later_parts_follow_the_first_sent(void **state)
+{
+    (void)state;
+    struct multiparts *parts = multiparts_new(SMALL);
+    assert_int_equal(platform(parts, 7, 2, NOW), NAME_NONE);
+    assert_true(sent(parts, 7, 2, OLD, NOW).added); /* out of order: the second comes first */
+    assert_int_equal(platform(parts, 7, 1, NOW), OLD);
+    assert_int_equal(platform(parts, 7, 3, NOW), OLD);
+    assert_int_equal(platform(parts, 8, 1, NOW), NAME_NONE);
+    assert_false(sent(parts, 7, 1, OLD, NOW).added);
+    multiparts_free(parts);
+}
+
+static void who_and_where_and_how_tell_messages_apart(void **state)
+{
+    (void)state;
+    struct multiparts *parts = multiparts_new(SMALL);
+    struct smpp_part p = {SMPP_PART_UDH_8, 7, 3, 1};
+    struct multipart first = multipart_of(parts, 1, span("5001"), span("64271234567"), &p);
+    struct multipart others[6] = {multipart_of(parts, 2, span("5001"), span("64271234567"), &p),
+                                  multipart_of(parts, 1, span("5002"), span("64271234567"), &p),
+                                  multipart_of(parts, 1, span("5001"), span("64271234568"), &p)};
+    p.total = 4;
+    others[3] = multipart_of(parts, 1, span("5001"), span("64271234567"), &p);
+    p = (struct smpp_part){SMPP_PART_SAR, 7, 3, 1};
+    others[4] = multipart_of(parts, 1, span("5001"), span("64271234567"), &p);
+    p = (struct smpp_part){SMPP_PART_UDH_8, 8, 3, 1};
+    others[5] = multipart_of(parts, 1, span("5001"), span("64271234567"), &p);
+    for (unsigned i = 0; i < 6; i++) {
+        assert_true(first.key != others[i].key);
+    }
+    p.reference = 7;
+    p.number = 2;
+    assert_true(multipart_of(parts, 1, span("5001"), span("64271234567"), &p).key == first.key);
+    multiparts_free(parts);
+}
+
+static void the_time_counts_from_the_first_part(void **state)
+{
+    (void)state;
+    struct multiparts *parts = multiparts_new(SMALL);
+    sent(parts, 7, 1, OLD, NOW);
+    sent(parts, 7, 2, OLD, NOW + TTL - 1);
+    assert_int_equal(platform(parts, 7, 3, NOW + TTL - 1), OLD);
+    assert_int_equal(platform(parts, 7, 3, NOW + TTL), NAME_NONE);
+    assert_false(sent(parts, 7, 3, NEW, NOW + TTL).evicted);
+    assert_int_equal(platform(parts, 7, 1, NOW + TTL), NEW);
+    multiparts_free(parts);
+}
+
+static void a_part_sent_again_is_of_the_same_message_until_all_are_sent(void **state)
+{
+    (void)state;
+    struct multiparts *parts = multiparts_new(SMALL);
+    sent(parts, 7, 1, OLD, NOW);
+    assert_int_equal(platform(parts, 7, 1, NOW), OLD); /* refused by the SMSC, and tried again */
+    sent(parts, 7, 1, OLD, NOW);
+    sent(parts, 7, 2, OLD, NOW);
+    sent(parts, 7, 3, OLD, NOW);
+    assert_int_equal(platform(parts, 7, 1, NOW), NAME_NONE); /* the reference begins another message */
+    assert_false(sent(parts, 7, 1, NEW, NOW).added);
+    assert_int_equal(platform(parts, 7, 2, NOW), NEW);
+    multiparts_free(parts);
+}
+
+static void what_went_astray_is_followed_there(void **state)
+{
+    (void)state;
+    struct multiparts *parts = multiparts_new(SMALL);
+    sent(parts, 7, 1, OLD, NOW);
+    sent(parts, 7, 2, NEW, NOW); /* the old leg had gone */
+    assert_int_equal(platform(parts, 7, 3, NOW), NEW);
+    multiparts_free(parts);
+}
+
+static void a_full_set_loses_its_oldest(void **state)
+{
+    (void)state;
+    struct multiparts *parts = multiparts_new(SMALL); /* one set */
+    for (unsigned i = 0; i < SMALL; i++) {
+        struct multiparts_change change = sent(parts, i, 1, OLD, NOW + i);
+        assert_true(change.added && !change.evicted);
+    }
+    struct multiparts_change change = sent(parts, 100, 1, OLD, NOW + 50);
+    assert_true(change.evicted && !change.added);
+    assert_int_equal(platform(parts, 0, 2, NOW + 50), NAME_NONE);
+    for (unsigned i = 1; i < SMALL; i++) {
+        assert_int_equal(platform(parts, i, 2, NOW + 50), OLD);
+    }
+    assert_int_equal(platform(parts, 100, 2, NOW + 50), OLD);
+    /* what is over gives way without loss */
+    change = sent(parts, 101, 1, OLD, NOW + 1 + TTL);
+    assert_false(change.evicted || change.added);
+    multiparts_free(parts);
+}
+
+static void a_sweep_forgets_what_is_over(void **state)
+{
+    (void)state;
+    enum { MANY = 1000 };
+    struct multiparts *parts = multiparts_new(4096);
+    size_t added = 0;
+    size_t freed = 0;
+    for (unsigned i = 0; i < MANY; i++) {
+        added += sent(parts, i, 1, OLD, NOW + i % 2).added;
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        freed += multiparts_sweep(parts, NOW + TTL);
+    }
+    assert_int_equal(freed, added / 2);
+    for (unsigned i = 0; i < 16; i++) {
+        freed += multiparts_sweep(parts, NOW + TTL + 1);
+    }
+    assert_int_equal(freed, added);
+    multiparts_free(parts);
+}
+
+static void more_than_64_parts_are_followed_too(void **state)
+{
+    (void)state;
+    struct multiparts *parts = multiparts_new(SMALL);
+    struct smpp_part p = {SMPP_PART_UDH_16, 7, 255, 1};
+    for (unsigned number = 1; number <= 255; number++) {
+        p.number = (uint8_t)number;
+        struct multipart m = multipart_of(parts, 1, span("5001"), span("64271234567"), &p);
+        if (number > 1) {
+            assert_int_equal(multiparts_platform(parts, &m, NOW), OLD);
+        }
+        multiparts_sent(parts, &m, OLD, NOW, TTL);
+    }
+    multiparts_free(parts);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(later_parts_follow_the_first_sent),
+        cmocka_unit_test(who_and_where_and_how_tell_messages_apart),
+        cmocka_unit_test(the_time_counts_from_the_first_part),
+        cmocka_unit_test(a_part_sent_again_is_of_the_same_message_until_all_are_sent),
+        cmocka_unit_test(what_went_astray_is_followed_there),
+        cmocka_unit_test(a_full_set_loses_its_oldest),
+        cmocka_unit_test(a_sweep_forgets_what_is_over),
+        cmocka_unit_test(more_than_64_parts_are_followed_too),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
