@@ -16,6 +16,7 @@
 #include "proxy/admin/admin.h"
 #include "proxy/bundle.h"
 #include "proxy/log.h"
+#include "proxy/number_answers.h"
 #include "proxy/questions.h"
 #include "proxy/thread.h"
 #include "routing/store.h"
@@ -297,6 +298,7 @@ static bool start_questions(struct turnoutd *d)
         return false;
     }
     questions_add(d->questions, "about", ask_about, d);
+    number_answers_add(d->questions, &d->bundle);
     return true;
 }
 

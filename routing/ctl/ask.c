@@ -193,3 +193,37 @@ json_t *ask_json(const struct ask *ask)
     }
     return array;
 }
+
+/* --- a whole command --------------------------------------------------------------------------------------- */
+
+static unsigned count_failed(const struct ask *ask)
+{
+    unsigned failed = 0;
+    for (size_t i = 0; i < ask->count; i++) {
+        failed += ask_failed(&ask->items[i]) != NULL;
+    }
+    return failed;
+}
+
+enum ctl_exit ask_command(struct ctl *ctl, json_t *request, void (*show)(const struct ask *ask))
+{
+    struct ask ask;
+    bool asked = ask_all(ctl, request, 0, &ask);
+    json_decref(request);
+    if (!asked) {
+        ask_free(&ask);
+        return ctl_redis_failed(ctl);
+    }
+    if (!ctl->options.json && ask.count > 0) {
+        show(&ask);
+    } else if (!ctl->options.json) {
+        puts("No instance is alive.");
+    }
+    ctl_answer(ctl, "instances", ask_json(&ask));
+    ctl_answer(ctl, "ms", json_real((double)ask.took_us / 1000));
+    unsigned failed = count_failed(&ask);
+    ask_free(&ask);
+    return failed == 0 ? CTL_DONE
+                       : ctl_fail(ctl, CTL_INCOMPLETE, NULL, "%u living instance%s did not answer", failed,
+                                  plural(failed));
+}

@@ -46,6 +46,10 @@ const char *ask_failed(const struct ask_item *item);
 /* {"id", "answered", "error" (where there is one)} for each, and the members of its answer. */
 json_t *ask_json(const struct ask *ask);
 
+/* A whole command: asks (request is taken over), shows or answers what came back, and fails where a living instance did
+ * not answer. show is for text, and called where there is an instance. */
+enum ctl_exit ask_command(struct ctl *ctl, json_t *request, void (*show)(const struct ask *ask));
+
 /* --- parts ------------------------------------------------------------------------------------------------ */
 
 /* From the reply of turnout_ask: id, then each living instance. False where it is none. */

@@ -309,6 +309,38 @@ const struct command command_table[] = {
         .run = run_numbers_check,
     },
     {
+        .words = "numbers version",
+        .args = "",
+        .brief = "show which portability table each instance has",
+        .text = "Every living instance is asked. Fails where one does not answer, or where they do not have "
+                "the same "
+                "table.",
+        .json = "instances [id, answered, table (file, version, built_ms, checksum, numbers, bounds, octets; "
+                "null: "
+                "none), overrides; error], ms",
+        .exits = EXIT(CTL_INCOMPLETE),
+        .run = run_numbers_version,
+    },
+    {
+        .words = "carrier",
+        .args = "NUMBER",
+        .args_min = 1,
+        .args_max = 1,
+        .brief = "show which carrier a number would go to, and why",
+        .text =
+            "Every living instance is asked what it would choose, and what each step says by itself: number "
+            "override, portability table, longest prefix, default. The first that knows the number decides. "
+            "A "
+            "TLV by which a client names the carrier (carrier-tlv) would come before. Fails where an "
+            "instance "
+            "does not answer, or where they do not agree.",
+        .json = "number, instances [id, answered, carrier, step (override, table, prefix, default, none), by "
+                "{step: "
+                "carrier}, table (as in numbers version); error], ms",
+        .exits = EXIT(CTL_INCOMPLETE),
+        .run = run_carrier,
+    },
+    {
         .words = "hash-password",
         .args = "",
         .brief = "make the hash of a client's password for the config",

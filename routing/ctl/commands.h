@@ -44,6 +44,8 @@ enum ctl_exit run_sessions(struct ctl *ctl);
 enum ctl_exit run_status(struct ctl *ctl);
 enum ctl_exit run_numbers_build(struct ctl *ctl);
 enum ctl_exit run_numbers_check(struct ctl *ctl);
+enum ctl_exit run_numbers_version(struct ctl *ctl);
+enum ctl_exit run_carrier(struct ctl *ctl);
 enum ctl_exit run_hash_password(struct ctl *ctl);
 enum ctl_exit run_ping(struct ctl *ctl);
 enum ctl_exit run_help(struct ctl *ctl);

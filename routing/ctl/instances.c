@@ -171,46 +171,13 @@ static void print_asked(const struct ask *ask)
     grid_free(grid);
 }
 
-static unsigned count_failed(const struct ask *ask)
-{
-    unsigned failed = 0;
-    for (size_t i = 0; i < ask->count; i++) {
-        failed += ask_failed(&ask->items[i]) != NULL;
-    }
-    return failed;
-}
-
-static enum ctl_exit ask_instances(struct ctl *ctl)
-{
-    struct ask ask;
-    json_t *request = need(json_pack("{s:s}", "kind", "about"));
-    if (!ask_all(ctl, request, 0, &ask)) {
-        json_decref(request);
-        ask_free(&ask);
-        return ctl_redis_failed(ctl);
-    }
-    json_decref(request);
-    if (!ctl->options.json && ask.count > 0) {
-        print_asked(&ask);
-    } else if (!ctl->options.json) {
-        puts("No instance is alive.");
-    }
-    ctl_answer(ctl, "instances", ask_json(&ask));
-    ctl_answer(ctl, "ms", json_real((double)ask.took_us / 1000));
-    unsigned failed = count_failed(&ask);
-    ask_free(&ask);
-    return failed == 0 ? CTL_DONE
-                       : ctl_fail(ctl, CTL_INCOMPLETE, NULL, "%u living instance%s did not answer", failed,
-                                  plural(failed));
-}
-
 enum ctl_exit run_instances(struct ctl *ctl)
 {
     if (ctl->options.ask && ctl->args_count > 0) {
         return ctl_fail(ctl, CTL_USAGE, NULL, "--ask asks every instance: leave out %s", ctl->args[0]);
     }
     if (ctl->options.ask) {
-        return ask_instances(ctl);
+        return ask_command(ctl, need(json_pack("{s:s}", "kind", "about")), print_asked);
     }
     struct instance_list list;
     struct pending pending = {0};

@@ -1,7 +1,8 @@
-/* numbers build and check: the portability table as a file.
+/* numbers and carrier: the portability table as a file, and as the instances have it.
  *
  *   FILE.csv, line by line ──csv_field_take──▶ numbers_builder_add ──numbers_build──▶ OUT, written beside it and renamed
  *   FILE ──numbers_open, numbers_verify──▶ what is in it
+ *   question ──ask_command──▶ every instance: the table that it has, the carrier that it would choose
  */
 #include "routing/numbers.h"
 
@@ -14,6 +15,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "routing/carrier.h"
+#include "routing/ctl/ask.h"
 #include "routing/ctl/commands.h"
 #include "routing/ctl/csv.h"
 #include "routing/ctl/file.h"
@@ -254,4 +257,124 @@ enum ctl_exit run_numbers_build(struct ctl *ctl)
 enum ctl_exit run_numbers_check(struct ctl *ctl)
 {
     return show_table(ctl, ctl->args[0]);
+}
+
+/* --- of the instances --------------------------------------------------------------------------------------
+ */
+
+static const char *json_number_text(const json_t *object, const char *name, char text[24])
+{
+    snprintf(text, 24, "%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(object, name)));
+    return text;
+}
+
+static void show_versions(const struct ask *ask)
+{
+    static const struct column columns[] = {{"INSTANCE", false}, {"TABLE", false},    {"BUILT", false},
+                                            {"NUMBERS", true},   {"OVERRIDES", true}, {"CHECKSUM", false},
+                                            {"FILE", false},     {"", false}};
+    struct grid *grid = grid_new(columns, sizeof columns / sizeof *columns);
+    char text[24], time[TIME_TEXT_SIZE];
+    for (size_t i = 0; i < ask->count; i++) {
+        const struct ask_item *item = &ask->items[i];
+        const json_t *table = json_object_get(item->answer, "table");
+        bool has = !ask_failed(item) && json_is_object(table);
+        uint64_t built = (uint64_t)json_integer_value(json_object_get(table, "built_ms"));
+        grid_cell(grid, "%s", item->instance);
+        grid_cell(grid, "%s", ask_failed(item) ? "" : has ? json_member(table, "version") : "none");
+        grid_cell(grid, "%s", has ? time_text(built, time) : "");
+        grid_cell(grid, "%s", has ? json_number_text(table, "numbers", text) : "");
+        grid_cell(grid, "%s", ask_failed(item) ? "" : json_number_text(item->answer, "overrides", text));
+        grid_cell(grid, "%s", has ? json_member(table, "checksum") : "");
+        grid_cell(grid, "%s", has ? json_member(table, "file") : "");
+        grid_cell(grid, "%s", ask_failed(item) ? ask_failed(item) : "");
+    }
+    grid_print(grid, stdout, "");
+    grid_free(grid);
+}
+
+/* Fails where instances that answered say different things in a member of a member (NULL: of the answer itself). */
+static enum ctl_exit fail_unless_same(struct ctl *ctl, enum ctl_exit code, const char *inner,
+                                      const char *member, const char *what)
+{
+    const json_t *first = NULL;
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_object_get(ctl->answer, "instances"), i, item)
+    {
+        const json_t *object = inner ? json_object_get(item, inner) : item;
+        const json_t *value = json_is_object(object) ? json_object_get(object, member) : object;
+        if (!json_is_true(json_object_get(item, "answered")) || json_object_get(item, "error")) {
+            continue;
+        }
+        if (first && !json_equal(first, value)) {
+            return ctl_fail(ctl, CTL_FAILED, NULL, "the instances do not agree: %s", what);
+        }
+        first = value;
+    }
+    return code;
+}
+
+enum ctl_exit run_numbers_version(struct ctl *ctl)
+{
+    enum ctl_exit code = ask_command(ctl, need(json_pack("{s:s}", "kind", "numbers")), show_versions);
+    return code == CTL_DONE
+               ? fail_unless_same(ctl, code, "table", "checksum", "their portability tables differ")
+               : code;
+}
+
+/* "the portability table" of "table". */
+static const char *step_text(const char *label)
+{
+    for (unsigned i = 0; i < CARRIER_STEP_COUNT; i++) {
+        if (strcmp(carrier_step_label((enum carrier_step)i), label) == 0) {
+            return carrier_step_name((enum carrier_step)i);
+        }
+    }
+    return label;
+}
+
+static const char *or_dash(const json_t *object, const char *name)
+{
+    const char *text = json_member(object, name);
+    return *text ? text : "-";
+}
+
+static void show_choices(const struct ask *ask)
+{
+    static const struct column columns[] = {
+        {"INSTANCE", false}, {"CARRIER", false},         {"BY", false},
+        {"OVERRIDE", false}, {"TABLE", false},           {"PREFIX", false},
+        {"DEFAULT", false},  {"TABLE'S VERSION", false}, {"", false}};
+    struct grid *grid = grid_new(columns, sizeof columns / sizeof *columns);
+    for (size_t i = 0; i < ask->count; i++) {
+        const struct ask_item *item = &ask->items[i];
+        const json_t *by = json_object_get(item->answer, "by");
+        bool fine = !ask_failed(item);
+        grid_cell(grid, "%s", item->instance);
+        grid_cell(grid, "%s", fine ? or_dash(item->answer, "carrier") : "");
+        grid_cell(grid, "%s", fine ? step_text(json_member(item->answer, "step")) : "");
+        for (unsigned step = CARRIER_BY_OVERRIDE; step < CARRIER_BY_NONE; step++) {
+            grid_cell(grid, "%s", fine ? or_dash(by, carrier_step_label((enum carrier_step)step)) : "");
+        }
+        grid_cell(grid, "%s", json_member(json_object_get(item->answer, "table"), "version"));
+        grid_cell(grid, "%s", fine ? "" : ask_failed(item));
+    }
+    grid_print(grid, stdout, "");
+    grid_free(grid);
+}
+
+enum ctl_exit run_carrier(struct ctl *ctl)
+{
+    const char *number = ctl->args[0];
+    if (strlen(number) > SHORTCODE_LEN_MAX || number[strspn(number, "+0123456789")] || !*number) {
+        return ctl_fail(ctl, CTL_USAGE, NULL, "%.40s is no number: up to %d digits, with or without +",
+                        number, SHORTCODE_LEN_MAX);
+    }
+    ctl_answer(ctl, "number", json_text(number));
+    enum ctl_exit code =
+        ask_command(ctl, need(json_pack("{s:s, s:s}", "kind", "carrier", "number", number)), show_choices);
+    return code == CTL_DONE
+               ? fail_unless_same(ctl, code, NULL, "carrier", "they would send to different carriers")
+               : code;
 }

@@ -1,0 +1,22 @@
+/* What an instance answers about numbers: which carrier it would choose for one, and by which portability table.
+ *
+ *   {"kind": "carrier", "number": "64211234567"} ──▶ carrier, step, and what each step says by itself
+ *   {"kind": "numbers"}                          ──▶ the table in use
+ */
+#ifndef PROXY_NUMBER_ANSWERS_H
+#define PROXY_NUMBER_ANSWERS_H
+
+#include "proxy/bundle.h"
+#include "proxy/questions.h"
+
+/* Teaches the two kinds. *bundle is what is in use, looked at for each question. */
+void number_answers_add(struct questions *questions, struct bundle *const *bundle);
+
+/* {"number", "carrier" (null: none), "step", "by" {step: carrier or null}, "table" as below}: what the path of a message
+ * would choose for a number, a client's TLV aside. NULL without memory. */
+json_t *number_answers_explain(const struct config *config, const char *number);
+
+/* {"file", "version", "built_ms", "checksum", "numbers", "bounds", "octets"}, or JSON's null where there is no table. */
+json_t *number_answers_table(const struct config *config);
+
+#endif

@@ -1,0 +1,166 @@
+"""The portability table, from a CSV file to the carrier of a message: built, in use at two instances, swapped whole by
+SIGHUP, refused whole where it is broken; overrides; what the instances say about a number."""
+import pytest
+
+import wire
+from harness import Raw, number_of
+
+PORTED = number_of('spark', 7654321)  # by its prefix Spark's, by the table not
+OVERRIDDEN = number_of('spark', 7654322)
+
+
+@pytest.fixture
+def two(world):
+    """Two instances with one table, in which a number of each carrier's prefix is the other's."""
+    for carrier in ('spark', 'onenz'):
+        world.smsc(carrier, 'redx')
+    world.client()
+    world.routes()
+    world.table = world.directory / 'numbers'
+    build(world, ['%s,onenz' % PORTED, '%s,onenz' % OVERRIDDEN, '6499*,spark'], 'one')
+    for name in ('a', 'b'):
+        (world.directory / name).mkdir()
+        world.start(instance=name, state_directory=str(world.directory / name), portability_table=str(world.table),
+                    number_overrides=['%s=spark' % OVERRIDDEN], redis={
+                        'host': '127.0.0.1', 'port': world.redis.port, 'prefix': world.prefix, 'beat': Raw('200ms')})
+        while not world.redis.call('HGET', '%s:instance:%s' % (world.prefix, name), 'answers'):
+            pass  # its first beat has not come
+    return world
+
+
+def build(world, rows, version, check=True):
+    source = world.directory / 'numbers.csv'
+    source.write_text('number,carrier\n' + ''.join(row + '\n' for row in rows))
+    return world.ctl('numbers', 'build', str(source), str(world.table), version, check=check)
+
+
+def reload_all(world):
+    """The event by which each instance's reload ended."""
+    ends = []
+    for daemon in world.daemons:
+        since = daemon.mark()
+        daemon.reload()
+        ends.append(daemon.wait_for(lambda d=daemon, s=since: (d.find('config_loaded', s) + d.find('config_refused', s) or
+                                                               [None])[0], 'the end of the reload'))
+    return ends
+
+
+def carrier_of(world, number):
+    """What the two instances say: (carrier, step)."""
+    _, answer = world.ctl('carrier', number)
+    first, second = answer['instances']
+    assert (first['carrier'], first['step']) == (second['carrier'], second['step'])
+    return first['carrier'], first['step']
+
+
+def versions(world, code=0):
+    got, answer = world.ctl('numbers', 'version', check=False)
+    assert got == code, answer
+    return [i['table']['version'] if i['table'] else None for i in answer['instances']]
+
+
+def goes_to(client, leg, number):
+    sent = client.submit(dest=number)
+    leg.send(leg.expect('submit_sm').answer(0, b'1\0'))
+    client.expect('submit_sm_resp', seq=sent.seq, status=0)
+
+
+@pytest.mark.sanitize
+def test_a_message_goes_by_the_table(two):
+    world = two
+    client = world.bound()
+    spark, onenz = (world.smscs[link].leg() for link in ('spark-redx', 'onenz-redx'))
+    goes_to(client, onenz, PORTED)
+    goes_to(client, spark, OVERRIDDEN)
+    goes_to(client, spark, number_of('spark'))
+    goes_to(client, spark, '649912345678')
+    assert carrier_of(world, PORTED) == ('onenz', 'table')
+    assert carrier_of(world, '+' + OVERRIDDEN) == ('spark', 'override')
+    assert carrier_of(world, number_of('spark')) == ('spark', 'prefix')
+    assert carrier_of(world, '4477') == (None, 'none')
+    for step, count in (('table', 2), ('override', 1), ('prefix', 1), ('default', 0), ('tlv', 0), ('none', 0)):
+        world.daemon.wait_metric('carrier_choices_total', count, step=step)
+        assert world.daemon.metric('carrier_choices_total', step=step) == count, step
+    assert versions(world) == ['one', 'one']
+
+
+@pytest.mark.sanitize
+def test_a_table_is_swapped_whole(two):
+    world = two
+    client = world.bound()
+    spark, onenz = (world.smscs[link].leg() for link in ('spark-redx', 'onenz-redx'))
+    build(world, ['%s,onenz' % number_of('spark')], 'two')
+    goes_to(client, onenz, PORTED)  # nothing of it, until it is read
+    assert versions(world) == ['one', 'one']
+    assert [e['event'] for e in reload_all(world)[:1]] == ['config_loaded']
+    assert versions(world) == ['two', 'two']
+    goes_to(client, spark, PORTED)
+    goes_to(client, onenz, number_of('spark'))
+    assert world.daemon.metric('portability_table_info', version='two') == 1
+
+
+def test_instances_that_differ_are_shown(two):
+    world = two
+    build(world, ['%s,spark' % PORTED], 'two')
+    world.daemon.reload()
+    world.daemon.wait_metric('portability_table_info', 1, version='two')
+    assert sorted(versions(world, code=1)) == ['one', 'two']
+    code, answer = world.ctl('carrier', PORTED, check=False)
+    assert code == 1 and 'different carriers' in answer['error']
+
+
+BROKEN = {
+    'an octet': lambda octets: octets[:5000] + bytes([octets[5000] ^ 1]) + octets[5001:],
+    'its end': lambda octets: octets[:-8],
+    'everything': lambda octets: b'',
+    'its kind': lambda octets: b'number,carrier\n' * 1000,
+}
+
+
+@pytest.mark.parametrize('kind', BROKEN)
+def test_a_broken_table_changes_nothing(two, kind):
+    world = two
+    build(world, ['%s,spark' % (6427000000 + i) for i in range(200)], 'two')
+    octets = world.table.read_bytes()
+    world.table.write_bytes(BROKEN[kind](octets))
+    for event in reload_all(world):
+        assert event['event'] == 'config_refused'
+        assert str(world.table) in str(event), 'the file is named'
+    assert versions(world) == ['one', 'one']
+    assert carrier_of(world, PORTED) == ('onenz', 'table')
+    assert world.ctl('numbers', 'check', str(world.table), check=False)[0] == 9
+
+
+def test_a_table_of_a_carrier_that_the_config_lacks(two):
+    world = two
+    build(world, ['64250000000,vodka'], 'two')
+    for event in reload_all(world):
+        assert event['event'] == 'config_refused' and 'names carrier "vodka"' in str(event)
+    assert versions(world) == ['one', 'one']
+
+
+def test_a_bad_csv_leaves_the_file_as_it_is(two):
+    world = two
+    before = world.table.read_bytes()
+    code, answer = build(world, ['6425,spark', 'x,spark', '6425,onenz'], 'two', check=False)
+    assert (code, [e['line'] for e in answer['errors']]) == (9, [3])
+    code, answer = build(world, ['6425,spark', '6425,onenz', '10-19,spark', '15-25,onenz'], 'two', check=False)
+    assert (code, [e['line'] for e in answer['errors']]) == (9, [3, 5])
+    assert world.table.read_bytes() == before
+
+
+def test_a_client_names_the_carrier(world):
+    for carrier in ('spark', 'onenz'):
+        world.smsc(carrier, 'redx')
+    world.carrier('onenz', tlv_value='53001')
+    world.client(carrier_tlv=Raw('0x1400'))
+    world.routes()
+    world.start()
+    client = world.bound()
+    spark, onenz = (world.smscs[link].leg() for link in ('spark-redx', 'onenz-redx'))
+    for value, leg in ((b'53001', onenz), (b'spark\0', spark), (b'onenz', spark)):
+        sent = client.submit(dest=number_of('spark'), tlvs=wire.tlv(0x1400, value))
+        leg.send(leg.expect('submit_sm').answer(0, b'1\0'))
+        client.expect('submit_sm_resp', seq=sent.seq, status=0)
+    world.daemon.wait_metric('carrier_choices_total', 2, step='tlv')
+    world.daemon.wait_metric('carrier_tlv_unknown_total', 1)
