@@ -169,6 +169,13 @@ static struct evidence_side last_times(const struct evidence_side *side)
     return kept;
 }
 
+/* Messages that wait while the route turns are released, or not, by the new one. */
+static uint64_t still_waiting(const struct evidence_side *side)
+{
+    uint64_t ended = side->released + side->held_expired;
+    return side->waited > ended ? side->waited - ended : 0;
+}
+
 void evidence_turn(struct evidence *evidence, const char *platform, uint64_t changed_ms)
 {
     const struct evidence_side was = evidence->now;
@@ -183,9 +190,15 @@ void evidence_turn(struct evidence *evidence, const char *platform, uint64_t cha
         .receipts = was.receipts,
         .since_ms = evidence->since_ms,
     };
-    evidence->now = to_other ? last_times(&evidence->other) : (struct evidence_side){.mt_sent = 0};
-    snprintf(evidence->now.platform, sizeof evidence->now.platform, "%s", platform);
-    evidence->other = last_times(&was);
+    if (strcmp(was.platform, platform) == 0) { /* it has led elsewhere meanwhile */
+        evidence->now = last_times(&was);
+        evidence->other = last_times(&evidence->other);
+    } else {
+        evidence->now = to_other ? last_times(&evidence->other) : (struct evidence_side){.mt_sent = 0};
+        snprintf(evidence->now.platform, sizeof evidence->now.platform, "%s", platform);
+        evidence->other = last_times(&was);
+    }
+    evidence->now.waited = still_waiting(&was);
     evidence->changed_ms = evidence->since_ms = changed_ms;
     evidence->mo_twice = evidence->mo_twice_first_ms = evidence->mo_twice_last_ms = evidence->elsewhere = 0;
 }

@@ -20,6 +20,7 @@
 --                          chain  the history's fingerprint with this change
 --                          confirm  only with a deadline: when it goes back unless it is confirmed, ms
 --                          began  only at the end of a strict flip: the version of its hold
+--                          guard  only with one: what it watches for (38-guards)
 --                          window only of changes made in open windows: their names (37-window-cells)
 --                          outside  only of a flip with cells outside of any open window: these, one a line,
 --                                 "shortcode carrier [window paused]"
@@ -33,7 +34,10 @@
 --   P:undone             sorted set, version -> version of the rollback that set it back; the last 1000
 --   P:confirmations      stream: version, outcome (confirmed | gone_back | left | lost | void), at, who, why
 --   P:events             stream: what happened, for those who tell others (35-events)
---   P:windows, P:windowed, P:window:<name>  the windows (37-window-cells, 60-window)
+--   P:windows, P:windowed, P:window:<name>, P:window_due  the windows (37-window-cells, 60-window)
+--   P:applied, P:applied:<version>, P:barrier:<version>  which instance had applied it when (68-applied)
+--   P:guards, P:guards:...   what flips are watched for (38-guards)
+--   P:evidence:..., P:alarms what the instances have seen since, and what came of it (65-evidence)
 --   P:instances          sorted set, instance -> last beat in ms
 --   P:instance:<id>      hash with a time to live: applied and the chain at that version, desired, state,
 --                        obstacle, beat, and what the instance reports

@@ -78,7 +78,7 @@ local function bad_change(request)
         or (not KINDS[given(request.kind) or ''] and 'kind must be flip, set, import or rollback')
         or (within ~= nil and bad_number('confirm_within_ms', within, CONFIRM_MAX_MS))
         or (began ~= nil and bad_number('began', began, VERSION_MAX))
-        or (given(request.window) ~= nil and bad_name('window', request.window)) or nil
+        or (given(request.window) ~= nil and bad_name('window', request.window)) or guards.bad(given(request.guard)) or nil
 end
 
 local function change(keys, args)
@@ -126,6 +126,9 @@ local function change(keys, args)
     if given(request.began) then
         more[#more + 1], more[#more + 2] = 'began', integer_text(request.began)
     end
+    if given(request.guard) then
+        more[#more + 1], more[#more + 2] = 'guard', guards.text(request.guard)
+    end
     local made, why_not = commit(prefix, request, request.kind, at, steps, more)
     if not made then
         return invalid(version, { why_not })
@@ -133,6 +136,7 @@ local function change(keys, args)
     if deadline then
         redis.call('ZADD', prefix .. ':confirm', integer_text(deadline), integer_text(made))
     end
+    guards.set(prefix, made, now, request, table.concat(names, ' '), steps)
     if request.kind == 'flip' then
         windows.note(prefix, names, made)
         events_of_flip(prefix, request, made, table.concat(names, ' '), steps)
