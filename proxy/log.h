@@ -24,7 +24,8 @@
     X(EVENT_CONFIG_REFUSED, "config_refused", LOG_ERROR, "a configuration is wrong; the old one stays")    \
     X(EVENT_LISTENING, "listening", LOG_INFO, "a listener accepts connections")                            \
     X(EVENT_ACCEPT_PAUSED, "accept_paused", LOG_WARNING,                                                   \
-      "no descriptors or too many sessions; accepting waits")                                              \
+      "too few descriptors are left; new connections wait in the backlog")                                 \
+    X(EVENT_ACCEPT_RESUMED, "accept_resumed", LOG_INFO, "there are descriptors again")                     \
     X(EVENT_CLIENT_CONNECTED, "client_connected", LOG_DEBUG, "a client's connection was accepted")         \
     X(EVENT_CLIENT_BOUND, "client_bound", LOG_INFO, "a client has bound")                                  \
     X(EVENT_CLIENT_REFUSED, "client_refused", LOG_WARNING, "a client's bind was refused, and why")         \
@@ -53,6 +54,14 @@
     X(EVENT_PDU_REFUSED, "pdu_refused", LOG_DEBUG, "the proxy refused a PDU, and why")                     \
     X(EVENT_CONFIG_WARNING, "config_warning", LOG_WARNING,                                                 \
       "a configuration in use has something doubtful in it")                                               \
+    X(EVENT_HOOKS_READING, "hooks_reading", LOG_INFO, "the stream of events is read for webhooks and mail")  \
+    X(EVENT_HOOKS_BLIND, "hooks_blind", LOG_WARNING, "the stream of events cannot be read, and why")        \
+    X(EVENT_HOOK_DELIVERED, "hook_delivered", LOG_INFO, "a webhook or the mail server took an event")       \
+    X(EVENT_HOOK_RETRY, "hook_retry", LOG_WARNING, "an event could not be told, and why; another attempt follows") \
+    X(EVENT_HOOK_GIVEN_UP, "hook_given_up", LOG_ERROR, "an event was not told to somebody, and why")        \
+    X(EVENT_HOOK_SKIPPED, "hook_skipped", LOG_WARNING, "an event cannot be told of, and why")               \
+    X(EVENT_HOOK_DROPPED, "hook_dropped", LOG_WARNING,                                                      \
+      "events are left to other instances, which may have taken them over by now")                          \
     X(EVENT_LOG_LOST, "log_lost", LOG_WARNING, "lines that could not be written at this place, and how many")
 
 #define LOG_EVENT_ENUM(id, name, level, help) id,

@@ -1,10 +1,12 @@
 #include "proxy/thread.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,7 +17,7 @@
 
 #define SECOND       1000000000ULL
 #define SETTLE_PAUSE (SECOND / 200)
-enum { RESUME_ROUNDS = 16 };
+enum { RESUME_ROUNDS = 16, DESCRIPTORS_KEPT = 16 };
 
 struct listener {
     uv_tcp_t tcp;
@@ -23,6 +25,8 @@ struct listener {
     char *name;
     struct ssl_ctx_st *tls; /* a reference of its own: swapped on reload */
     uint64_t paused_until;  /* log an exhausted descriptor table once a second */
+    int backlog;
+    bool paused; /* a connection waits to be taken, the rest in the backlog */
 };
 
 struct thread {
@@ -270,6 +274,8 @@ static void on_prepare(uv_prepare_t *prepare)
     }
 }
 
+static void resume_accepting(struct thread *t);
+
 static void on_second(struct timer *timer, uint64_t now)
 {
     struct thread *t = (struct thread *)((char *)timer - offsetof(struct thread, second));
@@ -282,6 +288,7 @@ static void on_second(struct timer *timer, uint64_t now)
     if (w->now_s >= w->linger_end && !w->draining) {
         forward_review(w);
     }
+    resume_accepting(t);
     timer_set(&w->timers, &t->second, now + SECOND);
 }
 
@@ -502,16 +509,62 @@ static void note_accept_fault(struct listener *l, int error)
     }
 }
 
-static void on_connection(uv_stream_t *server, int status)
+/* The last descriptors are for legs that come back, for Redis and for files. Besides, libuv closes a connection
+ * that it has no descriptor for, and all that wait behind it, without a word. */
+static bool descriptors_left(const struct listener *l)
 {
-    struct listener *l = server->data;
-    int error = status;
-    worker_wake(&l->thread->worker);
-    if (status == 0) {
-        (void)client_accept(&l->thread->worker, server, l->tls, &forward_client_events, &error);
+    struct rlimit limit;
+    uv_os_fd_t fd = -1;
+    if (uv_fileno((const uv_handle_t *)&l->tcp, &fd) != 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return true;
+    }
+    int lowest = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (lowest >= 0) {
+        close(lowest);
+    }
+    return lowest >= 0 && (rlim_t)lowest + DESCRIPTORS_KEPT < limit.rlim_cur;
+}
+
+/* Until a connection that it has announced is taken, libuv accepts no other: they wait in the backlog. */
+static void take_connection(struct listener *l)
+{
+    int error = 0;
+    bool was_paused = l->paused;
+    l->paused = !descriptors_left(l);
+    if (!l->paused) {
+        (void)client_accept(&l->thread->worker, (uv_stream_t *)&l->tcp, l->tls, &forward_client_events,
+                            &error);
+    } else if (!was_paused) {
+        error = UV_EMFILE;
     }
     if (error != 0) {
         note_accept_fault(l, error);
+    }
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+    struct listener *l = server->data;
+    worker_wake(&l->thread->worker);
+    if (status != 0) {
+        note_accept_fault(l, status);
+    } else {
+        take_connection(l);
+    }
+}
+
+static void resume_accepting(struct thread *t)
+{
+    for (unsigned i = 0; i < t->listeners_count && !t->ending; i++) {
+        struct listener *l = &t->listeners[i];
+        if (!l->paused) {
+            continue;
+        }
+        take_connection(l);
+        if (!l->paused) {
+            (void)uv_listen((uv_stream_t *)&l->tcp, l->backlog, on_connection);
+            log_event(EVENT_ACCEPT_RESUMED, LOG_TEXT("listener", l->name));
+        }
     }
 }
 
@@ -564,7 +617,8 @@ static int listen_on(struct thread *t, struct listener *l, const struct config_l
         error = uv_tcp_bind(&l->tcp, (const struct sockaddr *)&address, 0);
     }
     if (error == 0) {
-        error = uv_listen((uv_stream_t *)&l->tcp, (int)config->backlog, on_connection);
+        l->backlog = (int)config->backlog;
+        error = uv_listen((uv_stream_t *)&l->tcp, l->backlog, on_connection);
     }
     int len = sizeof address;
     if (error == 0 && uv_tcp_getsockname(&l->tcp, (struct sockaddr *)&address, &len) == 0) {

@@ -10,19 +10,21 @@ machine's own faults: no descriptors, no disk.
 In all of it a second client's session lives on and gets its answers. CI tries a selection; TURNOUT_FAULTS=all tries every
 call. Each test prints how many faults it let happen.
 """
+import json
 import os
 import resource
-import signal
+
 import ssl
 import subprocess
+import time
 
 import pytest
 
 import wire
 from faults import Faults, FaultyTurnoutd, chosen
-from harness import PATIENCE, Raw, render
+from harness import PATIENCE, Raw, free_port
 from peers import Client, Ended
-from wire import Pdu
+
 
 # What the round and the end are tried with; the rest is called at the start alone.
 SOME = {'malloc': 24, 'calloc': 12, 'realloc': 8}
@@ -218,3 +220,163 @@ def test_any_call_may_fail_while_a_client_binds_sends_and_a_route_is_flipped(wor
     print('round: %d faults tried, %d met, of %d calls in a round: %s' % (tried, sum(fired.values()), sum(calls.values()),
                                                                          fired))
     assert sum(fired.values()) >= tried // 2
+
+
+def start_calls(scene):
+    """Calls of each function from the program's start until it serves."""
+    daemon = scene.start(wait=False)
+    daemon.wait_event('started')
+    daemon.wait_version(scene.world.version)
+    calls = scene.faults.calls()
+    daemon.stop()
+    return calls
+
+
+@pytest.mark.load
+def test_any_call_may_fail_at_the_start(world, tmp_path, certificates):
+    """It runs, or it says why not and ends: no crash, no hang, and no silence."""
+    scene = Scene(world, tmp_path, certificates)
+    tried, refused = 0, 0
+    for function, count in sorted(start_calls(scene).items()):
+        for nth in chosen(count, START_SOME):
+            daemon = scene.start(armed='%s %d' % (function, nth), wait=False)
+            daemon.wait_for(lambda d=daemon: d.find('started') or not d.running, 'a start or an end')
+            code = daemon.stop()
+            tried += 1
+            told = daemon.junk + [e for e in daemon.events if e['level'] in ('error', 'warning')]
+            where = '%s number %d\n%s\n%s' % (function, nth, scene.faults.where(), daemon.note())
+            assert code >= 0, 'it crashed: ' + where
+            if code != 0:
+                refused += 1
+                assert told, 'it ended without a word: ' + where
+            world.daemons.remove(daemon)  # judged here
+    print('start: %d faults tried, %d refused to start' % (tried, refused))
+
+
+@pytest.mark.load
+def test_any_call_may_fail_while_it_ends(world, tmp_path, certificates):
+    """SIGTERM with sessions bound, a message in flight and a flip just made: exit 0 in any case."""
+    scene = Scene(world, tmp_path, certificates)
+
+    def end(armed=None):
+        daemon = scene.start()
+        guest = Guest(world, scene.tls)
+        guest.bind()
+        guest.submit()
+        before = scene.faults.calls()
+        if armed:
+            scene.faults.arm(*armed)
+        code = daemon.stop()
+        scene.faults.disarm()
+        guest.peer.close()
+        world.daemons.remove(daemon)
+        where = '%s\n%s\n%s' % (armed, scene.faults.where(), daemon.note())
+        assert code == 0 and not daemon.junk, 'exit %d: %s' % (code, where)
+        return {name: count - before[name] for name, count in scene.faults.calls().items()}
+
+    tried = 0
+    for function, count in sorted(end().items()):
+        for nth in chosen(count, START_SOME):
+            end((function, nth))
+            tried += 1
+    print('end: %d faults tried' % tried)
+
+
+@pytest.mark.sanitize
+def test_without_descriptors_accepting_pauses_and_resumes(world):
+    """Existing sessions live; who comes meanwhile is served once there are descriptors again."""
+    smsc = world.smsc('spark', 'redx', answers=answers)
+    world.client(bind_answer='once')
+    world.routes()
+    daemon = world.start()
+    kept = world.bound()
+    kept.on_pdu = Guest.on_pdu
+    smsc.leg()
+    used = len(os.listdir('/proc/%d/fd' % daemon.pid))
+    limits = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (used + 3, limits[1]))
+    crowd = [world.connect() for _ in range(12)]
+    paused = daemon.wait_event('accept_paused')
+    assert 'too many open files' in paused['why']
+    for _ in range(20):
+        sent = kept.submit()
+        kept.expect('submit_sm_resp', seq=sent.seq, status=0)
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limits)
+    for peer in crowd:
+        peer.close()
+    late = world.bound()
+    late.on_pdu = Guest.on_pdu
+    sent = late.submit()
+    late.expect('submit_sm_resp', seq=sent.seq, status=0)
+    assert daemon.metric('accept_pauses_total') >= 1
+
+
+def test_with_the_disk_full_traffic_goes_on(world):
+    """Log and state directory on a disk without room: lines are lost and counted, the snapshot stays as it was; flips and
+    messages go on; when there is room again, so does the snapshot."""
+    disk = world.directory / 'disk'
+    disk.mkdir()
+    done = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', str(disk)], capture_output=True, text=True,
+                          check=False)
+    if done.returncode != 0:
+        pytest.skip('a small disk cannot be made here: ' + done.stderr.strip())
+    try:
+        fill_and_flip(world, disk)
+    finally:
+        for faulty in world.daemons:
+            faulty.stop()
+        subprocess.run(['umount', str(disk)], check=True)
+
+
+def saved_version(state):
+    """Of the table on disk, or None."""
+    try:
+        return json.loads((state / 'table.json').read_text())['version']
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def until(look, what):
+    deadline = time.monotonic() + PATIENCE
+    while not look():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
+def fill_and_flip(world, disk):
+    state, log = disk / 'state', disk / 'turnoutd.log'
+    state.mkdir()
+    smsc = {name: world.smsc('spark', name, answers=answers) for name in ('redx', 'omni')}
+    world.client(bind_answer='all')
+    world.routes()
+    ports = {'listening': free_port(), 'admin_listening': free_port()}
+    world.listeners['plain']['port'] = ports['listening']
+    daemon = world.start(wait=False, state_directory=str(state), message_ids=1024,
+                         admin={'address': '127.0.0.1', 'port': ports['admin_listening']},
+                         log={'format': 'json', 'level': 'debug', 'file': str(log)})
+    # Its events go to the full disk, so that where it listens must be known.
+    daemon.events += [{'event': event, 'listener': 'plain', 'port': port} for event, port in ports.items()]
+    until(lambda: saved_version(state) == world.version, 'the snapshot')
+    client = world.bound()
+    client.on_pdu = Guest.on_pdu
+    smsc['redx'].leg()
+
+    with open(disk / 'filler', 'wb', buffering=0) as filler:
+        with pytest.raises(OSError):
+            while True:
+                filler.write(bytes(1024))
+    before = saved_version(state)
+    for platform in ('omni', 'redx', 'omni'):
+        version = world.change({('5001', 'spark'): platform})
+        daemon.wait_metric('route_version_applied', version)
+        for _ in range(20):
+            sent = client.submit()
+            client.expect('submit_sm_resp', seq=sent.seq, status=0)
+        world.bound().unbind()  # which the log has lines for
+    assert daemon.metric('log_lines_lost_total') > 0
+    assert saved_version(state) == before, 'the old snapshot is whole'
+
+    (disk / 'filler').unlink()
+    version = world.change({('5001', 'spark'): 'redx'})
+    until(lambda: saved_version(state) == version, 'the snapshot when there is room again')
+    assert '"log_lost"' in log.read_text(), 'the log tells where lines are missing'
