@@ -40,6 +40,8 @@
     X(EVENT_LEG_ENDED, "leg_ended", LOG_INFO, "an upstream session was ended by us")                       \
     X(EVENT_LEGS_RELEASED, "legs_released", LOG_INFO,                                                      \
       "legs were ended on order before their linger time was over, at one worker")                         \
+    X(EVENT_LINK_PROBED, "link_probed", LOG_INFO,                                                          \
+      "a link was tried on order (turnoutctl preflight), and how far it came")                             \
     X(EVENT_TABLE_BLOCKED, "table_blocked", LOG_WARNING, "a routing table cannot be applied yet, and why") \
     X(EVENT_STORE_FOLLOWING, "store_following", LOG_INFO, "Redis is followed: the table is up to date")    \
     X(EVENT_ADMIN_LISTENING, "admin_listening", LOG_INFO, "the admin listener serves")                     \

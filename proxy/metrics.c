@@ -108,6 +108,11 @@ const char *refused_name(enum refused cause)
     return cause < REFUSED_COUNT ? refused_names[cause] : "?";
 }
 
+const char *metrics_bind_type_name(unsigned index)
+{
+    return bind_type_names[index];
+}
+
 unsigned metrics_bind_type(uint32_t bind_id)
 {
     switch (bind_id) {

@@ -168,6 +168,7 @@ uint64_t histogram_bound(unsigned bucket); /* upper bound in ns, inclusive; UINT
 enum { METRICS_STATUS_MAX = 112 };            /* room for smpp_status_count() */
 enum { METRICS_BIND_TYPES = 4 };              /* none yet, transmitter, receiver, transceiver */
 unsigned metrics_bind_type(uint32_t bind_id); /* index from a bind's command id; 0 for none */
+const char *metrics_bind_type_name(unsigned index);
 
 struct metrics_link {
 #define METRICS_FIELD(field, kind, name, help) metric field;

@@ -14,6 +14,7 @@
 #include "proxy/forward.h"
 #include "proxy/leg.h"
 #include "proxy/log.h"
+#include "proxy/probe.h"
 
 #define SECOND       1000000000ULL
 #define SETTLE_PAUSE (SECOND / 200)
@@ -440,6 +441,7 @@ static void open_end(void *owner, struct letter *letter)
         t->ending = true;
         close_listeners(t);
         forward_end_all(w);
+        probe_end_all(w);
         timer_set(&w->timers, &t->drain, w->now + w->config->drain);
     }
     if (note->flag) {
@@ -452,7 +454,8 @@ static void open_end(void *owner, struct letter *letter)
 static void maybe_finish(struct thread *t)
 {
     struct worker *w = &t->worker;
-    if (!t->ending || t->finished || w->clients.count > 0 || w->legs.count > 0 || t->open_listeners > 0) {
+    if (!t->ending || t->finished || w->clients.count > 0 || w->legs.count > 0 || w->probes_count > 0 ||
+        t->open_listeners > 0) {
         return;
     }
     t->finished = true;

@@ -15,6 +15,7 @@
 
 #include "proxy/admin/admin.h"
 #include "proxy/bundle.h"
+#include "proxy/inquiry.h"
 #include "proxy/log.h"
 #include "proxy/number_answers.h"
 #include "proxy/questions.h"
@@ -50,6 +51,8 @@ struct turnoutd {
     enum store_state told; /* last logged; it begins as connecting, which goes without saying */
     struct admin *admin;
     struct questions *questions;
+    struct inquiry *inquiry;
+    struct inquiry_source inquiry_source;
     uint64_t config_since; /* when the config in use was loaded, seconds since 1970 */
     unsigned connecting;   /* times that the store has told so */
     uv_timer_t grace;      /* for Redis, before the table on disk is served */
@@ -291,15 +294,33 @@ static void ask_about(void *ctx, struct question *question, const json_t *reques
                               "applied", (json_int_t)d->applied, "workers", (json_int_t)d->threads_count));
 }
 
+static const struct bundle *bundle_in_use(void *ctx)
+{
+    return ((const struct turnoutd *)ctx)->bundle;
+}
+
+static const struct table *newest_table(void *ctx)
+{
+    const struct turnoutd *d = ctx;
+    return d->published == NULL ? NULL : d->published->table;
+}
+
 static bool start_questions(struct turnoutd *d)
 {
+    d->inquiry_source = (struct inquiry_source){.threads = d->threads,
+                                                .threads_count = &d->threads_count,
+                                                .main = &d->box,
+                                                .bundle = bundle_in_use,
+                                                .table = newest_table,
+                                                .ctx = d};
     d->questions = questions_new(send_answer, d);
     if (d->questions == NULL) {
         return false;
     }
     questions_add(d->questions, "about", ask_about, d);
     number_answers_add(d->questions, &d->bundle);
-    return true;
+    d->inquiry = inquiry_new(&d->inquiry_source, d->questions);
+    return d->inquiry != NULL;
 }
 
 static const struct store_events store_events = {.table = on_table,
@@ -523,12 +544,14 @@ static void on_signal(uv_signal_t *handle, int signal)
 static void on_legs_released(void *ctx, struct thread *thread, const struct thread_release *release,
                              unsigned ended, unsigned needed)
 {
-    const struct config *config = ((struct turnoutd *)ctx)->bundle->config;
+    const struct turnoutd *d = ctx;
+    const struct config *config = d->bundle->config;
     const struct config_link *link =
         release->link < config->link_at_count ? config->link_at[release->link] : NULL;
     (void)thread;
     log_event(EVENT_LEGS_RELEASED, LOG_TEXT("link", link == NULL ? "removed" : link->name),
               LOG_INT("ended", ended), LOG_INT("needed", needed));
+    (void)inquiry_released(d->inquiry, release, ended, needed);
 }
 
 static const struct thread_events thread_events = {.table_passed = on_table_passed,
@@ -763,6 +786,7 @@ static void clear(struct turnoutd *d)
     bundle_free(d->next);
     bundle_free(d->bundle);
     metrics_free(d->metrics);
+    inquiry_free(d->inquiry);
     questions_free(d->questions);
     message_index_close(d->message_ids);
     config_ids_free(&d->ids);

@@ -31,6 +31,7 @@
 
 struct client;
 struct conn;
+struct probe;
 
 struct worker {
     unsigned number;
@@ -49,6 +50,8 @@ struct worker {
     struct conn *dirty;   /* connections with output of this turn */
     struct conn *resumed; /* connections whose kept bytes are to be looked at again */
     struct registry clients, legs;
+    struct probe *probes; /* sessions that try a link */
+    unsigned probes_count;
     struct client **receivers; /* by client index: the first of its sessions that receive MO here */
     unsigned receivers_count;
     struct hold_pool held;
