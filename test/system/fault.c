@@ -148,11 +148,11 @@ static void note_where(void)
 }
 
 /* Where a library is known to go down with a failed allocation, which nobody but itself can mend: libuv ends the
- * process where its table of descriptors cannot grow, and hiredis 0.14 does not look at what sdsempty gives it
- * after a write. */
+ * process where its table of descriptors cannot grow, hiredis 0.14 does not look at what sdsempty gives it after a
+ * write, libconfuse looks at few of its allocations, glibc's argp at none. */
 static bool beyond_us(enum function function)
 {
-    static const char *const unchecked[] = {"redisBufferWrite"};
+    static const char *const unchecked[] = {"redisBufferWrite", "argp_parse"};
     void *frames[FRAMES];
     int count = backtrace(frames, FRAMES);
     for (int i = 2; i < count; i++) {
@@ -160,7 +160,8 @@ static bool beyond_us(enum function function)
         if (dladdr(frames[i], &info) == 0) {
             continue;
         }
-        if (function == FUNCTION_realloc && i == 3 && strstr(info.dli_fname, "libuv") != NULL) {
+        if (strstr(info.dli_fname, "libconfuse") != NULL ||
+            (function == FUNCTION_realloc && i == 3 && strstr(info.dli_fname, "libuv") != NULL)) {
             return true;
         }
         for (size_t k = 0; k < sizeof unchecked / sizeof unchecked[0]; k++) {

@@ -43,6 +43,13 @@ def answers(leg, pdu):
     return pdu.answer(0, b'%d\0' % pdu.seq)
 
 
+def until(look, what):
+    deadline = time.monotonic() + PATIENCE
+    while not look():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
 class Guest:
     """The client that meets the fault. An end of its session is an answer to all that it still waits for."""
 
@@ -240,7 +247,7 @@ def test_any_call_may_fail_at_the_start(world, tmp_path, certificates):
     for function, count in sorted(start_calls(scene).items()):
         for nth in chosen(count, START_SOME):
             daemon = scene.start(armed='%s %d' % (function, nth), wait=False)
-            daemon.wait_for(lambda d=daemon: d.find('started') or not d.running, 'a start or an end')
+            until(lambda d=daemon: d.find('started') or not d.running, 'neither a start nor an end')
             code = daemon.stop()
             tried += 1
             told = daemon.junk + [e for e in daemon.events if e['level'] in ('error', 'warning')]
@@ -334,13 +341,6 @@ def saved_version(state):
         return json.loads((state / 'table.json').read_text())['version']
     except (OSError, ValueError, KeyError):
         return None
-
-
-def until(look, what):
-    deadline = time.monotonic() + PATIENCE
-    while not look():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
 
 
 def fill_and_flip(world, disk):
