@@ -1,0 +1,521 @@
+/* ESMEs: they connect to any instance, bind, send, answer what they get, and sometimes do none of it well.
+ *
+ *   down ──dial──▶ open ──bind──▶ binding ──▶ bound ──unbind, hang up, reset, silence──▶ down, again after a while */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "smpp/constants.h"
+#include "smpp/encode.h"
+#include "test/sim/ledger.h"
+#include "test/sim/peers.h"
+
+enum { ESMES_MAX = 10, PDU_CAP = 4096, IDS_MAX = 64 };
+enum state { DOWN, OPEN, BINDING, BOUND, LEAVING };
+
+const char *const account_names[ACCOUNTS] = {"acme", "beta", "gamma", "any"};
+
+struct esme {
+    unsigned number, account;
+    uint32_t bind;
+    uint8_t version;
+    enum state state;
+    struct wire *wire;
+    unsigned serial; /* of its connection */
+    struct account requests;
+    unsigned window;
+    bool wild; /* it has sent what cannot be reckoned with */
+    bool bad_login;
+    bool mute;             /* answers nothing any more */
+    uint32_t ids[IDS_MAX]; /* messages accepted, to be asked about */
+    unsigned ids_count;
+};
+
+static struct esme esmes[ESMES_MAX];
+static unsigned esmes_count;
+static bool sending;
+
+static void dial(void *ctx, uint64_t arg);
+static void tick(void *ctx, uint64_t serial);
+
+static const uint32_t bind_ids[] = {SMPP_BIND_TRANSMITTER, SMPP_BIND_RECEIVER, SMPP_BIND_TRANSCEIVER};
+
+static bool may_send(const struct esme *e)
+{
+    return e->bind != SMPP_BIND_RECEIVER;
+}
+
+/* --- messages -------------------------------------------------------------------------------------------- */
+
+static unsigned some_shortcode(unsigned account)
+{
+    unsigned shortcode;
+    do {
+        shortcode = (unsigned)sim_random(SHORTCODES);
+    } while (owner_of_shortcode(shortcode) != account);
+    return shortcode;
+}
+
+static size_t some_tlvs(uint8_t *out, size_t cap)
+{
+    size_t at = 0;
+    uint8_t value[200];
+    for (unsigned i = (unsigned)sim_random(4); i > 0; i--) {
+        uint16_t len = (uint16_t)(sim_chance(100) ? sim_random(sizeof value) : sim_random(9));
+        for (uint16_t j = 0; j < len; j++) {
+            value[j] = (uint8_t)(sim_random(200) + 1);
+            value[j] = value[j] == 'm' ? 'M' : value[j];
+        }
+        uint16_t tag = (uint16_t)(sim_chance(500) ? 0x1400 + sim_random(0x2BFF) : 0x0200 + sim_random(32));
+        at += smpp_encode_tlv(out + at, cap - at, tag, value, len);
+    }
+    return at;
+}
+
+/* A whole message with its mark; odd values here and there. */
+static size_t write_message(const struct message *m, uint32_t command, uint32_t sequence, const char *from,
+                            const char *to, uint8_t *pdu)
+{
+    uint8_t tlvs[1600];
+    char text[160];
+    size_t tlvs_len = some_tlvs(tlvs, sizeof tlvs - 100);
+    int len = snprintf(
+        text, sizeof text, "m%08u%.*s", m->number, (int)sim_random(100),
+        "  Lorem ipsum, dolor sit! Consectetur? 0123456789 ABCDEFGHIJKLNOPQRSTUVWXYZ abcdefghijklnopq");
+    if (command == SMPP_DATA_SM || sim_chance(80)) {
+        tlvs_len += smpp_encode_tlv(tlvs + tlvs_len, sizeof tlvs - tlvs_len, 0x0424, text, (uint16_t)len);
+        len = 0;
+    }
+    struct smpp_message_fields fields = {.command_id = command,
+                                         .sequence_number = sequence,
+                                         .service_type = sim_chance(100) ? "CMT" : "",
+                                         .source_ton = (uint8_t)sim_random(7),
+                                         .source = from,
+                                         .dest_ton = 1,
+                                         .dest_npi = 1,
+                                         .dest = to,
+                                         .esm_class = m->receipt ? 0x04 : 0,
+                                         .protocol_id = (uint8_t)sim_random(256),
+                                         .registered_delivery = 1,
+                                         .data_coding = (uint8_t)sim_random(256),
+                                         .text = {(const uint8_t *)text, (uint32_t)len},
+                                         .tlvs = {tlvs, (uint32_t)tlvs_len}};
+    return smpp_encode_message(pdu, PDU_CAP, &fields);
+}
+
+size_t peers_message(const struct message *m, uint32_t command, uint32_t sequence, uint8_t *pdu)
+{
+    char number[24];
+    unsigned tail = (unsigned)sim_random(10000000);
+    snprintf(number, sizeof number, "%s%s%07u", sim_chance(100) ? "+" : "", m->carrier == 0 ? "6427" : "6421",
+             tail);
+    const char *shortcode = shortcodes[m->shortcode];
+    return m->mo ? write_message(m, command, sequence, number, shortcode, pdu)
+                 : write_message(m, command, sequence, shortcode, number, pdu);
+}
+
+/* submit_multi to two numbers of one carrier (4.5.1). */
+static size_t write_multi(const struct message *m, uint32_t sequence, uint8_t *pdu)
+{
+    uint8_t *p = pdu + SMPP_HEADER_LEN;
+    p += sprintf((char *)p, "%s", "") + 1;
+    *p++ = 0;
+    *p++ = 0;
+    p += sprintf((char *)p, "%s", shortcodes[m->shortcode]) + 1;
+    *p++ = 2;
+    for (int i = 0; i < 2; i++) {
+        *p++ = 1;
+        *p++ = 1;
+        *p++ = 1;
+        p += sprintf((char *)p, "%s%07u", m->carrier == 0 ? "6427" : "6421", (unsigned)sim_random(10000000)) +
+             1;
+    }
+    memset(p, 0, 9); /* esm_class to sm_default_msg_id, with empty times */
+    p += 9;
+    *p++ = MARK_LEN;
+    p += sprintf((char *)p, "m%08u", m->number);
+    size_t len = (size_t)(p - pdu);
+    smpp_put_header(pdu, &(struct smpp_header){(uint32_t)len, SMPP_SUBMIT_MULTI, 0, sequence});
+    return len;
+}
+
+static void send_message(struct esme *e)
+{
+    uint8_t pdu[PDU_CAP];
+    uint32_t command = sim_chance(80) ? SMPP_DATA_SM : sim_chance(40) ? SMPP_SUBMIT_MULTI : SMPP_SUBMIT_SM;
+    uint32_t sequence = account_next(&e->requests);
+    struct message *m =
+        ledger_mt(e->wire, e->account, some_shortcode(e->account), (unsigned)sim_random(CARRIERS));
+    size_t len = command == SMPP_SUBMIT_MULTI ? write_multi(m, sequence, pdu)
+                                              : peers_message(m, command, sequence, pdu);
+    account_owe(&e->requests, command, m->number, e->wild);
+    ledger_sent(m, pdu, (uint32_t)len);
+    wire_send(e->wire, pdu, len);
+}
+
+/* query_sm about a message that was accepted (4.8.1). */
+static void send_query(struct esme *e)
+{
+    uint8_t pdu[128];
+    if (e->ids_count == 0) {
+        return;
+    }
+    const struct message *m = ledger_find(e->ids[sim_random(e->ids_count)]);
+    uint32_t sequence = account_next(&e->requests);
+    size_t id = strnlen((const char *)m->response.p + SMPP_HEADER_LEN, m->response.len - SMPP_HEADER_LEN);
+    if (id == 0 || id > 40) {
+        return;
+    }
+    size_t len = SMPP_HEADER_LEN;
+    memcpy(pdu + len, m->response.p + SMPP_HEADER_LEN, id);
+    len += id;
+    memset(pdu + len, 0, 3); /* the end of the id, ton, npi */
+    len += 3;
+    len += (size_t)sprintf((char *)pdu + len, "%s", shortcodes[m->shortcode]) + 1;
+    smpp_put_header(pdu, &(struct smpp_header){(uint32_t)len, SMPP_QUERY_SM, 0, sequence});
+    account_owe(&e->requests, SMPP_QUERY_SM, 0, e->wild);
+    tell_of(m->number, e->wire->name, "asks about m%08u with query_sm 0x%x", m->number, sequence);
+    wire_send(e->wire, pdu, len);
+    totals.queries++;
+}
+
+static void send_header(struct esme *e, uint32_t command, uint32_t status, uint32_t sequence)
+{
+    uint8_t pdu[SMPP_HEADER_LEN];
+    smpp_put_header(pdu, &(struct smpp_header){SMPP_HEADER_LEN, command, status, sequence});
+    wire_send(e->wire, pdu, sizeof pdu);
+}
+
+/* --- bad manners ------------------------------------------------------------------------------------------ */
+
+static void send_nonsense(struct esme *e)
+{
+    uint8_t pdu[64];
+    uint32_t sequence = account_next(&e->requests);
+    static const uint32_t commands[] = {0x77,           0x00010200,    SMPP_BIND_TRANSMITTER, SMPP_DELIVER_SM,
+                                        SMPP_SUBMIT_SM, SMPP_CANCEL_SM};
+    uint32_t command = commands[sim_random(sizeof commands / sizeof commands[0])];
+    size_t len = SMPP_HEADER_LEN + sim_random(40);
+    memset(pdu, 0xEE, sizeof pdu);
+    smpp_put_header(pdu, &(struct smpp_header){(uint32_t)len, command, 0, sequence});
+    tell(e->wire->name, "sends a nonsense %s 0x%x, %zu octets", smpp_command_name(command), sequence, len);
+    account_owe(&e->requests, command, 0, true);
+    wire_send(e->wire, pdu, len);
+}
+
+static void lose_framing(struct esme *e)
+{
+    uint8_t junk[200];
+    for (size_t i = 0; i < sizeof junk; i++) {
+        junk[i] = (uint8_t)sim_random(256);
+    }
+    if (sim_chance(500)) {
+        smpp_put32(junk, (uint32_t)sim_random(16));
+    }
+    tell(e->wire->name, "loses its framing");
+    e->wild = true;
+    wire_send(e->wire, junk, sizeof junk);
+}
+
+static void resume_reading(void *ctx, uint64_t serial)
+{
+    struct esme *e = ctx;
+    if (e->serial == serial && e->wire != NULL) {
+        wire_read(e->wire, true);
+    }
+}
+
+static void stall(struct esme *e)
+{
+    uint64_t ns = sim_between(200 * MS, 3 * SECOND);
+    tell(e->wire->name, "does not read for %" PRIu64 " ms", ns / MS);
+    wire_read(e->wire, false);
+    sim_after(ns, resume_reading, e, e->serial);
+}
+
+static void misbehave(struct esme *e)
+{
+    switch (sim_random(7)) {
+    case 0: send_nonsense(e); break;
+    case 1: lose_framing(e); break;
+    case 2:
+        tell(e->wire->name, "answers what nobody asked");
+        send_header(e, SMPP_DELIVER_SM | SMPP_RESPONSE_BIT, 0, (uint32_t)sim_random(0x7FFFFFFF));
+        break;
+    case 3: stall(e); break;
+    case 4: e->mute = true; break;
+    case 5:
+        tell(e->wire->name, "sends nonsense before it unbinds");
+        send_nonsense(e);
+        account_owe(&e->requests, SMPP_UNBIND, 0, false);
+        send_header(e, SMPP_UNBIND, 0, account_next(&e->requests) - 1);
+        e->state = LEAVING;
+        break;
+    default: send_nonsense(e); break;
+    }
+}
+
+static void leave(struct esme *e)
+{
+    switch (sim_random(4)) {
+    case 0:
+        tell(e->wire->name, "resets its connection");
+        wire_reset(e->wire);
+        break;
+    case 1:
+        tell(e->wire->name, "hangs up");
+        wire_close(e->wire);
+        break;
+    case 2:
+        tell(e->wire->name, "vanishes");
+        wire_freeze(e->wire, UINT64_MAX);
+        break;
+    default:
+        tell(e->wire->name, "unbinds");
+        account_owe(&e->requests, SMPP_UNBIND, 0, false);
+        send_header(e, SMPP_UNBIND, 0, account_next(&e->requests) - 1);
+        e->state = LEAVING;
+        break;
+    }
+}
+
+/* --- what it gets ----------------------------------------------------------------------------------------- */
+
+static void bind_answered(struct esme *e, uint32_t status)
+{
+    tell(e->wire->name, "has its bind answered with 0x%x", status);
+    if (status == ESME_RINVPASWD && !e->bad_login) {
+        violated("6: a fault of ours never looks like the client's", 0,
+                 "%s is told that its password is wrong", e->wire->name);
+    }
+    if (status != ESME_ROK && status != ESME_RINVPASWD && status != ESME_RBINDFAIL) {
+        violated("6: a fault of ours never looks like the client's", 0, "%s is told 0x%x to its bind",
+                 e->wire->name, status);
+    }
+    if (status == ESME_ROK && e->bad_login) {
+        violated("1: end-to-end acknowledgement", 0, "%s is let in with a wrong password", e->wire->name);
+    }
+    e->state = status == ESME_ROK ? BOUND : LEAVING;
+    if (status == ESME_ROK) {
+        sim_after(sim_random(50 * MS), tick, e, e->serial);
+    }
+}
+
+static void on_response(struct esme *e, const uint8_t *pdu, uint32_t len)
+{
+    uint32_t status = smpp_get32(pdu + 8);
+    if (e->wild) {
+        return;
+    }
+    const struct owed *owed = account_settle(&e->requests, e->wire, pdu, len);
+    if (owed == NULL) {
+        return;
+    }
+    if (smpp_is_bind(owed->command) && !owed->lenient) {
+        bind_answered(e, status);
+    } else if (owed->message != 0) {
+        struct message *m = ledger_find(owed->message);
+        ledger_answered(m, e->wire, pdu, len);
+        if (status == ESME_ROK && e->ids_count < IDS_MAX) {
+            e->ids[e->ids_count++] = m->number;
+        }
+    } else if (owed->command == SMPP_UNBIND) {
+        wire_close(e->wire);
+    }
+}
+
+struct answer {
+    struct esme *esme;
+    unsigned serial;
+    uint32_t command, sequence;
+    struct message *message;
+};
+
+/* The answer to an MO, as clients give it: with and without body, with TLVs, refusing, as a nack. */
+static void give_answer(void *ctx, uint64_t arg)
+{
+    struct answer *a = ctx;
+    struct esme *e = a->esme;
+    uint8_t pdu[256];
+    (void)arg;
+    if (e->serial == a->serial && e->wire != NULL && !e->mute) {
+        uint32_t status = sim_chance(60) ? (sim_chance(500) ? ESME_RMSGQFUL : 0x401) : ESME_ROK;
+        size_t len = SMPP_HEADER_LEN;
+        if (sim_chance(900)) {
+            uint8_t tlvs[64];
+            size_t tlvs_len = sim_chance(50) ? smpp_encode_tlv(tlvs, sizeof tlvs, 0x1401, "odd", 3) : 0;
+            len = smpp_encode_id_resp(pdu, sizeof pdu, a->command | SMPP_RESPONSE_BIT, a->sequence, status,
+                                      sim_chance(50) ? "client-id" : "",
+                                      (struct smpp_span){tlvs, (uint32_t)tlvs_len});
+        } else {
+            bool nack = sim_chance(200);
+            smpp_put_header(pdu,
+                            &(struct smpp_header){SMPP_HEADER_LEN,
+                                                  nack ? SMPP_GENERIC_NACK : a->command | SMPP_RESPONSE_BIT,
+                                                  nack ? ESME_RINVCMDID : status, a->sequence});
+        }
+        if (a->message != NULL) {
+            ledger_responded(a->message, pdu, (uint32_t)len);
+        }
+        wire_send(e->wire, pdu, len);
+    }
+    free(a);
+}
+
+static void on_message(struct esme *e, const uint8_t *pdu, uint32_t len)
+{
+    struct answer *a = malloc(sizeof *a);
+    if (a == NULL) {
+        abort();
+    }
+    *a = (struct answer){e, e->serial, smpp_get32(pdu + 4), smpp_get32(pdu + 12),
+                         ledger_mo_arrived(e->wire, e->account, pdu, len)};
+    if (sim_chance(15)) {
+        free(a); /* never answered */
+        return;
+    }
+    uint64_t pause = sim_chance(20) ? sim_between(1500 * MS, 3 * SECOND) : sim_random(30 * MS);
+    sim_after(pause, give_answer, a, 0);
+}
+
+static void on_pdu(struct wire *wire, const uint8_t *pdu, uint32_t len, uint64_t end)
+{
+    struct esme *e = wire->peer;
+    uint32_t command = smpp_get32(pdu + 4);
+    (void)end;
+    if (smpp_is_response(command)) {
+        on_response(e, pdu, len);
+    } else if (command == SMPP_ENQUIRE_LINK || command == SMPP_UNBIND) {
+        if (!e->mute) {
+            send_header(e, command | SMPP_RESPONSE_BIT, 0, smpp_get32(pdu + 12));
+        }
+        e->state = command == SMPP_UNBIND ? LEAVING : e->state;
+    } else if (command == SMPP_DELIVER_SM || command == SMPP_DATA_SM) {
+        on_message(e, pdu, len);
+    } else if (command != SMPP_ALERT_NOTIFICATION) {
+        violated("3: bytes equal but for the sequence number", 0, "%s got %s", wire->name,
+                 smpp_command_name(command));
+    }
+}
+
+/* --- connections ------------------------------------------------------------------------------------------ */
+
+static void on_closed(struct wire *wire, const char *why)
+{
+    struct esme *e = wire->peer;
+    tell(wire->name, "has lost its connection: %s", why);
+    e->wire = NULL;
+    e->state = DOWN;
+    e->serial++;
+    if (sending) {
+        sim_after(sim_between(20 * MS, 1200 * MS), dial, e, e->serial);
+    }
+}
+
+static void send_bind(struct wire *wire)
+{
+    struct esme *e = wire->peer;
+    uint8_t pdu[256];
+    if (e->state != OPEN) {
+        return;
+    }
+    e->bad_login = shape.hostile && sim_chance(60);
+    struct smpp_bind_fields fields = {.command_id = e->bind,
+                                      .sequence_number = account_next(&e->requests),
+                                      .system_id = account_names[e->account],
+                                      .password = e->bad_login ? "guess" : GOOD_PASSWORD,
+                                      .system_type = "",
+                                      .interface_version = e->version,
+                                      .address_range = ""};
+    size_t len = smpp_encode_bind(pdu, sizeof pdu, &fields);
+    account_owe(&e->requests, e->bind, 0, false);
+    e->state = BINDING;
+    wire_send(wire, pdu, len);
+}
+
+static void on_opened(struct wire *wire)
+{
+    if (shape.hostile && sim_chance(20)) {
+        return; /* says nothing: the proxy's patience ends it */
+    }
+    send_bind(wire);
+}
+
+static const struct wire_events events = {.opened = on_opened, .pdu = on_pdu, .closed = on_closed};
+
+static void dial(void *ctx, uint64_t serial)
+{
+    struct esme *e = ctx;
+    if (e->wire != NULL || e->serial != serial || !sending) {
+        return;
+    }
+    struct process *p = process_of((unsigned)sim_random(shape.instances));
+    if (p == NULL || p->workers_count == 0) {
+        sim_after(300 * MS, dial, e, e->serial);
+        return;
+    }
+    account_begin(&e->requests);
+    e->wild = e->mute = false;
+    e->ids_count = 0;
+    e->state = OPEN;
+    e->wire = wire_dial(p, (unsigned)sim_random(p->workers_count), &events, e);
+    snprintf(e->wire->name, sizeof e->wire->name, "%s%u/%u", account_names[e->account], e->number,
+             e->wire->id);
+    tell(e->wire->name, "connects to %s, as %s of version 0x%x", p->name, smpp_command_name(e->bind),
+         e->version);
+}
+
+/* What it does next: mostly, it sends. */
+static void tick(void *ctx, uint64_t serial)
+{
+    struct esme *e = ctx;
+    if (e->serial != serial || e->state != BOUND || !sending) {
+        return;
+    }
+    unsigned burst = sim_chance(20) ? (unsigned)sim_random(25) : 1;
+    for (; may_send(e) && burst > 0 && e->requests.open < e->window && !e->wild; burst--) {
+        send_message(e);
+    }
+    if (may_send(e) && sim_chance(40)) {
+        send_query(e);
+    }
+    if (shape.hostile && sim_chance(5)) {
+        misbehave(e);
+    }
+    if (!shape.calm && e->wire != NULL && sim_chance(4) && sim_now < shape.chaos_end) {
+        leave(e);
+    }
+    sim_after(sim_between(MS, 2 * shape.submit_ms * MS), tick, e, serial);
+}
+
+/* Nothing is owed for too long, session by session. */
+void esmes_check(bool last)
+{
+    for (unsigned i = 0; i < esmes_count; i++) {
+        const struct esme *e = &esmes[i];
+        if (e->wire != NULL && !e->wild && e->state != DOWN) {
+            account_check(&e->requests, e->wire, last);
+        }
+    }
+}
+
+void esmes_begin(void)
+{
+    sending = true;
+    esmes_count = 3 + (unsigned)sim_random(5);
+    for (unsigned i = 0; i < esmes_count; i++) {
+        struct esme *e = &esmes[i];
+        free(e->requests.owed);
+        *e = (struct esme){.number = i, .account = i < ACCOUNTS ? i : (unsigned)sim_random(ACCOUNTS)};
+        e->bind = sim_chance(550) ? SMPP_BIND_TRANSCEIVER : bind_ids[sim_random(2)];
+        e->version = sim_chance(700) ? 0x34 : sim_chance(500) ? 0x33 : 0x50;
+        e->window = (unsigned)sim_between(1, 2 * shape.client_window);
+        sim_after(sim_random(600 * MS), dial, e, 0);
+    }
+}
+
+void esmes_stop_sending(void)
+{
+    sending = false;
+}

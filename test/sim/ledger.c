@@ -1,0 +1,439 @@
+#include "test/sim/ledger.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "smpp/constants.h"
+#include "smpp/frame.h"
+#include "test/sim/peers.h"
+
+enum { MARGIN_S = 9, BARRIERS_MAX = 512, WIRES_MAX = 4096, SERIALS_MAX = 8 };
+
+#define RULE_ACK      "1: end-to-end acknowledgement"
+#define RULE_ONE      "2: exactly one response per request"
+#define RULE_BYTES    "3: bytes equal but for the sequence number"
+#define RULE_BARRIER  "4: nothing on the old route after the barrier"
+#define RULE_RECEIPTS "5: receipts and answers to the right one"
+#define RULE_FAULT    "6: a fault of ours never looks like the client's"
+#define RULE_ONCE     "7: nothing is sent twice, or after a refusal"
+#define RULE_ORDER    "order kept in strict flips"
+
+struct totals totals;
+
+static struct message **messages[2]; /* MT, MO, by number */
+static size_t counts[2], sizes[2];
+
+struct barrier {
+    unsigned cell;
+    int platform;
+    uint64_t version, time;
+    bool valid;
+    unsigned serials[SERIALS_MAX], serials_count;
+    uint64_t *limits; /* by wire id */
+    unsigned limits_count;
+};
+static struct barrier barriers[BARRIERS_MAX];
+static unsigned barriers_count;
+
+static void *need(void *memory)
+{
+    if (memory == NULL) {
+        abort();
+    }
+    return memory;
+}
+
+/* --- accounts -------------------------------------------------------------------------------------------- */
+
+void account_begin(struct account *a)
+{
+    free(a->owed);
+    *a = (struct account){.first = 1 + (uint32_t)sim_random(0x7FFF0000)};
+}
+
+uint32_t account_next(const struct account *a)
+{
+    return a->first + (uint32_t)a->count;
+}
+
+void account_owe(struct account *a, uint32_t command, uint32_t message, bool lenient)
+{
+    if (a->count == a->size) {
+        a->size = a->size == 0 ? 64 : 2 * a->size;
+        a->owed = need(realloc(a->owed, a->size * sizeof *a->owed));
+    }
+    a->owed[a->count++] =
+        (struct owed){.command = command, .message = message, .sent = sim_now, .lenient = lenient};
+    a->open++;
+}
+
+struct owed *account_settle(struct account *a, const struct wire *wire, const uint8_t *pdu, uint32_t len)
+{
+    uint32_t command = smpp_get32(pdu + 4);
+    uint32_t sequence = smpp_get32(pdu + 12);
+    uint32_t at = sequence - a->first;
+    (void)len;
+    if (command == SMPP_GENERIC_NACK && sequence == 0) {
+        return NULL; /* framing of ours was lost on purpose */
+    }
+    if (at >= a->count) {
+        violated(RULE_ONE, 0, "%s got %s 0x%x for a request that it never sent", wire->name,
+                 smpp_command_name(command), sequence);
+    }
+    struct owed *owed = &a->owed[at];
+    if (owed->answered) {
+        violated(RULE_ONE, owed->message, "%s got a second answer, %s, to its %s", wire->name,
+                 smpp_command_name(command), smpp_command_name(owed->command));
+    }
+    if (command != SMPP_GENERIC_NACK && command != (owed->command | SMPP_RESPONSE_BIT) && !owed->lenient) {
+        violated(RULE_ONE, owed->message, "%s got %s to its %s", wire->name, smpp_command_name(command),
+                 smpp_command_name(owed->command));
+    }
+    owed->answered = true;
+    a->open--;
+    return owed;
+}
+
+void account_check(const struct account *a, const struct wire *wire, bool last)
+{
+    uint64_t quiet = wire->disturbed > wire->process->started ? wire->disturbed : wire->process->started;
+    if (a->open == 0 || wire_frozen(wire) || wire->near_closing || wire->orphan || !wire->process->alive ||
+        quiet + MARGIN_S * SECOND > sim_now) {
+        return;
+    }
+    for (size_t i = 0; i < a->count; i++) {
+        const struct owed *owed = &a->owed[i];
+        if (!owed->answered && (last || owed->sent + MARGIN_S * SECOND < sim_now)) {
+            violated(RULE_ONE, owed->message, "%s has waited %.1f s for an answer to its %s 0x%x", wire->name,
+                     (double)(sim_now - owed->sent) / (double)SECOND, smpp_command_name(owed->command),
+                     a->first + (uint32_t)i);
+        }
+    }
+}
+
+/* --- messages -------------------------------------------------------------------------------------------- */
+
+static struct message *message_new(bool mo)
+{
+    struct message *m = need(calloc(1, sizeof *m));
+    if (counts[mo] == sizes[mo]) {
+        sizes[mo] = sizes[mo] == 0 ? 1024 : 2 * sizes[mo];
+        messages[mo] = need(realloc(messages[mo], sizes[mo] * sizeof(struct message *)));
+    }
+    messages[mo][counts[mo]++] = m;
+    m->number = (mo ? MO_FIRST : 0) + (uint32_t)counts[mo];
+    m->mo = mo;
+    m->sent = sim_now;
+    return m;
+}
+
+struct message *ledger_mt(struct wire *from, unsigned account, unsigned shortcode, unsigned carrier)
+{
+    struct message *m = message_new(false);
+    m->from = from;
+    m->account = account;
+    m->shortcode = shortcode;
+    m->carrier = carrier;
+    totals.mt++;
+    return m;
+}
+
+struct message *ledger_mo(struct wire *from, unsigned shortcode, unsigned carrier)
+{
+    struct message *m = message_new(true);
+    m->from = from;
+    m->account = owner_of_shortcode(shortcode);
+    m->shortcode = shortcode;
+    m->carrier = carrier;
+    totals.mo++;
+    return m;
+}
+
+struct message *ledger_find(uint32_t number)
+{
+    bool mo = number > MO_FIRST;
+    uint32_t at = number - (mo ? MO_FIRST : 0);
+    return at == 0 || at > counts[mo] ? NULL : messages[mo][at - 1];
+}
+
+static void keep(struct octets *to, const uint8_t *pdu, uint32_t len)
+{
+    free(to->p);
+    to->p = need(malloc(len));
+    memcpy(to->p, pdu, len);
+    to->len = len;
+}
+
+void ledger_sent(struct message *m, const uint8_t *pdu, uint32_t len)
+{
+    keep(&m->pdu, pdu, len);
+    tell_of(m->number, m->from->name, "sends %s 0x%x, %u octets: %s %s, message m%08u%s",
+            smpp_command_name(smpp_get32(pdu + 4)), smpp_get32(pdu + 12), len, shortcodes[m->shortcode],
+            carrier_names[m->carrier], m->number, m->receipt ? ", a receipt" : "");
+}
+
+static bool same_but_sequence(const struct octets *sent, const uint8_t *pdu, uint32_t len)
+{
+    return sent->len == len && memcmp(sent->p, pdu, 12) == 0 &&
+           memcmp(sent->p + SMPP_HEADER_LEN, pdu + SMPP_HEADER_LEN, len - SMPP_HEADER_LEN) == 0;
+}
+
+/* The mark: "m" and eight digits. */
+static uint32_t number_in(const uint8_t *pdu, uint32_t len)
+{
+    for (uint32_t i = SMPP_HEADER_LEN; i + MARK_LEN <= len; i++) {
+        uint32_t number = 0;
+        unsigned digits = 0;
+        if (pdu[i] != 'm') {
+            continue;
+        }
+        while (digits < MARK_LEN - 1 && pdu[i + 1 + digits] >= '0' && pdu[i + 1 + digits] <= '9') {
+            number = number * 10 + pdu[i + 1 + digits++] - '0';
+        }
+        if (digits == MARK_LEN - 1) {
+            return number;
+        }
+    }
+    return 0;
+}
+
+static void note_arrival(struct message *m, struct wire *to, const uint8_t *pdu, uint32_t len)
+{
+    tell_of(m->number, to->name, "gets %s 0x%x: message m%08u", smpp_command_name(smpp_get32(pdu + 4)),
+            smpp_get32(pdu + 12), m->number);
+    if (!same_but_sequence(&m->pdu, pdu, len)) {
+        violated(RULE_BYTES, m->number, "message m%08u arrived with other octets than it was sent with",
+                 m->number);
+    }
+    if (m->seen++ > 0) {
+        violated(RULE_ONCE, m->number, "message m%08u arrived twice", m->number);
+    }
+    if (m->answered && m->by_proxy && m->status != ESME_RSUBMITFAIL && !m->mo) {
+        violated(RULE_ONCE, m->number, "message m%08u arrived though its sender was told 0x%x: not sent",
+                 m->number, m->status);
+    }
+    m->to = to;
+    m->seen_at = sim_now;
+}
+
+/* --- order ----------------------------------------------------------------------------------------------- */
+
+/* An older one of the same session and cell that comes later was overtaken. Where its sender is told that its outcome
+ * is unknown, it had left before, on a connection that has ended. */
+static void check_order(struct message *m)
+{
+    for (size_t i = m->number; i < counts[0]; i++) {
+        const struct message *later = messages[0][i];
+        if (later->seen > 0 && later->seen_at <= sim_now && later != m && later->from == m->from &&
+            later->shortcode == m->shortcode && later->carrier == m->carrier &&
+            (shape.strict_only || later->to == m->to)) {
+            m->overtaken = true;
+            tell_of(m->number, "ledger", "overtaken by m%08u, sent later and seen by %s", later->number,
+                    later->to->name);
+            if (later->to == m->to) {
+                violated(RULE_ORDER, m->number,
+                         "message m%08u came after m%08u, which was sent later, on one session", m->number,
+                         later->number);
+            }
+            return;
+        }
+    }
+}
+
+/* --- the barrier ------------------------------------------------------------------------------------------ */
+
+void ledger_changed(unsigned cell)
+{
+    for (unsigned i = 0; i < barriers_count; i++) {
+        if (barriers[i].cell == cell) {
+            barriers[i].valid = false;
+        }
+    }
+}
+
+void ledger_applied(unsigned cell, int platform, uint64_t version, const unsigned *serials, unsigned count)
+{
+    if (barriers_count == BARRIERS_MAX) {
+        return;
+    }
+    struct barrier *b = &barriers[barriers_count++];
+    *b = (struct barrier){
+        .cell = cell, .platform = platform, .version = version, .time = sim_now, .valid = true};
+    for (unsigned i = 0; i < count && i < SERIALS_MAX; i++) {
+        b->serials[b->serials_count++] = serials[i];
+    }
+    b->limits_count = wires == NULL ? 1 : wires->id + 1;
+    b->limits = need(calloc(b->limits_count, sizeof *b->limits));
+    for (const struct wire *wire = wires; wire != NULL; wire = wire->older) {
+        uint64_t taken = wire->received + wire->capacity; /* what the kernel had taken by now */
+        b->limits[wire->id] = taken < wire->written ? taken : wire->written;
+    }
+    totals.barriers++;
+}
+
+/* Does the promise bind this process? Not one that Redis held for dead. */
+static bool binds(const struct barrier *b, const struct process *p)
+{
+    if (p->started > b->time) {
+        return true;
+    }
+    for (unsigned i = 0; i < b->serials_count; i++) {
+        if (b->serials[i] == p->serial) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_barrier(const struct message *m, const struct wire *to, uint64_t end)
+{
+    unsigned cell = m->shortcode * CARRIERS + m->carrier;
+    for (unsigned i = 0; i < barriers_count; i++) {
+        const struct barrier *b = &barriers[i];
+        if (!b->valid || b->cell != cell || b->platform == (int)link_platform((unsigned)to->link) ||
+            !binds(b, to->process)) {
+            continue;
+        }
+        uint64_t limit = to->id < b->limits_count ? b->limits[to->id] : 0;
+        if (end > limit) {
+            violated(RULE_BARRIER, m->number,
+                     "message m%08u went to %s by %s, %.3f s after version %" PRIu64
+                     " was reported as applied",
+                     m->number, link_names[to->link], to->process->name,
+                     (double)(sim_now - b->time) / (double)SECOND, b->version);
+        }
+    }
+}
+
+/* --- arrivals and answers -------------------------------------------------------------------------------- */
+
+struct message *ledger_mt_arrived(struct wire *to, const uint8_t *pdu, uint32_t len, uint64_t end)
+{
+    struct message *m = ledger_find(number_in(pdu, len));
+    if (m == NULL || m->mo) {
+        return NULL;
+    }
+    note_arrival(m, to, pdu, len);
+    if (link_carrier((unsigned)to->link) != m->carrier) {
+        violated(RULE_RECEIPTS, m->number, "message m%08u for %s went to %s", m->number,
+                 carrier_names[m->carrier], link_names[to->link]);
+    }
+    check_barrier(m, to, end);
+    check_order(m);
+    return m;
+}
+
+/* A shortcode with an owner goes to the owner, or to the client of any shortcode by that client's own leg. One without
+ * goes to the leg's client. */
+static bool right_receiver(const struct message *m, unsigned account)
+{
+    if (account == m->account) {
+        return true;
+    }
+    return !m->receipt && !shape.own && (account == ACCOUNTS - 1 || m->account == ACCOUNTS - 1);
+}
+
+struct message *ledger_mo_arrived(struct wire *to, unsigned account, const uint8_t *pdu, uint32_t len)
+{
+    struct message *m = ledger_find(number_in(pdu, len));
+    if (m == NULL || !m->mo) {
+        return NULL;
+    }
+    note_arrival(m, to, pdu, len);
+    if (!right_receiver(m, account)) {
+        violated(RULE_RECEIPTS, m->number, "m%08u for %s, of %s, went to %s", m->number,
+                 shortcodes[m->shortcode], account_names[m->account], account_names[account]);
+    }
+    return m;
+}
+
+void ledger_responded(struct message *m, const uint8_t *pdu, uint32_t len)
+{
+    if (m->response.p == NULL) {
+        keep(&m->response, pdu, len);
+    }
+    tell_of(m->number, m->to->name, "answers m%08u with %s 0x%x, status 0x%x", m->number,
+            smpp_command_name(smpp_get32(pdu + 4)), smpp_get32(pdu + 12), smpp_get32(pdu + 8));
+}
+
+static bool is_refusal_of_ours(const struct message *m, uint32_t status, uint32_t len)
+{
+    static const uint32_t of_mt[] = {ESME_RMSGQFUL, ESME_RTHROTTLED, ESME_RSUBMITFAIL,
+                                     ESME_RSYSERR,  ESME_RINVSRCADR, ESME_RINVBNDSTS};
+    if (len > SMPP_HEADER_LEN + 1) {
+        return false;
+    }
+    if (m->mo) {
+        return status == ESME_RMSGQFUL;
+    }
+    for (size_t i = 0; i < sizeof of_mt / sizeof of_mt[0]; i++) {
+        if (of_mt[i] == status) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_positive(const struct message *m)
+{
+    if (m->response.p == NULL) {
+        violated(RULE_ACK, m->number, "m%08u was answered positively, but nobody accepted it", m->number);
+    }
+    if (smpp_get32(m->response.p + 8) != ESME_ROK) {
+        violated(RULE_ACK, m->number, "m%08u was answered positively, but the other side said 0x%x",
+                 m->number, smpp_get32(m->response.p + 8));
+    }
+    violated(RULE_BYTES, m->number, "the answer to m%08u came with other octets than it was sent with",
+             m->number);
+}
+
+void ledger_answered(struct message *m, const struct wire *wire, const uint8_t *pdu, uint32_t len)
+{
+    m->answered = true;
+    m->status = smpp_get32(pdu + 8);
+    m->by_proxy = m->response.p == NULL || !same_but_sequence(&m->response, pdu, len);
+    tell_of(m->number, wire->name, "has %s for m%08u, status 0x%x%s", smpp_command_name(smpp_get32(pdu + 4)),
+            m->number, m->status, m->by_proxy ? ", from the proxy" : "");
+    if (m->by_proxy && m->status == ESME_ROK) {
+        check_positive(m);
+    }
+    if (m->by_proxy && !is_refusal_of_ours(m, m->status, len)) {
+        violated(m->seen == 0 ? RULE_FAULT : RULE_RECEIPTS, m->number,
+                 "m%08u was answered with 0x%x, %u octets, which nobody sent", m->number, m->status, len);
+    }
+    if (m->by_proxy && m->seen > 0 && m->status != ESME_RSUBMITFAIL && !m->mo) {
+        violated(RULE_ONCE, m->number, "m%08u was sent on, but its sender is told 0x%x: not sent", m->number,
+                 m->status);
+    }
+    if (m->overtaken && shape.strict_only && !m->by_proxy) {
+        violated(RULE_ORDER, m->number, "m%08u was overtaken by a message sent later", m->number);
+    }
+    *(m->mo ? &totals.mo_positive : &totals.mt_positive) += m->status == ESME_ROK;
+    *(m->by_proxy ? &totals.mt_refused : &totals.mt_relayed) += !m->mo;
+}
+
+/* --- life ------------------------------------------------------------------------------------------------- */
+
+void ledger_end(void)
+{
+    for (unsigned kind = 0; kind < 2; kind++) {
+        for (size_t i = 0; i < counts[kind]; i++) {
+            free(messages[kind][i]->pdu.p);
+            free(messages[kind][i]->response.p);
+            free(messages[kind][i]);
+        }
+        counts[kind] = 0;
+    }
+    for (unsigned i = 0; i < barriers_count; i++) {
+        free(barriers[i].limits);
+    }
+    barriers_count = 0;
+}
+
+void ledger_begin(void)
+{
+    ledger_end();
+    totals = (struct totals){.mt = 0};
+}

@@ -1,0 +1,307 @@
+/* turnout-sim: worlds from seeds.
+ *
+ *   turnout-sim --seed N [--count N] [--trace] [--hash] [--redis PORT]
+ *
+ * A line a world; the first broken rule ends it with its story and exit status 1. */
+#include <ftw.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "test/sim/ledger.h"
+#include "test/sim/operator.h"
+#include "test/sim/peers.h"
+#include "test/sim/redis_net.h"
+#include "test/sim/rules.h"
+
+enum { EVENTS_MAX = 20000000, END_S = 12 };
+
+const char *const carrier_names[CARRIERS] = {"spark", "onenz"};
+const char *const platform_names[PLATFORMS] = {"redx", "omni"};
+const char *const link_names[LINKS] = {"spark-redx", "spark-omni", "onenz-redx", "onenz-omni"};
+const char *const shortcodes[SHORTCODES] = {"5001", "5002", "5003", "6001", "7001"};
+struct shape shape;
+
+/* 7001 is nobody's, where there is a client of any shortcode: that one uses it. */
+unsigned owner_of_shortcode(unsigned shortcode)
+{
+    static const unsigned owners[SHORTCODES] = {0, 0, 1, 2, ACCOUNTS - 1};
+    return owners[shortcode];
+}
+
+/* --- the world's course ------------------------------------------------------------------------------------ */
+
+static void choose_shape(void)
+{
+    shape = (struct shape){.instances = 1 + (unsigned)sim_random(INSTANCES_MAX),
+                           .workers = 1 + sim_chance(400),
+                           .calm = sim_chance(100),
+                           .strict_only = sim_chance(300),
+                           .own = sim_chance(500),
+                           .window = (unsigned)sim_between(1, 40),
+                           .mo_window = (unsigned)sim_between(1, 30),
+                           .client_window = (unsigned)sim_between(2, 40),
+                           .wait_count = (unsigned)sim_random(30),
+                           .submit_ms = (unsigned)sim_between(8, 120)};
+    if (!shape.calm) {
+        shape.redis_faults = sim_chance(500);
+        shape.kills = sim_chance(500);
+        shape.hostile = sim_chance(500);
+        shape.clocks = sim_chance(200);
+    }
+    shape.chaos_end = SIM_BEGIN + sim_between(4, 12) * SECOND;
+    shape.sending_end = shape.chaos_end + 3 * SECOND;
+    shape.end = shape.sending_end + 9 * SECOND;
+}
+
+static void start_again(void *ctx, uint64_t instance)
+{
+    (void)ctx;
+    if (process_of((unsigned)instance) == NULL) {
+        (void)process_start((unsigned)instance);
+    }
+}
+
+static void disturb_instance(void)
+{
+    unsigned instance = (unsigned)sim_random(shape.instances);
+    struct process *p = process_of(instance);
+    if (p == NULL || p->ending) {
+        return;
+    }
+    switch (sim_random(4)) {
+    case 0:
+        totals.kills++;
+        process_kill(p);
+        sim_after(sim_between(50 * MS, 2500 * MS), start_again, NULL, instance);
+        break;
+    case 1:
+        tell(p->name, "is told to end");
+        p->ending = true;
+        process_signal(p, SIGTERM);
+        sim_after(sim_between(3500 * MS, 7 * SECOND), start_again, NULL, instance);
+        break;
+    case 2: process_stop(p, sim_between(20 * MS, 2500 * MS)); break;
+    default: process_signal(p, SIGHUP); break;
+    }
+}
+
+static void disturb_redis(void)
+{
+    switch (sim_random(4)) {
+    case 0: redis_down(sim_between(50 * MS, 3 * SECOND)); break;
+    case 1:
+        redis_unreachable((unsigned)sim_random(shape.instances), sim_between(100 * MS, 4 * SECOND));
+        break;
+    case 2: redis_failover(); break;
+    default: break;
+    }
+}
+
+static void disturb(void *ctx, uint64_t arg)
+{
+    (void)ctx;
+    (void)arg;
+    if (shape.calm || sim_now > shape.chaos_end) {
+        return;
+    }
+    uint64_t choice = sim_random(100);
+    if (choice < 60) {
+        smsc_disturb();
+    } else if (choice < 75 && shape.kills) {
+        disturb_instance();
+    } else if (choice < 90 && shape.redis_faults) {
+        disturb_redis();
+    } else if (shape.clocks && processes != NULL) {
+        processes->skew += (int64_t)sim_random(7) - 3;
+        tell(processes->name, "has its clock set by some seconds, to %" PRId64, processes->skew);
+    }
+    sim_after(sim_between(50 * MS, 1500 * MS), disturb, NULL, 0);
+}
+
+static void mend(void *ctx, uint64_t arg)
+{
+    (void)ctx;
+    (void)arg;
+    if (sim_now < shape.end - SECOND) {
+        operator_mend();
+        sim_after(1500 * MS, mend, NULL, 0);
+    }
+}
+
+static void calm_down(void *ctx, uint64_t arg)
+{
+    (void)ctx;
+    (void)arg;
+    tell("world", "calms down");
+    smscs_heal();
+    redis_mend();
+    for (unsigned i = 0; i < shape.instances; i++) {
+        struct process *p = process_of(i);
+        if (p != NULL) {
+            p->stopped_until = 0;
+        }
+    }
+    sim_after(500 * MS, mend, NULL, 0);
+}
+
+static void stop_sending(void *ctx, uint64_t arg)
+{
+    (void)ctx;
+    (void)arg;
+    tell("world", "stops sending");
+    esmes_stop_sending();
+}
+
+static void watch(void *ctx, uint64_t arg)
+{
+    (void)ctx;
+    (void)arg;
+    esmes_check(false);
+    smscs_check(false);
+    sim_after(500 * MS, watch, NULL, 0);
+}
+
+static void run_until(uint64_t end)
+{
+    for (unsigned long events = 0;; events++) {
+        uint64_t event = sim_next();
+        uint64_t loop = loops_next();
+        if ((event < loop ? event : loop) > end) {
+            sim_now = end;
+            return;
+        }
+        if (events > EVENTS_MAX) {
+            violated("the world comes to rest", 0, "too many events");
+        }
+        if (event <= loop) {
+            sim_fire();
+        } else {
+            loops_turn();
+        }
+    }
+}
+
+static void end_instances(void)
+{
+    for (struct process *p = processes; p != NULL; p = p->next) {
+        if (p->alive) {
+            tell(p->name, "is told to end, for good");
+            p->ending = true;
+            process_signal(p, SIGTERM);
+        }
+    }
+    run_until(sim_now + END_S * SECOND);
+    for (const struct process *p = processes; p != NULL; p = p->next) {
+        if (p->alive) {
+            violated("every buffer and slot back at the end", 0, "%s does not end", p->name);
+        }
+    }
+}
+
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *ftw)
+{
+    (void)status;
+    (void)kind;
+    (void)ftw;
+    return remove(path);
+}
+
+static void run_world(uint64_t seed, const char *directory)
+{
+    sim_seed_used = seed;
+    sim_seed(seed * 2654435761U + 1);
+    sim_forget();
+    trace_begin();
+    choose_shape();
+    tell("world",
+         "seed %" PRIu64 ": %u instances of %u workers, windows %u %u %u, a message each %u ms%s%s%s%s%s%s",
+         seed, shape.instances, shape.workers, shape.client_window, shape.window, shape.mo_window,
+         shape.submit_ms, shape.calm ? ", calm" : "", shape.strict_only ? ", strict flips" : "",
+         shape.redis_faults ? ", Redis fails" : "", shape.kills ? ", instances fail" : "",
+         shape.hostile ? ", hostile clients" : "", shape.clocks ? ", clocks jump" : "");
+    ledger_begin();
+    wires_forget();
+    redis_net_begin();
+    smscs_begin();
+    processes_begin(directory);
+    for (unsigned i = 0; i < shape.instances; i++) {
+        sim_after(sim_random(300 * MS), start_again, NULL, i);
+    }
+    operator_begin();
+    esmes_begin();
+    sim_after(SECOND, disturb, NULL, 0);
+    sim_after(SECOND, watch, NULL, 0);
+    sim_at(shape.chaos_end, calm_down, NULL, 0);
+    sim_at(shape.sending_end, stop_sending, NULL, 0);
+    run_until(shape.end);
+    esmes_check(true);
+    smscs_check(true);
+    end_instances();
+}
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void report(uint64_t seed, double began, bool with_hash)
+{
+    printf("seed %" PRIu64
+           ": %.0f s in %.3f s; MT %u, accepted %u, relayed %u, refused %u; MO %u, accepted %u; "
+           "changes %u, strict %u, barriers %u, kills %u, queries %u",
+           seed, (double)(sim_now - SIM_BEGIN) / (double)SECOND, seconds() - began, totals.mt,
+           totals.mt_positive, totals.mt_relayed, totals.mt_refused, totals.mo, totals.mo_positive,
+           totals.flips, totals.strict, totals.barriers, totals.kills, totals.queries);
+    if (with_hash) {
+        printf("; trace %016" PRIx64, trace_hash());
+    }
+    printf("\n");
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"seed", required_argument, NULL, 's'},
+                                            {"count", required_argument, NULL, 'c'},
+                                            {"trace", no_argument, NULL, 't'},
+                                            {"hash", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    uint64_t seed = 1;
+    uint64_t count = 1;
+    bool with_hash = false;
+    int option;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case 's': seed = strtoull(optarg, NULL, 10); break;
+        case 'c': count = strtoull(optarg, NULL, 10); break;
+        case 't': trace_on = true; break;
+        case 'h': with_hash = true; break;
+        default: fprintf(stderr, "turnout-sim --seed N [--count N] [--trace] [--hash]\n"); return 2;
+        }
+    }
+    for (uint64_t end = seed + count; seed < end; seed++) {
+        char directory[] = "/tmp/turnout-sim-XXXXXX";
+        double began = seconds();
+        if (mkdtemp(directory) == NULL) {
+            perror(directory);
+            return 2;
+        }
+        if (chdir(directory) != 0) { /* no path of this machine in the story */
+            perror(directory);
+            return 2;
+        }
+        run_world(seed, ".");
+        nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        report(seed, began, with_hash);
+    }
+    return 0;
+}

@@ -1,0 +1,478 @@
+/* change ─▶ applied everywhere? ─▶ (strict: settled everywhere? ─▶ open on the other platform ─▶ applied?) ─▶ ledger
+ *
+ * One at a time, as one careful operator would; turnout_due goes back by itself between. */
+#include "test/sim/operator.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "test/sim/ledger.h"
+#include "test/sim/redis_model.h"
+#include "test/sim/redis_net.h"
+
+enum { REQUEST_CAP = 4096, POLL_MS = 10, PATIENCE_MS = 4000, PID_FIRST = 1001, LIVE_MAX = 8 };
+
+struct cell {
+    int platform; /* -1: none */
+    char state;   /* o, h, c */
+    uint64_t version;
+};
+
+enum goal { GOAL_APPLIED, GOAL_SETTLED };
+
+static struct cell cells[CELLS];
+static uint64_t seen; /* version of the changes looked at */
+
+/* What the operator waits for. */
+static struct {
+    bool busy;
+    enum goal goal;
+    uint64_t version, since;
+    bool moved[CELLS];
+    int then_to; /* strict: the platform to open, -1: nothing follows */
+    uint64_t confirm;
+    uint64_t serial;
+} work;
+
+static void poll_instances(void *ctx, uint64_t serial);
+static void act(void *ctx, uint64_t arg);
+
+/* --- the changes, as the log has them --------------------------------------------------------------------- */
+
+static int index_of(const char *const *names, unsigned count, const char *name, size_t len)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (strlen(names[i]) == len && strncmp(names[i], name, len) == 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+static void take_line(const char *line, uint64_t version)
+{
+    char shortcode[24];
+    char carrier[32];
+    char to[32];
+    char state[16];
+    if (sscanf(line, "%23s %31s %*s %*s %31s %15s", shortcode, carrier, to, state) != 4) {
+        return;
+    }
+    int s = index_of(shortcodes, SHORTCODES, shortcode, strlen(shortcode));
+    int c = index_of(carrier_names, CARRIERS, carrier, strlen(carrier));
+    if (s < 0 || c < 0) {
+        return;
+    }
+    unsigned at = (unsigned)s * CARRIERS + (unsigned)c;
+    cells[at] = (struct cell){index_of(platform_names, PLATFORMS, to, strlen(to)), state[0], version};
+    ledger_changed(at);
+    tell("log", "version %" PRIu64 ": %s %s is %s %s", version, shortcode, carrier, to, state);
+}
+
+static void take_entry(const redisReply *entry)
+{
+    const redisReply *fields = entry->element[1];
+    uint64_t version = strtoull(entry->element[0]->str, NULL, 10);
+    seen = version;
+    for (size_t i = 0; i + 1 < fields->elements; i += 2) {
+        const char *value = fields->element[i + 1]->str;
+        if (strcmp(fields->element[i]->str, "kind") == 0 && strcmp(value, "restore") == 0) {
+            tell("log", "version %" PRIu64 ": the whole table is restored", version);
+            for (unsigned c = 0; c < CELLS; c++) {
+                ledger_changed(c);
+            }
+        }
+        if (strcmp(fields->element[i]->str, "moves") == 0) {
+            for (const char *line = value; line != NULL && *line != '\0';) {
+                take_line(line, version);
+                line = strchr(line, '\n');
+                line = line == NULL ? NULL : line + 1;
+            }
+        }
+    }
+}
+
+void operator_watch(void)
+{
+    char from[32];
+    snprintf(from, sizeof from, "%" PRIu64 "-0", seen + 1);
+    const char *const ask[] = {"XRANGE", "{turnout}:changes", from, "+"};
+    redisReply *reply = redis_ask(4, ask);
+    for (size_t i = 0; reply != NULL && reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
+        take_entry(reply->element[i]);
+    }
+    redis_reply_free(reply);
+}
+
+/* The last changes are gone, and others may come in their place. */
+void operator_lost_changes(void)
+{
+    seen = 0;
+    for (unsigned cell = 0; cell < CELLS; cell++) {
+        cells[cell].platform = -1;
+    }
+    operator_watch();
+}
+
+/* --- changes ----------------------------------------------------------------------------------------------- */
+
+static redisReply *function(const char *name, const char *request)
+{
+    const char *const strings[] = {"FCALL", name, "1", "{turnout}:version", request};
+    redisReply *reply = redis_ask(request == NULL ? 4 : 5, strings);
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
+        violated("the model of Redis", 0, "%s: %s", name, reply->str);
+    }
+    return reply;
+}
+
+static const char *state_name(char state)
+{
+    return state == 'h' ? "hold" : state == 'c' ? "closed" : "open";
+}
+
+static int move_text(char *to, size_t cap, unsigned cell, int platform, char state, bool careful)
+{
+    const struct cell *is = &cells[cell];
+    int len = snprintf(to, cap, "{\"shortcode\":\"%s\",\"carrier\":\"%s\",\"to\":\"%s\",\"state\":\"%s\"",
+                       shortcodes[cell / CARRIERS], carrier_names[cell % CARRIERS], platform_names[platform],
+                       state_name(state));
+    if (careful) {
+        len += snprintf(to + len, cap - (size_t)len, ",\"from_version\":%" PRIu64, is->version);
+    }
+    len += snprintf(to + len, cap - (size_t)len, "}");
+    return len;
+}
+
+/* A change of these cells. Returns its version, 0 where none was made. */
+static uint64_t change(const char *kind, const bool moved[CELLS], int platform, char state,
+                       uint64_t confirm_ms)
+{
+    char request[REQUEST_CAP];
+    bool careful = strcmp(kind, "import") != 0 && sim_chance(700);
+    bool first = true;
+    int len = snprintf(request, sizeof request, "{\"kind\":\"%s\",\"who\":\"sim\",\"why\":\"%s\",", kind,
+                       state_name(state));
+    if (strcmp(kind, "flip") == 0 && !sim_chance(30)) {
+        len += snprintf(request + len, sizeof request - (size_t)len, "\"outside_window\":true,");
+    }
+    if (confirm_ms > 0) {
+        len += snprintf(request + len, sizeof request - (size_t)len, "\"confirm_within_ms\":%" PRIu64 ",",
+                        confirm_ms);
+    }
+    len += snprintf(request + len, sizeof request - (size_t)len, "\"moves\":[");
+    for (unsigned cell = 0; cell < CELLS; cell++) {
+        if (moved[cell]) {
+            len += snprintf(request + len, sizeof request - (size_t)len, "%s", first ? "" : ",");
+            int to = platform >= 0 ? platform : cells[cell].platform >= 0 ? cells[cell].platform : 0;
+            len += move_text(request + len, sizeof request - (size_t)len, cell, to, state, careful);
+            first = false;
+        }
+    }
+    snprintf(request + len, sizeof request - (size_t)len, "]}");
+    redisReply *reply = function("turnout_change", request);
+    uint64_t version = 0;
+    if (reply != NULL && strcmp(reply->element[0]->str, "ok") == 0) {
+        version = (uint64_t)reply->element[1]->integer;
+    }
+    tell("operator", "%s: %s, version %" PRIu64, kind,
+         reply == NULL ? "Redis is away" : reply->element[0]->str, version);
+    redis_reply_free(reply);
+    operator_watch();
+    return version;
+}
+
+/* --- the barrier ------------------------------------------------------------------------------------------- */
+
+static const char *field_of(const redisReply *reply, size_t at, const char *name)
+{
+    size_t count = (size_t)reply->element[at + 2]->integer;
+    for (size_t i = 0; i + 1 < count; i += 2) {
+        if (strcmp(reply->element[at + 3 + i]->str, name) == 0) {
+            return reply->element[at + 4 + i]->str;
+        }
+    }
+    return "";
+}
+
+struct look {
+    unsigned live, reached;
+    unsigned serials[LIVE_MAX];
+};
+
+/* turnout_instances: now, then id, lease left, number of strings, strings, for each. */
+static bool look_at_instances(struct look *look)
+{
+    redisReply *reply = function("turnout_instances", NULL);
+    *look = (struct look){.live = 0};
+    if (reply == NULL) {
+        return false;
+    }
+    for (size_t at = 1; at + 2 < reply->elements; at += 3 + (size_t)reply->element[at + 2]->integer) {
+        if (reply->element[at + 1]->integer < 0) {
+            continue;
+        }
+        const char *mark = field_of(reply, at, work.goal == GOAL_SETTLED ? "settled" : "applied");
+        bool other = strcmp(field_of(reply, at, "history"), "other") == 0;
+        if (look->live < LIVE_MAX) {
+            look->serials[look->live] = (unsigned)strtoul(field_of(reply, at, "pid"), NULL, 10) - PID_FIRST;
+        }
+        look->live++;
+        look->reached += !other && strtoull(mark, NULL, 10) >= work.version &&
+                         strtoull(field_of(reply, at, "applied"), NULL, 10) >= work.version;
+    }
+    redis_reply_free(reply);
+    return true;
+}
+
+static void wait_for(enum goal goal, uint64_t version)
+{
+    work.busy = true;
+    work.goal = goal;
+    work.version = version;
+    work.since = sim_now;
+    work.serial++;
+    sim_after(POLL_MS * MS, poll_instances, NULL, work.serial);
+}
+
+static void give_up(const char *why)
+{
+    tell("operator", "gives up on version %" PRIu64 ": %s", work.version, why);
+    work.busy = false;
+}
+
+static void promise(const struct look *look)
+{
+    tell("operator", "version %" PRIu64 " is applied by %u, %.1f ms after the change", work.version,
+         look->live, (double)(sim_now - work.since) / (double)MS);
+    for (unsigned cell = 0; cell < CELLS; cell++) {
+        const struct cell *is = &cells[cell];
+        if (work.moved[cell] && is->version == work.version) {
+            ledger_applied(cell, is->state == 'o' ? is->platform : -1, work.version, look->serials,
+                           look->live);
+        }
+    }
+}
+
+static void reached(const struct look *look)
+{
+    if (work.goal == GOAL_APPLIED) {
+        promise(look);
+        if (work.then_to >= 0) {
+            wait_for(GOAL_SETTLED, work.version);
+            return;
+        }
+    } else {
+        uint64_t version = change("flip", work.moved, work.then_to, 'o', 0);
+        work.then_to = -1;
+        if (version > 0) {
+            totals.strict++;
+            wait_for(GOAL_APPLIED, version);
+            return;
+        }
+    }
+    work.busy = false;
+}
+
+static void poll_instances(void *ctx, uint64_t serial)
+{
+    struct look look;
+    (void)ctx;
+    if (!work.busy || work.serial != serial) {
+        return;
+    }
+    if (!look_at_instances(&look)) {
+        give_up("Redis is away");
+    } else if (look.live > 0 && look.reached == look.live && redis_replicated()) {
+        reached(&look);
+    } else if (sim_now - work.since > PATIENCE_MS * MS) {
+        give_up("not all have applied it in time");
+    } else {
+        sim_after(sim_between(1, POLL_MS) * MS, poll_instances, NULL, serial);
+    }
+}
+
+/* --- what operators do ------------------------------------------------------------------------------------- */
+
+static void some_cells(bool moved[CELLS])
+{
+    unsigned one = (unsigned)sim_random(CELLS);
+    memset(moved, 0, CELLS * sizeof *moved);
+    moved[one] = true;
+    while (sim_chance(400)) {
+        moved[sim_random(CELLS)] = true;
+    }
+}
+
+static void begin_work(uint64_t version, int then_to)
+{
+    work.then_to = then_to;
+    if (version > 0) {
+        totals.flips++;
+        wait_for(GOAL_APPLIED, version);
+    }
+}
+
+static void flip(bool strict)
+{
+    some_cells(work.moved);
+    unsigned one = 0;
+    while (!work.moved[one]) {
+        one++;
+    }
+    int to = 1 - (cells[one].platform < 0 ? 0 : cells[one].platform);
+    if (strict) {
+        begin_work(change("set", work.moved, -1, 'h', 0), to);
+    } else {
+        begin_work(change("flip", work.moved, to, 'o', sim_chance(250) ? sim_between(200, 3000) : 0), -1);
+    }
+}
+
+static void roll_back(void)
+{
+    char request[160];
+    if (seen < 2) {
+        return;
+    }
+    snprintf(request, sizeof request, "{\"who\":\"sim\",\"version\":%" PRIu64 ",\"force\":%s}",
+             seen - sim_random(seen < 4 ? 1 : 3), sim_chance(300) ? "true" : "false");
+    redisReply *reply = function("turnout_rollback", request);
+    bool ok = reply != NULL && strcmp(reply->element[0]->str, "ok") == 0;
+    uint64_t version = ok ? (uint64_t)reply->element[1]->integer : 0;
+    tell("operator", "rolls back, %s, version %" PRIu64,
+         reply == NULL ? "Redis is away" : reply->element[0]->str, version);
+    redis_reply_free(reply);
+    operator_watch();
+    for (unsigned cell = 0; cell < CELLS; cell++) {
+        work.moved[cell] = cells[cell].version == version;
+    }
+    begin_work(version, -1);
+}
+
+static void confirm(void)
+{
+    redisReply *reply = function("turnout_confirm", "{\"who\":\"sim\"}");
+    tell("operator", "confirms: %s", reply == NULL ? "Redis is away" : reply->element[0]->str);
+    redis_reply_free(reply);
+    operator_watch();
+}
+
+static void set_state(char state)
+{
+    some_cells(work.moved);
+    begin_work(change("set", work.moved, -1, state, 0), -1);
+}
+
+static void act(void *ctx, uint64_t arg)
+{
+    (void)ctx;
+    (void)arg;
+    if (sim_now > shape.chaos_end) {
+        return;
+    }
+    if (!work.busy && redis_is_up()) {
+        uint64_t choice = sim_random(100);
+        if (shape.strict_only || choice < 25) {
+            flip(true);
+        } else if (choice < 65) {
+            flip(false);
+        } else if (choice < 75) {
+            roll_back();
+        } else if (choice < 83) {
+            confirm();
+        } else {
+            set_state(choice < 88 ? 'h' : choice < 90 ? 'c' : 'o');
+        }
+    }
+    sim_after(sim_between(100 * MS, 1800 * MS), act, NULL, 0);
+}
+
+/* --- the end of trouble ------------------------------------------------------------------------------------ */
+
+static bool somebody_refuses(uint64_t *highest)
+{
+    redisReply *reply = function("turnout_instances", NULL);
+    bool refused = false;
+    *highest = 0;
+    for (size_t at = 1; reply != NULL && at + 2 < reply->elements;
+         at += 3 + (size_t)reply->element[at + 2]->integer) {
+        uint64_t applied = strtoull(field_of(reply, at, "applied"), NULL, 10);
+        refused |= strcmp(field_of(reply, at, "state"), "refused") == 0;
+        *highest = applied > *highest ? applied : *highest;
+    }
+    redis_reply_free(reply);
+    return refused;
+}
+
+static void restore(uint64_t version)
+{
+    char request[REQUEST_CAP];
+    int len =
+        snprintf(request, sizeof request, "{\"who\":\"sim\",\"version\":%" PRIu64 ",\"rows\":{", version);
+    for (unsigned s = 0; s < SHORTCODES; s++) {
+        len += snprintf(request + len, sizeof request - (size_t)len, "%s\"%s\":{", s == 0 ? "" : ",",
+                        shortcodes[s]);
+        for (unsigned c = 0; c < CARRIERS; c++) {
+            struct cell *is = &cells[s * CARRIERS + c];
+            is->platform = is->platform < 0 ? 0 : is->platform;
+            len +=
+                snprintf(request + len, sizeof request - (size_t)len, "%s\"%s\":\"%s open - 0 %" PRIu64 "\"",
+                         c == 0 ? "" : ",", carrier_names[c], platform_names[is->platform], version);
+        }
+        len += snprintf(request + len, sizeof request - (size_t)len, "}");
+    }
+    snprintf(request + len, sizeof request - (size_t)len, "}}");
+    redisReply *reply = function("turnout_restore", request);
+    if (reply != NULL && strcmp(reply->element[0]->str, "ok") == 0) {
+        uint64_t made = (uint64_t)reply->element[1]->integer;
+        tell("operator", "restores the table as version %" PRIu64, made);
+        operator_watch();
+        for (unsigned cell = 0; cell < CELLS; cell++) {
+            cells[cell] = (struct cell){cells[cell].platform, 'o', made};
+            work.moved[cell] = true;
+        }
+        begin_work(made, -1);
+    }
+    redis_reply_free(reply);
+}
+
+void operator_mend(void)
+{
+    uint64_t highest = 0;
+    bool held = false;
+    work.busy = false;
+    work.serial++;
+    if (somebody_refuses(&highest)) {
+        restore(highest);
+        return;
+    }
+    for (unsigned cell = 0; cell < CELLS; cell++) {
+        work.moved[cell] = cells[cell].state != 'o';
+        held |= work.moved[cell];
+    }
+    if (held) {
+        begin_work(change("import", work.moved, -1, 'o', 0), -1);
+    }
+}
+
+bool operator_idle(void)
+{
+    return !work.busy;
+}
+
+void operator_begin(void)
+{
+    memset(&work, 0, sizeof work);
+    memset(cells, 0, sizeof cells);
+    seen = 0;
+    for (unsigned cell = 0; cell < CELLS; cell++) {
+        cells[cell].platform = -1;
+        work.moved[cell] = true;
+    }
+    const char *const load[] = {"FUNCTION", "LOAD", "REPLACE", ""};
+    redis_reply_free(redis_ask(4, load));
+    begin_work(change("import", work.moved, 0, 'o', 0), -1);
+    sim_after(sim_between(SECOND, 2 * SECOND), act, NULL, 0);
+}

@@ -1,0 +1,34 @@
+/* The peers of a world: ESMEs that bind as clients, and the SMSCs behind the links. Written from the specification, not
+ * from the proxy: framing, fields and accounts are their own. */
+#ifndef TEST_SIM_PEERS_H
+#define TEST_SIM_PEERS_H
+
+#include "test/sim/net.h"
+#include "test/sim/sim.h"
+
+#define GOOD_PASSWORD "secret"
+#define GOOD_HASH                                               \
+    "$6$rounds=1000$turnout$93c4/hu3YtSMrOYc4EzN4xZZzI6IpXiB4/" \
+    "kS1IG7okMMh6rM1jm3.57U2XLKJcdt.cHf.zY954ZCT.K4y6vCN1"
+enum { RESPONSE_TIMEOUT_MS = 2000, HOLD_BUDGET_MS = 1500 };
+
+extern const char *const account_names[ACCOUNTS];
+
+/* --- esme.c ---------------------------------------------------------------------------------------------- */
+
+void esmes_begin(void);
+void esmes_stop_sending(void);
+void esmes_check(bool last); /* account_check of all their sessions */
+
+struct message;
+/* Writes a message with its mark, and what else the seed puts into it. Returns its length. */
+size_t peers_message(const struct message *m, uint32_t command, uint32_t sequence, uint8_t *pdu);
+
+/* --- smsc.c ---------------------------------------------------------------------------------------------- */
+
+void smscs_begin(void);
+void smscs_heal(void);
+void smscs_check(bool last);
+void smsc_disturb(void); /* something happens to one of them */
+
+#endif

@@ -1,0 +1,116 @@
+#include "test/sim/rules.h"
+
+#include <inttypes.h>
+
+#include "proxy/client.h"
+#include "proxy/leg.h"
+
+#define RULE_LIMITS  "8: memory, queues and windows within their limits"
+#define RULE_FORWARD "9: an instance's table goes forward only"
+#define RULE_END     "every buffer and slot back at the end"
+
+enum { PDU_MOST = 8192 };
+
+static void check_conn(const struct process *p, const struct conn *c, const char *what)
+{
+    if (c->window.used > c->window.size) {
+        violated(RULE_LIMITS, 0, "%s: a %s has %u requests in a window of %u", p->name, what, c->window.used,
+                 c->window.size);
+    }
+    if (c->out_len > c->worker->config->out_limit + PDU_MOST) {
+        violated(RULE_LIMITS, 0, "%s: %zu octets wait for a %s, of %zu", p->name, c->out_len, what,
+                 (size_t)c->worker->config->out_limit);
+    }
+    if (c->kept_len > PDU_MOST + c->worker->receive_size) {
+        violated(RULE_LIMITS, 0, "%s: %u octets of a %s are kept", p->name, c->kept_len, what);
+    }
+}
+
+static void check_client(const struct process *p, const struct client *client)
+{
+    check_conn(p, &client->conn, "client");
+    if (client->account != NULL && (client->held_count > (client->account->wait_count + 1U) * CARRIERS ||
+                                    client->held_bytes > client->account->wait_bytes)) {
+        violated(RULE_LIMITS, 0, "%s: a client has %u messages of %zu octets waiting", p->name,
+                 client->held_count, client->held_bytes);
+    }
+}
+
+void rules_after_turn(struct process *p, unsigned number)
+{
+    struct worker *w = p->workers[number];
+    uint64_t held = 0;
+    if (w->version < p->versions[number]) {
+        violated(RULE_FORWARD, 0, "%s went from version %" PRIu64 " back to %" PRIu64, p->name,
+                 p->versions[number], w->version);
+    }
+    p->versions[number] = w->version;
+    if (w->config == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < w->clients.capacity; i++) {
+        const struct client *client = registry_at(&w->clients, i);
+        if (client != NULL) {
+            check_client(p, client);
+            held += client->held_count;
+        }
+    }
+    for (uint32_t i = 0; i < w->legs.capacity; i++) {
+        const struct leg *leg = registry_at(&w->legs, i);
+        if (leg != NULL) {
+            check_conn(p, &leg->conn, "leg");
+        }
+    }
+    if (held != metric_get(&w->metrics->waiting_messages)) {
+        violated(RULE_LIMITS, 0, "%s: %" PRIu64 " messages wait, but %" PRIu64 " are counted", p->name, held,
+                 metric_get(&w->metrics->waiting_messages));
+    }
+}
+
+static void check_zero(const struct process *p, const char *what, uint64_t value)
+{
+    if (value != 0) {
+        violated(RULE_END, 0, "%s: %s is %" PRIu64, p->name, what, value);
+    }
+}
+
+static void check_sessions(const struct process *p, metric (*sessions)[SMPP_STATE_COUNT])
+{
+    for (unsigned type = 0; type < METRICS_BIND_TYPES; type++) {
+        for (unsigned state = 0; state < SMPP_STATE_COUNT; state++) {
+            check_zero(p, "a gauge of sessions", metric_get(&sessions[type][state]));
+        }
+    }
+}
+
+void rules_at_end(const struct process *p, unsigned number)
+{
+    struct worker *w = p->workers[number];
+    check_zero(p, "clients", w->clients.count);
+    check_zero(p, "legs", w->legs.count);
+    check_zero(p, "chunks out", w->chunks.out);
+    check_zero(p, "messages waiting", metric_get(&w->metrics->waiting_messages));
+    check_zero(p, "octets waiting", metric_get(&w->metrics->waiting_bytes));
+    check_sessions(p, w->metrics->sessions);
+    for (unsigned i = 0; i < LINKS; i++) {
+        struct metrics_link *m = atomic_load(&w->metrics->links[i]);
+        if (m != NULL) {
+            check_sessions(p, m->sessions);
+            check_zero(p, "slots of a link", metric_get(&m->window_used));
+            check_zero(p, "windows of a link", metric_get(&m->window_size));
+        }
+    }
+    for (unsigned i = 0; i < TIMERS_SLOTS; i++) {
+        check_zero(p, "timers set", w->timers.slot[i].next != &w->timers.slot[i]);
+    }
+    if (number + 1 == p->workers_count) { /* the others may still count theirs */
+        bool last = true;
+        for (unsigned i = 0; i < number; i++) {
+            last = last && p->workers[i]->clients.count == 0;
+        }
+        if (last) {
+            check_zero(p, "sessions counted", atomic_load(&w->shared->sessions));
+            check_zero(p, "unbound sessions counted", atomic_load(&w->shared->unbound));
+        }
+    }
+}
