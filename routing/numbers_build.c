@@ -53,8 +53,8 @@ struct numbers_builder {
 };
 
 /* Room for one more item of any of the three. */
-#define HAS_ROOM(list)                \
-    ((list)->count < (list)->space || \
+#define HAS_ROOM(list)                                           \
+    (((list)->items != NULL && (list)->count < (list)->space) || \
      has_grown((void **)&(list)->items, &(list)->space, sizeof(*(list)->items)))
 
 static bool has_grown(void **items, size_t *space, size_t item)

@@ -6,6 +6,7 @@
 #   unit      unit tests, in each build                      lint     formatting, clang-tidy, layers, scripts
 #   system    turnoutd against scripted peers: all tests with the release build, those marked `sanitize` with the others
 #   fuzz      each corpus, then each fuzz target for a few seconds (test/fuzz/run)
+#   budget    the instructions that a message costs, against test/bench/budget.json (release build)
 #   interop   Kannel, node-smpp, and a dissection of all that the proxy sent in the system tests
 #
 # --sanitize keeps to one build: none (release), address (with undefined), thread. Builds are in build-release,
@@ -32,7 +33,7 @@ trap 'exit 130' INT TERM
 
 while [ $# -gt 0 ]; do
     case $1 in
-    unit | system | interop | lint | fuzz) parts="$parts $1" ;;
+    unit | system | interop | lint | fuzz | budget) parts="$parts $1" ;;
     --sanitize)
         shift
         case ${1:-} in
@@ -46,7 +47,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-: "${parts:=lint unit fuzz system interop}"
+: "${parts:=lint unit budget fuzz system interop}"
 : "${kinds:=release address thread}"
 
 wanted() {
@@ -172,6 +173,14 @@ if wanted fuzz "$parts"; then
     [ "$found" -le "$bad" ] || bad=$found
     report fuzz "$began" "$good" "$bad" 0 "$work/fuzz"
     [ "$bad" != 0 ] || cat "$work/fuzz"
+fi
+
+if wanted budget "$parts" && wanted release "$built"; then
+    began=$(date +%s)
+    bad=0
+    "$python" -B test/bench/budget "$builds/build-release" >"$work/budget" 2>&1 || bad=1
+    report budget "$began" "$((1 - bad))" "$bad" 0 "$work/budget"
+    [ "$bad" != 0 ] || cat "$work/budget"
 fi
 
 mkdir "$work/capture"
