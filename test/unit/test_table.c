@@ -140,7 +140,7 @@ static void check(const struct table *table, const struct model *model)
     for (size_t i = 0; i < CODES; i++) {
         size_t row_cells_expected = 0;
         for (uint8_t c = 0; c < CARRIERS; c++) {
-            struct route route;
+            struct route route = {0};
             bool there = model->there[i][c];
             row_cells_expected += there;
             assert_int_equal(table_cell(table, codes[i], c, &route), there);
