@@ -48,7 +48,7 @@ if [ "$(id -u)" != 0 ]; then
     as_root="sudo"
 fi
 
-# Some packages bring a service (Redis, Prometheus, Kannel). We want the programs only: nothing may be started now, nor
+# Some packages bring a service (Redis, Prometheus, Kannel, HAProxy, Exim). We want the programs only: nothing may be started now, nor
 # at the next boot.
 policy=/usr/sbin/policy-rc.d
 made_policy=""
@@ -84,9 +84,10 @@ fi
 if [ -d /run/systemd/system ]; then
     for package in $missing; do
         case $package in
-        redis-server | redis-sentinel | prometheus | kannel)
+        redis-server | redis-sentinel | prometheus | kannel | haproxy)
             $as_root systemctl disable --quiet --now "$package" >/dev/null 2>&1 || true
             ;;
+        exim4-daemon-light) $as_root systemctl disable --quiet --now exim4 >/dev/null 2>&1 || true ;;
         esac
     done
 fi

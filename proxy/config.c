@@ -8,11 +8,13 @@
 #include "proxy/config.h"
 
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "proxy/config_file.h"
+#include "proxy/hooks/mail.h"
 #include "proxy/options.h"
 #include "routing/numbers_build.h"
 #include "routing/sentinel.h"
@@ -579,6 +581,84 @@ static void check_there(struct reader *reader, enum option_section section)
                   row->name, row->name, row->title);
 }
 
+/* --- hooks --- */
+
+static bool begins(const char *text, const char *first, const char *second)
+{
+    return strncmp(text, first, strlen(first)) == 0 || strncmp(text, second, strlen(second)) == 0;
+}
+
+static void check_webhook(struct reader *reader, const struct config_webhook *webhook, cfg_t *tree)
+{
+    if (webhook->url != NULL && !begins(webhook->url, "http://", "https://"))
+        fault_add(&reader->faults, file_line(tree, "url"), "url is neither http:// nor https://");
+    if (webhook->secret == NULL)
+        fault_add(&reader->warnings, file_line(tree, NULL),
+                  "webhook \"%s\" has no secret: its receiver cannot tell who sent a POST", webhook->name);
+}
+
+static void check_addresses(struct reader *reader, cfg_t *tree, const char *option)
+{
+    for (size_t i = 0; i < file_values(tree, option); i++) {
+        const struct file_value *value = file_value(tree, option, i);
+        if (value != NULL && !hook_mail_address_good(value->text))
+            fault_add(&reader->faults, value->line,
+                      "%s \"%.80s\" is no address; allowed: such as ops@acme.example", option, value->text);
+    }
+}
+
+static void add_template_fault(void *ctx, const char *file, int line, const char *what)
+{
+    struct reader *reader = ctx;
+    cfg_t *tree = cfg_getsec(reader->tree, "hooks");
+    char place[32] = "";
+    if (line > 0)
+        snprintf(place, sizeof place, ":%d", line);
+    fault_add(&reader->faults, file_line(tree, "mail-templates"), "mail-templates: %s%s: %s", file, place,
+              what);
+}
+
+static void check_smtp(struct reader *reader, cfg_t *tree)
+{
+    const struct config *config = reader->config;
+    if (config->hooks.smtp != NULL && !begins(config->hooks.smtp, "smtp://", "smtps://"))
+        fault_add(&reader->faults, file_line(tree, "smtp"), "smtp is neither smtp:// nor smtps://");
+    if ((config->hooks.smtp != NULL) != (config->hooks.mail_from != NULL))
+        fault_add(&reader->faults, file_line(tree, config->hooks.smtp != NULL ? "smtp" : "mail-from"),
+                  "smtp and mail-from go together; give both or none");
+    if ((config->hooks.smtp_user != NULL) != (config->hooks.smtp_password != NULL))
+        fault_add(&reader->faults, file_line(tree, config->hooks.smtp_user != NULL ? "smtp-user" : NULL),
+                  "smtp-user and smtp-password go together; give both or none");
+    if (config->hooks.smtp != NULL && config->hooks.smtp_password != NULL &&
+        config->hooks.smtp_tls != SMTP_TLS_REQUIRED && strncmp(config->hooks.smtp, "smtps://", 8) != 0)
+        fault_add(&reader->warnings, file_line(tree, "smtp-tls"),
+                  "smtp-password may go over the network in clear; smtp-tls = required prevents that");
+}
+
+static void check_hooks(struct reader *reader)
+{
+    struct config *config = reader->config;
+    cfg_t *tree = cfg_getsec(reader->tree, "hooks");
+    check_order(reader, tree, "retry-min", config->hooks.retry_min, "retry-max", config->hooks.retry_max);
+    check_smtp(reader, tree);
+    check_addresses(reader, tree, "mail-from");
+    check_addresses(reader, tree, "mail-always");
+    for (size_t i = 0; i < config->webhooks_count; i++)
+        check_webhook(reader, &config->webhooks[i], tree_of(reader, SECTION_WEBHOOK, i));
+    bool unused = false;
+    for (size_t i = 0; i < config->clients_count; i++) {
+        cfg_t *client = tree_of(reader, SECTION_CLIENT, i);
+        check_addresses(reader, client, "mail");
+        if (config->clients[i].mail_count > 0 && config->hooks.smtp == NULL && !unused) {
+            fault_add(&reader->warnings, file_line(client, "mail"), "mail is not used: hooks has no smtp");
+            unused = true;
+        }
+    }
+    if (config->hooks.mail_templates_directory != NULL)
+        hook_templates_read(config->hooks.mail_templates_directory, config->hook_templates,
+                            add_template_fault, reader);
+}
+
 static void check_config(struct reader *reader)
 {
     struct config *config = reader->config;
@@ -598,6 +678,7 @@ static void check_config(struct reader *reader)
     }
     for (size_t i = 0; i < config->clients_count; i++)
         check_client(reader, &config->clients[i], tree_of(reader, SECTION_CLIENT, i));
+    check_hooks(reader);
 }
 
 /* --- numbers that outlive a reload --- */
@@ -810,10 +891,23 @@ static void free_items(enum option_section section, void *parent)
     free(array_of(parent, row));
 }
 
+struct config *config_hold(const struct config *config)
+{
+    struct config *held = (struct config *)(uintptr_t)config; /* it stays as it is, but for its holders */
+    atomic_fetch_add(&held->holders, 1);
+    return held;
+}
+
+bool config_has_hooks(const struct config *config)
+{
+    return config->webhooks_count > 0 || config->hooks.smtp != NULL;
+}
+
 void config_free(struct config *config)
 {
-    if (config == NULL)
+    if (config == NULL || atomic_fetch_sub(&config->holders, 1) > 0)
         return;
+    hook_templates_free(config->hook_templates);
     for (unsigned i = 0; i < SECTION_COUNT; i++) {
         if (section_rows[i].parent != SECTION_ROOT)
             continue;

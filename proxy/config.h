@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "proxy/hooks/template.h"
 #include "routing/carrier.h"
 #include "routing/names.h"
 
@@ -108,9 +109,20 @@ struct config_client {
     uint32_t unknown_outcome; /* of a message whose leg died before answering */
     bool nul_in_refusal;      /* our negative answers carry an empty message id */
     uint64_t enquire_link, response_timeout, inactivity;
+    char **mail; /* addresses */
+    size_t mail_count;
     struct config_upstream *upstreams;
     size_t upstreams_count;
 };
+
+struct config_webhook {
+    char *name, *url;
+    char *secret; /* NULL: not signed */
+    char *ca;
+};
+
+/* STARTTLS */
+enum config_smtp_tls { SMTP_TLS_REQUIRED, SMTP_TLS_OFFERED, SMTP_TLS_NEVER };
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
@@ -175,6 +187,23 @@ struct config {
         char *file; /* NULL: standard error */
     } log;
 
+    struct config_webhook *webhooks;
+    size_t webhooks_count;
+    struct {
+        unsigned events, client_events; /* 1 << enum hook_kind */
+        uint64_t timeout, retry_min, retry_max, takeover, smtp_timeout;
+        unsigned attempts, parallel;
+        char *proxy;
+        char *smtp; /* NULL: no mail */
+        enum config_smtp_tls smtp_tls;
+        char *smtp_ca, *smtp_user, *smtp_password;
+        char *mail_from;
+        char **mail_always;
+        size_t mail_always_count;
+        char *mail_subject, *mail_body; /* NULL: by kind */
+        char *mail_templates_directory;
+    } hooks;
+
     char *warnings; /* what is allowed but doubtful, one line each as in config_read's error; NULL: nothing */
 
     /* Made from the above for the path of a message. */
@@ -187,6 +216,9 @@ struct config {
     unsigned link_at_count;
     struct config_client **client_at; /* by index */
     unsigned client_at_count;
+    struct hook_template
+        hook_templates[TEMPLATE_COUNT]; /* read from their directory; NULL: those of the program */
+    _Atomic(unsigned) holders;          /* beside the first */
 };
 
 /* What keeps its number over reloads; belongs to the process, main thread only. */
@@ -201,7 +233,16 @@ struct config_ids {
 /* Reads and checks a file. NULL on a fault: error (of cap octets) then says "FILE:LINE: what is wrong; what
  * is allowed", one line a fault, as many as fit. */
 struct config *config_read(const char *file, struct config_ids *ids, char *error, size_t cap);
+
+/* Gives it up: it is freed when nobody holds it any more. From any thread. */
 void config_free(struct config *config);
+
+/* One more has it, and gives it up by config_free. */
+struct config *config_hold(const struct config *config);
+
+/* Is there anybody to be told of a cutover? */
+bool config_has_hooks(const struct config *config);
+
 void config_ids_free(struct config_ids *ids);
 
 /* The client of a system_id (len octets, no NUL), or NULL. */

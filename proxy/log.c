@@ -21,6 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proxy/utf8.h"
+
 enum {
     LINE_MAX_OCTETS = PIPE_BUF, /* written whole or not at all, POSIX says, to a pipe */
     LINE_RESERVE = 24,          /* for the mark of a cut line, its end, and a newline before it */
@@ -92,34 +94,6 @@ static void put_integer(struct line *line, int64_t value)
     put_decimal(line, value < 0 ? -(uint64_t)value : (uint64_t)value, 1);
 }
 
-/* Octets of the UTF-8 character at data, or 0 where there is none: overlong forms, surrogates, numbers above
- * U+10FFFF and cut sequences are none (RFC 3629, section 4). */
-static size_t utf8_length(const uint8_t *data, size_t len)
-{
-    uint8_t first = data[0];
-    if (first < 0x80)
-        return 1;
-    size_t need = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-    if (first < 0xC2 || first > 0xF4 || need > len)
-        return 0;
-    uint8_t low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
-    uint8_t high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
-    if (data[1] < low || data[1] > high)
-        return 0;
-    for (size_t i = 2; i < need; i++) {
-        if ((data[i] & 0xC0) != 0x80)
-            return 0;
-    }
-    return need;
-}
-
-static bool is_control(const uint8_t *data, size_t len)
-{
-    if (len == 1)
-        return data[0] < 0x20 || data[0] == 0x7F;
-    return len == 2 && data[0] == 0xC2 && data[1] < 0xA0; /* C1: some terminals obey them */
-}
-
 static void put_escape(struct line *line, uint8_t value)
 {
     static const char hex[] = "0123456789abcdef";
@@ -136,7 +110,7 @@ static void put_escaped(struct line *line, const char *text, size_t len)
         size_t n = utf8_length(data + i, len - i);
         if (n == 0)
             put_text(line, "\xEF\xBF\xBD");
-        else if (is_control(data + i, n))
+        else if (utf8_is_control(data + i, n))
             put_escape(line, data[i + n - 1]);
         else if (data[i] == '"' || data[i] == '\\')
             put(line, (char[]){'\\', text[i]}, 2);

@@ -56,14 +56,15 @@
     X(EVENT_PDU_REFUSED, "pdu_refused", LOG_DEBUG, "the proxy refused a PDU, and why")                     \
     X(EVENT_CONFIG_WARNING, "config_warning", LOG_WARNING,                                                 \
       "a configuration in use has something doubtful in it")                                               \
-    X(EVENT_HOOKS_READING, "hooks_reading", LOG_INFO, "the stream of events is read for webhooks and mail")  \
-    X(EVENT_HOOKS_BLIND, "hooks_blind", LOG_WARNING, "the stream of events cannot be read, and why")        \
-    X(EVENT_HOOK_DELIVERED, "hook_delivered", LOG_INFO, "a webhook or the mail server took an event")       \
-    X(EVENT_HOOK_RETRY, "hook_retry", LOG_WARNING, "an event could not be told, and why; another attempt follows") \
-    X(EVENT_HOOK_GIVEN_UP, "hook_given_up", LOG_ERROR, "an event was not told to somebody, and why")        \
-    X(EVENT_HOOK_SKIPPED, "hook_skipped", LOG_WARNING, "an event cannot be told of, and why")               \
-    X(EVENT_HOOK_DROPPED, "hook_dropped", LOG_WARNING,                                                      \
-      "events are left to other instances, which may have taken them over by now")                          \
+    X(EVENT_HOOKS_READING, "hooks_reading", LOG_INFO, "the stream of events is read, to tell of them")     \
+    X(EVENT_HOOKS_BLIND, "hooks_blind", LOG_WARNING, "the stream of events cannot be read, and why")       \
+    X(EVENT_HOOK_DELIVERED, "hook_delivered", LOG_INFO, "a webhook or the mail server took an event")      \
+    X(EVENT_HOOK_RETRY, "hook_retry", LOG_WARNING,                                                         \
+      "an event could not be told, and why; another attempt follows")                                      \
+    X(EVENT_HOOK_GIVEN_UP, "hook_given_up", LOG_ERROR, "an event was not told to somebody, and why")       \
+    X(EVENT_HOOK_SKIPPED, "hook_skipped", LOG_WARNING, "an event cannot be told of, and why")              \
+    X(EVENT_HOOK_DROPPED, "hook_dropped", LOG_WARNING,                                                     \
+      "events are left to other instances, which may have them by now")                                    \
     X(EVENT_LOG_LOST, "log_lost", LOG_WARNING, "lines that could not be written at this place, and how many")
 
 #define LOG_EVENT_ENUM(id, name, level, help) id,

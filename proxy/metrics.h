@@ -230,13 +230,18 @@ static inline void metrics_pdu(struct metrics_worker *m, enum metrics_side side,
     X(config_reloads, counter, "config_reloads_total", "Configurations read again and taken into use.")  \
     X(config_refused, counter, "config_reloads_refused_total", "Configurations read again and refused.") \
     X(shortcodes, gauge, "shortcodes", "Shortcodes in the routing table.")                               \
-    X(hook_posts_delivered, counter, "hook_posts_delivered_total", "Events that a webhook took.")         \
-    X(hook_posts_retried, counter, "hook_posts_retried_total", "Attempts at a webhook that failed and are followed by another.") \
-    X(hook_posts_failed, counter, "hook_posts_failed_total", "Events that a webhook was not told of: refused, or given up.") \
-    X(hook_mails_delivered, counter, "hook_mails_delivered_total", "Mails that the mail server took, by address.") \
-    X(hook_mails_retried, counter, "hook_mails_retried_total", "Attempts at a mail that failed and are followed by another.") \
-    X(hook_mails_failed, counter, "hook_mails_failed_total", "Mails not sent: refused, or given up.") \
-    X(hook_events_skipped, counter, "hook_events_skipped_total", "Events that nobody here is to be told of.") \
+    X(hook_posts_delivered, counter, "hook_posts_delivered_total", "Events that a webhook took.")        \
+    X(hook_posts_retried, counter, "hook_posts_retried_total",                                           \
+      "Attempts at a webhook that failed and are followed by another.")                                  \
+    X(hook_posts_failed, counter, "hook_posts_failed_total",                                             \
+      "Events that a webhook was not told of: refused, or given up.")                                    \
+    X(hook_mails_delivered, counter, "hook_mails_delivered_total",                                       \
+      "Mails that the mail server took, by address.")                                                    \
+    X(hook_mails_retried, counter, "hook_mails_retried_total",                                           \
+      "Attempts at a mail that failed and are followed by another.")                                     \
+    X(hook_mails_failed, counter, "hook_mails_failed_total", "Mails not sent: refused, or given up.")    \
+    X(hook_events_skipped, counter, "hook_events_skipped_total",                                         \
+      "Events that nobody here is to be told of.")                                                       \
     X(hook_events_pending, gauge, "hook_events_pending", "Events that somebody is still to be told of.")
 
 struct metrics_process {

@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "proxy/config.h"
+#include "proxy/hooks/event.h"
+#include "proxy/hooks/template.h"
 #include "smpp/constants.h"
 
 #define MS                  1000000ULL
@@ -32,7 +34,8 @@
  * two exist. */
 enum { SYSTEM_ID_MAX = 64, PASSWORD_MAX = 64, SYSTEM_TYPE_MAX = 12, ADDRESS_RANGE_MAX = 40 };
 enum { ADDRESS_MAX = 20 }; /* octets of an SMPP address, 5.2.8 */
-enum { FILE_NAME_MAX = 4095, HOST_MAX = 253, SECRET_MAX = 512 };
+enum { FILE_NAME_MAX = 4095, HOST_MAX = 253, SECRET_MAX = 512, URL_MAX = 2048 };
+enum { MAIL_MAX = 254 }; /* octets of an address, RFC 5321, 4.5.3.1.3 less its brackets */
 
 #define ARRAY(type, member) .array = offsetof(type, member), .count = offsetof(type, member##_count)
 #define ITEM(type, member)  .item_size = sizeof(type), .title_field = offsetof(type, member)
@@ -81,9 +84,18 @@ const struct section_row section_rows[SECTION_COUNT] = {
                           .title_max = 55,
                           .title_chars = "-_.",
                           .help = "within a client: its credentials at a link with credentials = client"},
+    [SECTION_WEBHOOK] = {.name = "webhook",
+                         .title = "NAME",
+                         ARRAY(struct config, webhooks),
+                         ITEM(struct config_webhook, name),
+                         .title_max = NAME_LEN_MAX,
+                         .title_chars = "-_.",
+                         .help =
+                             "an address that is told of each event of a cutover by an HTTP POST of JSON"},
     [SECTION_REDIS] = {.name = "redis", .help = "where the routing table is kept"},
     [SECTION_ADMIN] = {.name = "admin", .help = "metrics, health and sessions over HTTP"},
     [SECTION_LOG] = {.name = "log", .help = "what is logged, and where"},
+    [SECTION_HOOKS] = {.name = "hooks", .help = "how webhooks, and clients by mail, are told of a cutover"},
 };
 
 static const struct option_word credentials_words[] = {
@@ -98,6 +110,10 @@ static const struct option_word version_words[] = {
 static const struct option_word format_words[] = {{"text", false}, {"json", true}, {0}};
 static const struct option_word level_words[] = {
     {"error", LOG_ERROR}, {"warning", LOG_WARNING}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}, {0}};
+#define KIND_WORD(id, name, help) {name, 1U << (id)},
+static const struct option_word kind_words[] = {HOOK_KINDS(KIND_WORD){0}};
+static const struct option_word smtp_tls_words[] = {
+    {"required", SMTP_TLS_REQUIRED}, {"offered", SMTP_TLS_OFFERED}, {"never", SMTP_TLS_NEVER}, {0}};
 
 /* clang-format off */
 const struct option_row option_rows[] = {
@@ -300,6 +316,8 @@ const struct option_row option_rows[] = {
      .help = "for its answer to MO, receipts and enquire_link; the SMSC then gets mo-refusal"},
     {SECTION_CLIENT, OPTION_DURATION, "inactivity", FIELD(struct config_client, inactivity), .standard = "0s",
      RANGE(0, 24 * HOUR), .help = "a session with no message for so long is closed; 0: never"},
+    {SECTION_CLIENT, OPTION_LIST, "mail", LIST(struct config_client, mail), RANGE(3, MAIL_MAX),
+     .help = "addresses that hear by mail of what happens to its shortcodes; see hooks"},
 
     {SECTION_UPSTREAM, OPTION_TEXT, "system-id", FIELD(struct config_upstream, system_id), RANGE(1, SYSTEM_ID_MAX),
      .required = true, .help = "longer than 15 octets breaks SMPP 3.4, but occurs"},
@@ -309,6 +327,16 @@ const struct option_row option_rows[] = {
      RANGE(0, PASSWORD_MAX), .help = "instead of password: a file whose first line it is"},
     {SECTION_UPSTREAM, OPTION_TEXT, "system-type", FIELD(struct config_upstream, system_type),
      RANGE(0, SYSTEM_TYPE_MAX), .help = "in the bind; without one: the link's"},
+
+    {SECTION_WEBHOOK, OPTION_TEXT, "url", FIELD(struct config_webhook, url), RANGE(8, URL_MAX), .required = true,
+     .help = "http:// or https://; what the log calls it is its name, never the URL"},
+    {SECTION_WEBHOOK, OPTION_SECRET, "secret", FIELD(struct config_webhook, secret), RANGE(1, SECRET_MAX),
+     .help = "signs each POST: X-Turnout-Signature is sha256= and the HMAC-SHA256, in hex, of X-Turnout-Timestamp, a "
+             "dot and the body"},
+    {SECTION_WEBHOOK, OPTION_SECRET_FILE, "secret-file", FIELD(struct config_webhook, secret), RANGE(1, SECRET_MAX),
+     .help = "instead of secret: a file whose first line it is"},
+    {SECTION_WEBHOOK, OPTION_FILE, "ca", FIELD(struct config_webhook, ca), RANGE(1, FILE_NAME_MAX),
+     .help = "PEM file of certificates to trust; without one: those that the system trusts"},
 
     {SECTION_REDIS, OPTION_TEXT, "host", FIELD(struct config, redis.host), .standard = "127.0.0.1",
      RANGE(1, HOST_MAX), .restart = true, .help = "name or address"},
@@ -364,6 +392,59 @@ const struct option_row option_rows[] = {
      .help = "events of this level and the graver ones are logged"},
     {SECTION_LOG, OPTION_TEXT, "file", FIELD(struct config, log.file), RANGE(1, FILE_NAME_MAX),
      .help = "opened again on SIGHUP; without one: standard error"},
+
+    {SECTION_HOOKS, OPTION_WORDS, "events", FIELD(struct config, hooks.events), .standard = HOOK_KINDS_ALL,
+     .words = kind_words, .help = "kinds that webhooks and mail-always are told of"},
+    {SECTION_HOOKS, OPTION_WORDS, "client-events", FIELD(struct config, hooks.client_events),
+     .standard = "window_opened, carrier_moved, rolled_back, gone_back, window_finished", .words = kind_words,
+     .help = "kinds that clients are told of at their mail addresses, each of its own shortcodes alone"},
+    {SECTION_HOOKS, OPTION_DURATION, "timeout", FIELD(struct config, hooks.timeout), .standard = "10s",
+     RANGE(100 * MS, 5 * MINUTE), .help = "for one POST, from the name to the end of the answer"},
+    /* With the pauses below about eight minutes: a mail server that greylists wants five. */
+    {SECTION_HOOKS, OPTION_INTEGER, "attempts", FIELD(struct config, hooks.attempts), .standard = "10",
+     RANGE(1, 100), .help = "of a POST or mail that fails for a reason that may pass; then it is given up, and the log "
+                            "tells"},
+    {SECTION_HOOKS, OPTION_DURATION, "retry-min", FIELD(struct config, hooks.retry_min), .standard = "1s",
+     RANGE(10 * MS, 1 * HOUR), .help = "first pause before the next attempt; it doubles"},
+    {SECTION_HOOKS, OPTION_DURATION, "retry-max", FIELD(struct config, hooks.retry_max), .standard = "5m",
+     RANGE(10 * MS, 24 * HOUR), .help = "longest pause before the next attempt"},
+    {SECTION_HOOKS, OPTION_INTEGER, "parallel", FIELD(struct config, hooks.parallel), .standard = "4",
+     RANGE(1, 64), .help = "connections at a time to one webhook, and to the mail server"},
+    /* A crash repeats what was on its way; three lost signs of life are not taken for one. */
+    {SECTION_HOOKS, OPTION_DURATION, "takeover", FIELD(struct config, hooks.takeover), .standard = "30s",
+     RANGE(1 * SECOND, 1 * HOUR),
+     .help = "an event that an instance has begun to tell and given no sign of since is told by another"},
+    {SECTION_HOOKS, OPTION_TEXT, "proxy", FIELD(struct config, hooks.proxy), RANGE(1, URL_MAX),
+     .help = "HTTP proxy for webhooks; without one: none, whatever the environment says"},
+    {SECTION_HOOKS, OPTION_TEXT, "smtp", FIELD(struct config, hooks.smtp), RANGE(8, URL_MAX),
+     .help = "the mail server: smtp://HOST:PORT, or smtps:// for TLS from the first octet; without one no mail is sent"},
+    {SECTION_HOOKS, OPTION_WORD, "smtp-tls", FIELD(struct config, hooks.smtp_tls), .standard = "required",
+     .words = smtp_tls_words,
+     .help = "STARTTLS with smtp://: required; offered, used where the server has it, which an attacker can hide; never"},
+    {SECTION_HOOKS, OPTION_FILE, "smtp-ca", FIELD(struct config, hooks.smtp_ca), RANGE(1, FILE_NAME_MAX),
+     .help = "PEM file of certificates to trust; without one: those that the system trusts"},
+    {SECTION_HOOKS, OPTION_TEXT, "smtp-user", FIELD(struct config, hooks.smtp_user), RANGE(1, SECRET_MAX),
+     .help = "where the mail server wants one"},
+    {SECTION_HOOKS, OPTION_SECRET, "smtp-password", FIELD(struct config, hooks.smtp_password), RANGE(1, SECRET_MAX),
+     .help = "of that user"},
+    {SECTION_HOOKS, OPTION_SECRET_FILE, "smtp-password-file", FIELD(struct config, hooks.smtp_password),
+     RANGE(1, SECRET_MAX), .help = "instead of smtp-password: a file whose first line it is"},
+    /* RFC 5321 gives a server ten minutes to take a message; most answer in seconds. */
+    {SECTION_HOOKS, OPTION_DURATION, "smtp-timeout", FIELD(struct config, hooks.smtp_timeout), .standard = "60s",
+     RANGE(100 * MS, 15 * MINUTE), .help = "for one mail, from the name to the server's last word"},
+    {SECTION_HOOKS, OPTION_TEXT, "mail-from", FIELD(struct config, hooks.mail_from), RANGE(3, MAIL_MAX),
+     .help = "address that mails come from"},
+    {SECTION_HOOKS, OPTION_LIST, "mail-always", LIST(struct config, hooks.mail_always), RANGE(3, MAIL_MAX),
+     .help = "the operator's addresses, which hear of all events"},
+    {SECTION_HOOKS, OPTION_TEMPLATE, "mail-subject", FIELD(struct config, hooks.mail_subject), RANGE(1, 255),
+     .help = "of all mails to clients, instead of that of the event's kind; placeholders: "
+             HOOK_PLACES "; {{ is a brace"},
+    {SECTION_HOOKS, OPTION_TEMPLATE, "mail-body", FIELD(struct config, hooks.mail_body), RANGE(1, 65535),
+     .help = "likewise"},
+    {SECTION_HOOKS, OPTION_TEXT, "mail-templates", FIELD(struct config, hooks.mail_templates_directory),
+     RANGE(1, FILE_NAME_MAX),
+     .help = "directory of files such as carrier_moved.txt, for mails to clients, and operator.txt: first line "
+             "\"Subject: ...\", an empty one, the body; where one is missing, the text that comes with the program is used"},
 };
 /* clang-format on */
 const size_t option_rows_count = sizeof option_rows / sizeof option_rows[0];
@@ -417,6 +498,13 @@ static const char *parse_text(const struct option_row *row, const char *text, vo
         if (iscntrl((unsigned char)*c))
             wrong = "has a control character";
     }
+    return wrong != NULL ? wrong : put_copy(row, fields, text);
+}
+
+static const char *parse_template(const struct option_row *row, const char *text, void *fields)
+{
+    const char *wrong = wrong_length(row, strlen(text));
+    wrong = wrong != NULL ? wrong : hook_template_check(text);
     return wrong != NULL ? wrong : put_copy(row, fields, text);
 }
 
@@ -740,6 +828,7 @@ static const struct option_kind kinds[OPTION_TYPE_COUNT] = {
     [OPTION_SECRET] = {"secret text", parse_text},
     [OPTION_SECRET_FILE] = {"file", parse_secret_file},
     [OPTION_HASH] = {"hash", parse_hash},
+    [OPTION_TEMPLATE] = {"text", parse_template},
     [OPTION_FILE] = {"file", parse_file},
     [OPTION_DIRECTORY] = {"directory", parse_directory},
     [OPTION_ADDRESS] = {"address", parse_address},
@@ -823,6 +912,9 @@ void option_allowed(const struct option_row *row, char *out, size_t cap)
         [OPTION_SECRET_FILE] =
             "the name of a file with the password in its first line, and no password beside it",
         [OPTION_HASH] = "a yescrypt, scrypt, bcrypt or SHA hash of crypt(5)",
+        [OPTION_TEMPLATE] =
+            "a text with placeholders such as {event}, {shortcodes}, {carrier}, {from}, {to}, {at}; "
+            "--print-options lists all of them",
         [OPTION_FILE] = "the name of a file that can be read",
         [OPTION_DIRECTORY] = "the name of a directory that can be written to",
         [OPTION_ADDRESS] = "an IPv4 or IPv6 address",

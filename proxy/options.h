@@ -17,16 +17,18 @@
 #include <stdio.h>
 
 enum option_section {
-    SECTION_ROOT, /* struct config; so are REDIS, ADMIN and LOG */
+    SECTION_ROOT, /* struct config; so are REDIS, ADMIN, LOG and HOOKS */
     SECTION_LISTENER,
     SECTION_PLATFORM,
     SECTION_CARRIER,
     SECTION_LINK,
     SECTION_CLIENT,
     SECTION_UPSTREAM, /* inside a client */
+    SECTION_WEBHOOK,
     SECTION_REDIS,
     SECTION_ADMIN,
     SECTION_LOG,
+    SECTION_HOOKS,
     SECTION_COUNT
 };
 
@@ -50,6 +52,7 @@ enum option_type {
     OPTION_SECRET,      /* the same, never shown */
     OPTION_SECRET_FILE, /* its first line goes to the field of the OPTION_SECRET */
     OPTION_HASH,        /* char *, of crypt(5) */
+    OPTION_TEMPLATE,    /* char *, a text with placeholders (hooks/template.h), of several lines if need be */
     OPTION_FILE,        /* char *, the name of a file that can be read */
     OPTION_DIRECTORY,   /* char *, one that can be written to */
     OPTION_ADDRESS,     /* char *, IPv4 or IPv6 as a number */

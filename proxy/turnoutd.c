@@ -16,6 +16,7 @@
 #include "proxy/admin/admin.h"
 #include "proxy/bundle.h"
 #include "proxy/inquiry.h"
+#include "proxy/hooks/hooks.h"
 #include "proxy/log.h"
 #include "proxy/number_answers.h"
 #include "proxy/questions.h"
@@ -50,6 +51,7 @@ struct turnoutd {
     struct store *store;
     enum store_state told; /* last logged; it begins as connecting, which goes without saying */
     struct admin *admin;
+    struct hooks *hooks;
     struct questions *questions;
     struct inquiry *inquiry;
     struct inquiry_source inquiry_source;
@@ -392,6 +394,7 @@ static void on_bundle_passed(void *ctx, struct thread *thread, const struct bund
     d->bundle = d->next;
     d->next = NULL;
     tell_loaded(d, old->config);
+    hooks_configure(d->hooks, d->bundle->config);
     bundle_free(old);
     if (d->reload_again) {
         d->reload_again = false;
@@ -411,6 +414,7 @@ static char *admin_metrics(void *ctx, size_t *len)
     p->store_reconnects = d->store == NULL ? 0 : store_counter_reconnects(d->store);
     p->store_refused = d->store == NULL ? 0 : store_counter_refused(d->store);
     p->log_lost = log_lost();
+    hooks_measure(d->hooks, p);
     p->shortcodes = d->published == NULL ? 0 : table_count(d->published->table);
     return metrics_text(d->metrics, d->bundle->config, &d->ids.names, p, len);
 }
@@ -479,7 +483,8 @@ static void part_closed(void *ctx)
 /* All workers have ended: Redis and admin follow. */
 static void close_parts(struct turnoutd *d)
 {
-    d->closing = 1;
+    d->closing = 2;
+    hooks_end(d->hooks, &d->box, part_closed, d);
     if (d->store != NULL) {
         d->closing++;
         store_close(d->store, part_closed, d);
@@ -510,7 +515,7 @@ static void on_patience_over(uv_timer_t *timer)
 {
     struct turnoutd *d = timer->data;
     log_event(EVENT_STOPPED, LOG_INT("signals", d->ending),
-              LOG_TEXT("how", "workers still waited for the resolver"));
+              LOG_TEXT("how", "something still waited for the resolver, or for Redis"));
     log_close();
     _exit(0);
 }
@@ -760,6 +765,11 @@ static bool start(struct turnoutd *d, const char *config_file, char *error, size
         return false;
     }
     check_descriptors(d->bundle->config);
+    d->hooks = hooks_open(d->bundle->config);
+    if (d->hooks == NULL) {
+        snprintf(error, cap, "no memory for the hooks");
+        return false;
+    }
     /* the listeners come last: nobody is accepted by a process that cannot start */
     if (!start_admin(d, error, cap) || !start_threads(d, error, cap)) {
         return false;
@@ -789,6 +799,7 @@ static void clear(struct turnoutd *d)
     inquiry_free(d->inquiry);
     questions_free(d->questions);
     message_index_close(d->message_ids);
+    hooks_free(d->hooks);
     config_ids_free(&d->ids);
     shared_free(d->shared);
     free(d->ports);
