@@ -11,7 +11,15 @@
 
 enum { FIELDS_MAX = 4 };
 
+/* What the third and fourth column are. */
+struct form {
+    const char *third, *fourth;
+    bool moves;
+    const struct zone *zone;
+};
+
 struct line {
+    const struct form *form;
     unsigned number;
     size_t fields_count;
     char *fields[FIELDS_MAX];
@@ -95,7 +103,8 @@ static bool line_split(struct line *line, char *text, const char **reason)
             return false;
         }
         if (line->fields_count == FIELDS_MAX) {
-            *reason = "there are more than 4 columns: shortcode,carrier,platform,state";
+            *reason = line->form->moves ? "there are more than 4 columns: shortcode,carrier,to,at"
+                                        : "there are more than 4 columns: shortcode,carrier,platform,state";
             return false;
         }
         line->fields[line->fields_count++] = field;
@@ -106,7 +115,7 @@ static bool line_split(struct line *line, char *text, const char **reason)
 static bool is_header(const struct line *line)
 {
     return line->fields_count >= 3 && strcasecmp(line->fields[0], "shortcode") == 0 &&
-           strcasecmp(line->fields[1], "carrier") == 0 && strcasecmp(line->fields[2], "platform") == 0;
+           strcasecmp(line->fields[1], "carrier") == 0 && strcasecmp(line->fields[2], line->form->third) == 0;
 }
 
 static bool name_check(struct csv *csv, const struct line *line, const char *what, const char *text)
@@ -120,11 +129,33 @@ static bool name_check(struct csv *csv, const struct line *line, const char *wha
     return true;
 }
 
+static bool state_check(struct csv *csv, const struct line *line, struct csv_row *row)
+{
+    const char *word = line->fields_count > 3 && *line->fields[3] ? line->fields[3] : "open";
+    if (!route_state_parse(word, &row->cell.state)) {
+        csv_error_add(csv, line->number, "state \"%.40s\" must be open, hold or closed", word);
+        return false;
+    }
+    return true;
+}
+
+static bool at_check(struct csv *csv, const struct line *line, struct csv_row *row)
+{
+    char reason[ZONE_REASON_SIZE];
+    const char *word = line->fields_count > 3 ? line->fields[3] : "";
+    if (*word && !zone_parse(word, line->form->zone, &row->at_ms, NULL, reason)) {
+        csv_error_add(csv, line->number, "%s", reason);
+        return false;
+    }
+    return true;
+}
+
 /* Checks every field of a row, so that a line with two errors shows both. */
-static bool row_check(struct csv *csv, const struct line *line, enum route_state *state)
+static bool row_check(struct csv *csv, const struct line *line, struct csv_row *row)
 {
     if (line->fields_count < 3) {
-        csv_error_add(csv, line->number, "there are less than 3 columns: shortcode,carrier,platform[,state]");
+        csv_error_add(csv, line->number, "there are less than 3 columns: shortcode,carrier,%s[,%s]",
+                      line->form->third, line->form->fourth);
         return false;
     }
     bool fine = shortcode_fine(line->fields[0]);
@@ -135,17 +166,12 @@ static bool row_check(struct csv *csv, const struct line *line, enum route_state
     }
     fine = name_check(csv, line, "carrier", line->fields[1]) && fine;
     fine = name_check(csv, line, "platform", line->fields[2]) && fine;
-    const char *word = line->fields_count > 3 && *line->fields[3] ? line->fields[3] : "open";
-    if (!route_state_parse(word, state)) {
-        csv_error_add(csv, line->number, "state \"%.40s\" must be open, hold or closed", word);
-        fine = false;
-    }
-    return fine;
+    return (line->form->moves ? at_check(csv, line, row) : state_check(csv, line, row)) && fine;
 }
 
-static void line_parse(struct csv *csv, char *text, unsigned number, bool *first)
+static void line_parse(struct csv *csv, const struct form *form, char *text, unsigned number, bool *first)
 {
-    struct line line = {.number = number};
+    struct line line = {.form = form, .number = number};
     struct csv_row row = {.line = number};
     const char *reason;
     if (text[strspn(text, " \t")] == '\0' || *text == '#') {
@@ -155,7 +181,7 @@ static void line_parse(struct csv *csv, char *text, unsigned number, bool *first
     *first = false;
     if (!line_split(&line, text, &reason)) {
         csv_error_add(csv, number, "%s", reason);
-    } else if (!(header_may_come && is_header(&line)) && row_check(csv, &line, &row.cell.state)) {
+    } else if (!(header_may_come && is_header(&line)) && row_check(csv, &line, &row)) {
         text_copy(row.cell.shortcode, sizeof row.cell.shortcode, line.fields[0]);
         text_copy(row.cell.carrier, sizeof row.cell.carrier, line.fields[1]);
         text_copy(row.cell.platform, sizeof row.cell.platform, line.fields[2]);
@@ -211,7 +237,7 @@ void csv_errors_sort(struct csv *csv)
     }
 }
 
-void csv_parse(struct csv *csv, const char *text, size_t len)
+static void parse(struct csv *csv, const char *text, size_t len, const struct form *form)
 {
     char *copy = need(strndup(text, len));
     char *rest = copy + (strncmp(copy, "\xef\xbb\xbf", 3) == 0 ? 3 : 0);
@@ -224,11 +250,21 @@ void csv_parse(struct csv *csv, const char *text, size_t len)
         char *line = strsep(&rest, "\n");
         size_t end = strlen(line);
         line[end > 0 && line[end - 1] == '\r' ? end - 1 : end] = '\0';
-        line_parse(csv, line, number, &first);
+        line_parse(csv, form, line, number, &first);
     }
     free(copy);
     find_twice(csv);
     csv_errors_sort(csv);
+}
+
+void csv_parse(struct csv *csv, const char *text, size_t len)
+{
+    parse(csv, text, len, &(struct form){.third = "platform", .fourth = "state"});
+}
+
+void csv_parse_moves(struct csv *csv, const char *text, size_t len, const struct zone *zone)
+{
+    parse(csv, text, len, &(struct form){.third = "to", .fourth = "at", .moves = true, .zone = zone});
 }
 
 void csv_free(struct csv *csv)

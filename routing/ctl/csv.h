@@ -1,6 +1,7 @@
-/* The routing table as a CSV file: shortcode,carrier,platform[,state]. Pure: text in, rows and errors out.
+/* The routing table as a CSV file: shortcode,carrier,platform[,state]; the moves of a window:
+ * shortcode,carrier,to[,at]. Pure: text in, rows and errors out.
  *
- *   text ──csv_parse──▶ rows (line, four fields), and every error with its line
+ *   text ──csv_parse, csv_parse_moves──▶ rows (line, four fields), and every error with its line
  *
  * Taken: LF and CRLF, a byte order mark, "quoted ""fields""", blanks around a field, empty lines, lines that
  * begin with #, and a first line that names the columns. */
@@ -11,15 +12,17 @@
 #include <stdio.h>
 
 #include "routing/ctl/cells.h"
+#include "routing/ctl/zone.h"
 
 struct csv_row {
     unsigned line;
-    struct cell cell; /* shortcode, carrier, platform and state */
+    struct cell cell; /* shortcode, carrier, platform (of a move: to) and state */
+    uint64_t at_ms;   /* of a move: when it is made by itself; 0: it is not */
 };
 
 struct csv_error {
     unsigned line;
-    char text[160];
+    char text[256];
 };
 
 struct csv {
@@ -31,6 +34,9 @@ struct csv {
 
 /* csv is empty before; text is len octets with a NUL behind them. */
 void csv_parse(struct csv *csv, const char *text, size_t len);
+
+/* The same for the moves of a window; times without an offset are of the zone. */
+void csv_parse_moves(struct csv *csv, const char *text, size_t len, const struct zone *zone);
 void csv_free(struct csv *csv);
 
 /* For files of other columns: one more error, and the next field of a line. It is taken off *rest, which is

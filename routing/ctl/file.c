@@ -3,15 +3,48 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "routing/ctl/output.h"
 
-enum ctl_exit file_errors(struct ctl *ctl, const struct csv *csv)
+char *file_read(const char *path, size_t *len)
+{
+    bool standard = strcmp(path, "-") == 0;
+    FILE *file = standard ? stdin : fopen(path, "re");
+    char *text = NULL;
+    size_t space = 0;
+    if (!file) {
+        return NULL;
+    }
+    *len = 0;
+    size_t got = 1;
+    while (got > 0) {
+        if (*len + 1 >= space) {
+            space = space ? space * 2 : 65536;
+            text = need(realloc(text, space));
+        }
+        got = fread(text + *len, 1, space - *len - 1, file);
+        *len += got;
+    }
+    text[*len] = '\0';
+    int error = ferror(file) ? (errno ? errno : EIO) : 0;
+    if (!standard) {
+        fclose(file);
+    }
+    if (error) {
+        free(text);
+        errno = error;
+        return NULL;
+    }
+    return text;
+}
+
+enum ctl_exit file_errors(struct ctl *ctl, const char *path, const struct csv *csv)
 {
     json_t *errors = need(json_array());
-    enum ctl_exit code = ctl_fail(ctl, CTL_INVALID, NULL, "nothing was changed: %s has %zu error%s",
-                                  ctl->args[0], csv->errors_count, plural(csv->errors_count));
+    enum ctl_exit code = ctl_fail(ctl, CTL_INVALID, NULL, "nothing was changed: %s has %zu error%s", path,
+                                  csv->errors_count, plural(csv->errors_count));
     for (size_t i = 0; i < csv->errors_count; i++) {
         const struct csv_error *error = &csv->errors[i];
         json_t *object = need(json_object());

@@ -11,8 +11,11 @@
 #include "routing/ctl/csv.h"
 #include "routing/ctl/ctl.h"
 
-/* Shows the errors of the file that is the command's first argument, and gives what the command ends with. */
-enum ctl_exit file_errors(struct ctl *ctl, const struct csv *csv);
+/* The whole file, NUL-terminated, to be freed; "-" is the standard input. NULL with errno set. */
+char *file_read(const char *path, size_t *len);
+
+/* Shows the errors of a file, and gives what the command ends with. */
+enum ctl_exit file_errors(struct ctl *ctl, const char *path, const struct csv *csv);
 
 /* Writes a file whole: whoever reads it meets the old or the new one, never half of it. False with errno. */
 typedef bool file_writer(FILE *out, const void *what);

@@ -211,7 +211,7 @@ static enum ctl_exit write_table(struct ctl *ctl, struct reading *reading)
     }
     if (!numbers_build(reading->builder, version, (uint64_t)time(NULL), contradiction, reading, &image)) {
         csv_errors_sort(&reading->csv);
-        return file_errors(ctl, &reading->csv);
+        return file_errors(ctl, ctl->args[0], &reading->csv);
     }
     bool written = file_write(ctl->args[1], write_image, &image);
     int error = errno;
@@ -233,7 +233,7 @@ static enum ctl_exit build(struct ctl *ctl, struct reading *reading)
         return ctl_fail(ctl, CTL_INVALID, NULL, "%s cannot be read: %s", ctl->args[0], strerror(errno));
     }
     if (reading->csv.errors_count > 0) {
-        return file_errors(ctl, &reading->csv);
+        return file_errors(ctl, ctl->args[0], &reading->csv);
     }
     if (reading->rows == 0) {
         return ctl_fail(ctl, CTL_INVALID, "Its columns are number,carrier.", "%s has no numbers in it",

@@ -20,39 +20,6 @@
 /* --- import ------------------------------------------------------------------------------------------------
  */
 
-/* The whole file, NUL-terminated, to be freed; "-" is the standard input. NULL with errno set. */
-static char *read_all(const char *path, size_t *len)
-{
-    bool standard = strcmp(path, "-") == 0;
-    FILE *file = standard ? stdin : fopen(path, "re");
-    char *text = NULL;
-    size_t space = 0;
-    if (!file) {
-        return NULL;
-    }
-    *len = 0;
-    size_t got = 1;
-    while (got > 0) {
-        if (*len + 1 >= space) {
-            space = space ? space * 2 : 65536;
-            text = need(realloc(text, space));
-        }
-        got = fread(text + *len, 1, space - *len - 1, file);
-        *len += got;
-    }
-    text[*len] = '\0';
-    int error = ferror(file) ? (errno ? errno : EIO) : 0;
-    if (!standard) {
-        fclose(file);
-    }
-    if (error) {
-        free(text);
-        errno = error;
-        return NULL;
-    }
-    return text;
-}
-
 struct difference {
     size_t fresh, differing, same;
     json_t *changes; /* of the fresh and the differing */
@@ -138,7 +105,7 @@ enum ctl_exit run_route_import(struct ctl *ctl)
     struct csv csv = {0};
     size_t len;
     enum ctl_exit code;
-    char *text = read_all(ctl->args[0], &len);
+    char *text = file_read(ctl->args[0], &len);
     if (!text) {
         return ctl_fail(ctl, CTL_INVALID, NULL, "%s cannot be read: %s", ctl->args[0], strerror(errno));
     }
@@ -146,7 +113,7 @@ enum ctl_exit run_route_import(struct ctl *ctl)
     free(text);
     ctl_answer(ctl, "rows", json_integer((json_int_t)csv.rows_count));
     if (csv.errors_count > 0) {
-        code = file_errors(ctl, &csv);
+        code = file_errors(ctl, ctl->args[0], &csv);
     } else if (csv.rows_count == 0) {
         code = ctl_fail(ctl, CTL_INVALID, "Its columns are shortcode,carrier,platform[,state].",
                         "%s has no routes in it", ctl->args[0]);

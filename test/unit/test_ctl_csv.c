@@ -123,6 +123,60 @@ static void reads_what_it_writes(void **state)
     free(text);
 }
 
+/* The moves of a window: "line:shortcode,carrier,to,at;", and errors as above. */
+static void moves_told(const char *text, const struct zone *zone, char *out, size_t size)
+{
+    struct csv csv = {0};
+    size_t used = 0;
+    csv_parse_moves(&csv, text, strlen(text), zone);
+    *out = '\0';
+    for (size_t i = 0; i < csv.rows_count && used < size; i++) {
+        const struct csv_row *row = &csv.rows[i];
+        used += (size_t)snprintf(out + used, size - used, "%u:%s,%s,%s,%llu;", row->line, row->cell.shortcode,
+                                 row->cell.carrier, row->cell.platform, (unsigned long long)row->at_ms);
+    }
+    for (size_t i = 0; i < csv.errors_count && used < size; i++) {
+        used += (size_t)snprintf(out + used, size - used, "%u!%s;", csv.errors[i].line, csv.errors[i].text);
+    }
+    csv_free(&csv);
+}
+
+static void takes_the_moves_of_a_window(void **state)
+{
+    static const char *const cases[][2] = {
+        {"61000,spark,omni", "1:61000,spark,omni,0;"},
+        {"shortcode,carrier,to,at\n61000,spark,omni,1970-01-01T00:01Z\n", "2:61000,spark,omni,60000;"},
+        {"Shortcode,Carrier,To\n61000,spark,omni,\n61001,spark,omni,1970-01-02 13:01\n",
+         "2:61000,spark,omni,0;3:61001,spark,omni,86460000;"},
+        {"1,a\n1,a,b,tomorrow\n2,a,!\n1,a,b,,\n1,a,b\n1,a,b\n",
+         "5:1,a,b,0;6:1,a,b,0;1!there are less than 3 columns: shortcode,carrier,to[,at];"
+         "2!\"tomorrow\" is no time such as 2026-09-27T10:00+13:00, or 2026-09-27T10:00 with a zone;"
+         "3!platform \"!\" must be 1 to 31 letters, digits, dots, dashes or underscores;"
+         "4!there are more than 4 columns: shortcode,carrier,to,at;6!1 a is in line 5 already;"},
+        {"1,a,b,2026-04-05T02:30\n2,a,b,2026-09-27T02:30\n",
+         "1!\"2026-04-05T02:30\" comes twice in Pacific/Auckland, as the clocks go back: say which one by "
+         "its "
+         "offset, 2026-04-05T02:30+13:00 or 2026-04-05T02:30+12:00;"
+         "2!\"2026-09-27T02:30\" does not exist in Pacific/Auckland: the clocks go forward over it. Give a "
+         "time "
+         "that exists, or one with its offset from UTC;"},
+    };
+    char out[1024];
+    struct zone fixed;
+    struct zone auckland;
+    (void)state;
+    assert_true(zone_find("+13:00", &fixed) && zone_find("Pacific/Auckland", &auckland));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        moves_told(cases[i][0], i == 4 ? &auckland : &fixed, out, sizeof out);
+        assert_string_equal(out, cases[i][1]);
+    }
+    moves_told("1,a,b,2026-04-05T02:30\n", NULL, out, sizeof out);
+    assert_non_null(strstr(out, "needs an offset from UTC"));
+    /* Routes have states where moves have times. */
+    told("1,a,b,2026-04-05T02:30Z\n", 26, out, sizeof out);
+    assert_non_null(strstr(out, "must be open, hold or closed"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +184,7 @@ int main(void)
         cmocka_unit_test(refuses),
         cmocka_unit_test(refuses_nul),
         cmocka_unit_test(reads_what_it_writes),
+        cmocka_unit_test(takes_the_moves_of_a_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
