@@ -338,7 +338,9 @@ static void adjust(struct tls_stream *t)
         return;
     }
     bool wanted = t->state == TLS_HANDSHAKE || t->reading;
-    bool here = t->kept.first != NULL || t->turn_over || SSL_pending(t->ssl) > 0;
+    /* not while it shakes hands: OpenSSL 3.5 crashes where that has failed for want of memory */
+    bool decrypted = t->state == TLS_OPEN && SSL_pending(t->ssl) > 0;
+    bool here = t->kept.first != NULL || t->turn_over || decrypted;
     bool from_inner = wanted && !here;
     if (from_inner != t->inner_reading) {
         t->inner_reading = from_inner;

@@ -877,7 +877,7 @@ static void an_idle_stream_is_small(void **state)
     world_until(w, w->a.got == 200000);
     world_turns(w, 5);
     print_message("an idle stream: %zu octets of OpenSSL an end\n", (openssl_octets - before) / 2);
-    assert_in_range((openssl_octets - before) / 2, 1000, 30000);
+    assert_in_range((openssl_octets - before) / 2, 1000, 32000); /* OpenSSL 3.5 takes 31184 */
     assert_int_equal(w->chunks.out, 0);
     tls_world_free(w);
 }
