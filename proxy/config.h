@@ -147,9 +147,11 @@ struct config {
     size_t max_waiting_bytes;
     size_t multipart_entries; /* messages in several parts that a worker follows; 0: none */
     uint64_t multipart_ttl;
-    unsigned auth_queue; /* passwords waiting to be verified */
-    size_t out_limit;    /* octets waiting for a peer that does not read */
-    size_t message_ids;  /* entries of the message id index */
+    uint32_t traffic_cells; /* (shortcode, carrier) that a worker counts */
+    uint64_t evidence;      /* for how long after a move what they count is written to Redis */
+    unsigned auth_queue;    /* passwords waiting to be verified */
+    size_t out_limit;       /* octets waiting for a peer that does not read */
+    size_t message_ids;     /* entries of the message id index */
     uint64_t message_id_ttl;
 
     struct config_listener *listeners;

@@ -4,6 +4,7 @@
 #include "proxy/mo.h"
 #include "proxy/waiting.h"
 #include "proxy/way.h"
+#include "smpp/receipt.h"
 
 static const struct leg_events forward_leg_events;
 
@@ -57,7 +58,7 @@ static void on_client_bind(struct client *client)
 /* --- MT: from a client to a leg ------------------------------------------------------------------------- */
 
 /* A part that follows its first part need not wait behind those that go by the route: they go elsewhere. */
-static void go(struct client *client, const struct subject *s)
+static void go(struct client *client, struct subject *s)
 {
     struct way way = way_find(client, s);
     if (way.kind == WAY_REFUSE) {
@@ -108,6 +109,7 @@ static void submit(struct client *client, struct subject *s)
         if (smpp_may_be_part(s->pdu, s->len, s->command_id, &dest)) {
             look_for_parts(client, s, &source, &dest);
         }
+        s->wants_receipt = smpp_wants_receipt(s->pdu, s->len, s->command_id, &dest);
         go(client, s);
     }
 }
@@ -204,6 +206,9 @@ static void on_leg_response(struct leg *leg, const struct smpp_event *event, con
 {
     struct worker *w = leg->conn.worker;
     struct client *client = slot == NULL ? NULL : client_find(w, slot->owner);
+    if (slot != NULL) {
+        traffic_answered(&w->traffic, slot->cell, leg->platform, event->header.command_status, w->now);
+    }
     if (client == NULL || client->conn.stream == NULL) {
         metric_add(&w->metrics->responses_orphaned, 1);
         return;
@@ -219,6 +224,7 @@ static void on_leg_response(struct leg *leg, const struct smpp_event *event, con
 static void on_leg_unsettled(struct leg *leg, const struct window_slot *slot, bool timed_out)
 {
     struct client *client = client_find(leg->conn.worker, slot->owner);
+    traffic_unknown(&leg->conn.worker->traffic, slot->cell, leg->platform);
     if (client != NULL && client->conn.stream != NULL) {
         uint32_t status = client->account == NULL ? (uint32_t)ESME_RSYSERR : client->account->unknown_outcome;
         client_refuse(client, slot->command_id, slot->owner_sequence, status,

@@ -25,6 +25,7 @@ struct held {
     uint32_t source_at, source_len; /* the shortcode inside pdu */
     uint32_t len;
     bool pooled;
+    bool wants_receipt;
     uint8_t pdu[];
 };
 

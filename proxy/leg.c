@@ -197,6 +197,7 @@ struct leg *leg_new(struct worker *w, const struct config_link *link, uint32_t b
     leg->events = events;
     leg->link = link->index;
     leg->carrier = link->carrier;
+    leg->platform = link->platform;
     leg->metrics = metrics_link(w->metrics, link->index);
     leg->bind_id = bind_id;
     leg->client = client;
@@ -217,7 +218,7 @@ struct leg *leg_new(struct worker *w, const struct config_link *link, uint32_t b
 /* --- bound ---------------------------------------------------------------------------------------------- */
 
 bool leg_forward(struct leg *leg, const uint8_t *pdu, uint32_t len, struct window_owner owner,
-                 uint32_t owner_sequence)
+                 uint32_t owner_sequence, uint32_t cell)
 {
     struct conn *c = &leg->conn;
     uint32_t sequence = 0;
@@ -228,6 +229,7 @@ bool leg_forward(struct leg *leg, const uint8_t *pdu, uint32_t len, struct windo
     slot->owner = owner;
     slot->owner_sequence = owner_sequence;
     slot->command_id = smpp_get32(pdu + 4);
+    slot->cell = cell;
     slot->version = c->worker->version;
     metric_add(&leg->metrics->window_used, 1);
     conn_forward(c, pdu, len, sequence);

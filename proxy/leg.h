@@ -64,7 +64,7 @@ struct leg {
     uint32_t index, generation; /* in worker->legs; new with every connection */
     enum leg_state state;
     unsigned link; /* index; the link itself is looked up in the config in use */
-    uint8_t carrier;
+    uint8_t carrier, platform;
     struct window_owner client; /* whose it is; {0, 0} once the client has gone */
     struct metrics_link *metrics;
     unsigned orphan_of;      /* index + 1 of the client whose session has gone, 0: none */
@@ -115,10 +115,10 @@ static inline bool leg_is_bound(const struct leg *leg)
     return leg->state == LEG_BOUND && !leg->peer_unbinds && conn_is_bound(&leg->conn);
 }
 
-/* Sends a request on and remembers where its answer belongs. leg_is_ready must be true. False without memory:
- * nothing was sent. */
+/* Sends a request on and remembers where its answer belongs, and what counts it (a handle of traffic.h, 0 for
+ * nothing). leg_is_ready must be true. False without memory: nothing was sent. */
 bool leg_forward(struct leg *leg, const uint8_t *pdu, uint32_t len, struct window_owner owner,
-                 uint32_t owner_sequence);
+                 uint32_t owner_sequence, uint32_t cell);
 
 /* A request of the SMSC that was passed on (owed was raised) has been answered; the answer is in the output.
  */

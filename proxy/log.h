@@ -65,6 +65,8 @@
     X(EVENT_HOOK_SKIPPED, "hook_skipped", LOG_WARNING, "an event cannot be told of, and why")              \
     X(EVENT_HOOK_DROPPED, "hook_dropped", LOG_WARNING,                                                     \
       "events are left to other instances, which may have them by now")                                    \
+    X(EVENT_MO_TWICE, "mo_twice", LOG_WARNING,                                                             \
+      "an MO came by two platforms within a minute; told once a minute, see turnout_mo_twice_total")       \
     X(EVENT_LOG_LOST, "log_lost", LOG_WARNING, "lines that could not be written at this place, and how many")
 
 #define LOG_EVENT_ENUM(id, name, level, help) id,

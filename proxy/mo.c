@@ -1,42 +1,48 @@
 #include "proxy/mo.h"
 
 #include "proxy/relay.h"
-#include "smpp/receipt.h"
+#include "proxy/seen.h"
+#include "smpp/frame.h"
 
-static void refuse_mo(struct leg *leg, uint32_t command_id, uint32_t sequence_number, enum refused cause)
+enum { COMMAND_STATUS_AT = 8 };
+
+/* Whose request it is, under which number, and what counts it: `asked` is what the slot of a client's window
+ * remembers of it. */
+static void refuse_mo(struct leg *leg, const struct window_slot *asked, enum refused cause)
 {
     struct worker *w = leg->conn.worker;
     const struct config_carrier *carrier = w->config->carrier_of[leg->carrier];
     metric_add(&w->metrics->refused[cause], 1);
     metric_add(&leg->metrics->mo_refused, 1);
-    if (smpp_has_response(command_id)) {
-        conn_refuse(&leg->conn, command_id, sequence_number,
+    traffic_mo_refused(&w->traffic, asked->cell, leg->platform);
+    if (smpp_has_response(asked->command_id)) {
+        conn_refuse(&leg->conn, asked->command_id, asked->owner_sequence,
                     carrier == NULL ? (uint32_t)ESME_RMSGQFUL : carrier->mo_refusal);
     }
 }
 
-static void count_mo(struct leg *leg, const struct smpp_event *event)
+/* The client's answer goes to the SMSC. */
+static void answer_mo(struct leg *leg, const uint8_t *pdu, uint32_t len, const struct window_slot *asked)
 {
-    struct smpp_message_view view;
-    bool receipt =
-        smpp_view_message(event->pdu, event->header.length, &view) && smpp_is_receipt(view.esm_class);
-    metric_add(receipt ? &leg->metrics->receipts : &leg->metrics->mo, 1);
+    if (smpp_get32(pdu + COMMAND_STATUS_AT) != ESME_ROK) {
+        traffic_mo_refused(&leg->conn.worker->traffic, asked->cell, leg->platform);
+    }
+    conn_forward(&leg->conn, pdu, len, asked->owner_sequence);
+}
+
+/* It has been passed on. */
+static void count_mo(struct leg *leg, const struct seen *what)
+{
+    leg->owed++;
+    metric_add(what->is_receipt ? &leg->metrics->receipts : &leg->metrics->mo, 1);
 }
 
 /* Is the route of an MO not open, where its carrier wants such MO refused? A receipt is no MO: it belongs to
  * the leg that carried the message, whatever the route says. */
-static bool is_held(const struct leg *leg, const struct smpp_event *event)
+static bool is_held(const struct leg *leg, const struct seen *what)
 {
-    const struct worker *w = leg->conn.worker;
-    const struct config_carrier *carrier = w->config->carrier_of[leg->carrier];
-    struct smpp_message_view view;
-    struct route route;
-    return carrier != NULL && carrier->mo_held_refused &&
-           smpp_view_message(event->pdu, event->header.length, &view) && !smpp_is_receipt(view.esm_class) &&
-           w->table != NULL &&
-           table_lookup(w->table, (const char *)view.dest.digits.p, view.dest.digits.len, leg->carrier,
-                        &route) &&
-           route.state != ROUTE_OPEN;
+    const struct config_carrier *carrier = leg->conn.worker->config->carrier_of[leg->carrier];
+    return what->not_open && !what->is_receipt && carrier != NULL && carrier->mo_held_refused;
 }
 
 /* Sends an MO to a client; `asked` says whose it is. False where the client has no room, or there is no
@@ -54,26 +60,13 @@ static bool pass_to_client(struct client *client, const uint8_t *pdu, uint32_t l
     slot->owner = asked->owner;
     slot->owner_sequence = asked->owner_sequence;
     slot->command_id = asked->command_id;
+    slot->cell = asked->cell;
     slot->version = c->worker->version;
     conn_forward(c, pdu, len, sequence);
     if (c->window.used == 1) {
         conn_watch(c);
     }
     return true;
-}
-
-static void forward_mo(struct leg *leg, struct client *client, const struct smpp_event *event)
-{
-    struct window_slot asked = {.worker = (uint8_t)leg->conn.worker->number,
-                                .owner = leg_owner(leg),
-                                .owner_sequence = event->header.sequence_number,
-                                .command_id = event->header.command_id};
-    if (pass_to_client(client, event->pdu, event->header.length, &asked)) {
-        leg->owed++;
-        count_mo(leg, event);
-    } else {
-        refuse_mo(leg, event->header.command_id, event->header.sequence_number, REFUSED_MO_FULL);
-    }
 }
 
 /* Who gets an MO: a session of this worker, or one of another worker, or nobody. */
@@ -121,56 +114,74 @@ static struct receiver receiver_of(struct leg *leg, const struct smpp_event *eve
 
 static void open_relayed_request(void *owner, struct letter *letter);
 
-/* The owner of the shortcode is bound at another worker. */
-static void relay_mo(struct leg *leg, unsigned to, const struct smpp_event *event)
+/* To a client of this worker, or of another one. */
+static void pass_on(struct leg *leg, const struct receiver *to, const struct smpp_event *event,
+                    const struct seen *what, const struct window_slot *asked)
 {
-    if (relay_request(leg->conn.worker, to, leg_owner(leg), event->pdu, event->header.length,
-                      open_relayed_request)) {
-        leg->owed++;
-        count_mo(leg, event);
+    const uint8_t *pdu = event->pdu;
+    uint32_t len = event->header.length;
+    if (to->client != NULL
+            ? pass_to_client(to->client, pdu, len, asked)
+            : relay_request(leg->conn.worker, (unsigned)to->worker, asked, pdu, len, open_relayed_request)) {
+        count_mo(leg, what);
     } else {
-        refuse_mo(leg, event->header.command_id, event->header.sequence_number, REFUSED_NO_RECEIVER);
+        refuse_mo(leg, asked, to->client != NULL ? REFUSED_MO_FULL : REFUSED_NO_RECEIVER);
     }
 }
 
 void mo_request(struct leg *leg, const struct smpp_event *event)
 {
+    const struct seen what = seen(leg, event);
+    const struct window_slot asked = {.worker = (uint8_t)leg->conn.worker->number,
+                                      .owner = leg_owner(leg),
+                                      .owner_sequence = event->header.sequence_number,
+                                      .command_id = event->header.command_id,
+                                      .cell = what.cell};
     if (leg->conn.worker->draining || leg->state != LEG_BOUND || leg->peer_unbinds) {
-        refuse_mo(leg, event->header.command_id, event->header.sequence_number, REFUSED_SHUTDOWN);
+        refuse_mo(leg, &asked, REFUSED_SHUTDOWN);
         return;
     }
-    if (is_held(leg, event)) {
-        refuse_mo(leg, event->header.command_id, event->header.sequence_number, REFUSED_MO_ON_HOLD);
+    if (is_held(leg, &what)) {
+        refuse_mo(leg, &asked, REFUSED_MO_ON_HOLD);
         return;
     }
     struct receiver receiver = receiver_of(leg, event);
-    if (receiver.client == NULL && receiver.worker >= 0) {
-        relay_mo(leg, (unsigned)receiver.worker, event);
-    } else if (receiver.client == NULL) {
-        refuse_mo(leg, event->header.command_id, event->header.sequence_number, REFUSED_NO_RECEIVER);
-    } else if (!smpp_has_response(event->header.command_id)) {
+    if (receiver.client == NULL && receiver.worker < 0) {
+        refuse_mo(leg, &asked, REFUSED_NO_RECEIVER);
+    } else if (receiver.client != NULL && !smpp_has_response(event->header.command_id)) {
         conn_forward(&receiver.client->conn, event->pdu, event->header.length, event->header.sequence_number);
     } else {
-        forward_mo(leg, receiver.client, event);
+        pass_on(leg, &receiver, event, &what, &asked);
     }
 }
 
 /* --- MO between workers --------------------------------------------------------------------------------- */
+
+/* worker: the leg's. */
+static struct window_slot asked_of(const struct relay *relay, unsigned worker)
+{
+    return (struct window_slot){.worker = (uint8_t)worker,
+                                .owner = relay->leg,
+                                .owner_sequence = relay->sequence_number,
+                                .command_id = relay->command_id,
+                                .cell = relay->cell};
+}
 
 /* In the leg's worker: the answer, or a refusal, of a request that was relayed. */
 static void open_relayed_answer(void *owner, struct letter *letter)
 {
     struct worker *w = owner; /* a thread begins with its worker */
     struct relay *relay = (struct relay *)letter;
+    const struct window_slot asked = asked_of(relay, w->number);
     worker_wake(w);
     struct leg *leg = leg_find(w, relay->leg);
     if (leg == NULL || leg->conn.stream == NULL) {
         metric_add(&w->metrics->responses_orphaned, 1);
     } else {
         if (relay->len > 0) {
-            conn_forward(&leg->conn, relay->pdu, relay->len, relay->sequence_number);
+            answer_mo(leg, relay->pdu, relay->len, &asked);
         } else {
-            refuse_mo(leg, relay->command_id, relay->sequence_number, relay->cause);
+            refuse_mo(leg, &asked, relay->cause);
         }
         leg_paid(leg);
     }
@@ -186,10 +197,7 @@ static void open_relayed_request(void *owner, struct letter *letter)
     struct smpp_address dest;
     bool owned = false;
     worker_wake(w);
-    struct window_slot asked = {.worker = relay->from,
-                                .owner = relay->leg,
-                                .owner_sequence = relay->sequence_number,
-                                .command_id = relay->command_id};
+    const struct window_slot asked = asked_of(relay, relay->from);
     struct client *client = NULL;
     if (!w->draining && smpp_view_addresses(relay->pdu, relay->len, &source, &dest)) {
         client = receiver_of_owner(w, dest.digits, &owned).client;
@@ -214,7 +222,7 @@ void mo_answered(struct client *client, const struct smpp_event *event, const st
         metric_add(&w->metrics->responses_orphaned, 1);
         return;
     }
-    conn_forward(&leg->conn, event->pdu, event->header.length, slot->owner_sequence);
+    answer_mo(leg, event->pdu, event->header.length, slot);
     leg_paid(leg);
 }
 
@@ -227,7 +235,7 @@ static void refuse_mo_of(struct client *client, const struct window_slot *slot, 
     }
     struct leg *leg = leg_find(w, slot->owner);
     if (leg != NULL && leg->conn.stream != NULL) {
-        refuse_mo(leg, slot->command_id, slot->owner_sequence, cause);
+        refuse_mo(leg, slot, cause);
         leg_paid(leg);
     }
 }

@@ -173,6 +173,15 @@ const struct option_row option_rows[] = {
      RANGE(1 * SECOND, 1 * HOUR),
      .help = "for how long, from the first part on; later ones go by their route, as after a flip every new message "
              "does"},
+    /* 1,000 octets each, of which only those that are used take memory. */
+    {SECTION_ROOT, OPTION_INTEGER, "traffic-cells", FIELD(struct config, traffic_cells), .standard = "65536",
+     RANGE(1, 1000000), .restart = true,
+     .help = "(shortcode, carrier) pairs with traffic that each worker counts; when all are taken, one that was idle for "
+             "a minute gives way"},
+    {SECTION_ROOT, OPTION_DURATION, "evidence", FIELD(struct config, evidence), .standard = "72h",
+     RANGE(1 * MINUTE, 168 * HOUR),
+     .help = "for how long after a move the evidence of it is kept up to date in Redis, for turnoutctl status, watch, "
+             "guard rails and reports"},
     /* A verify takes about 15 ms, so that a full queue is through within session-init. */
     {SECTION_ROOT, OPTION_INTEGER, "auth-queue", FIELD(struct config, auth_queue), .standard = "256",
      RANGE(1, 65536), .restart = true,

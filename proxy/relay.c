@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "smpp/frame.h"
-
 static struct relay *relay_new(const uint8_t *pdu, uint32_t len, relay_open *open)
 {
     struct relay *relay = malloc(sizeof *relay + len);
@@ -27,17 +25,18 @@ static bool post(struct worker *w, unsigned to, struct relay *relay)
     return true;
 }
 
-bool relay_request(struct worker *w, unsigned to, struct window_owner leg, const uint8_t *pdu, uint32_t len,
-                   relay_open *open)
+bool relay_request(struct worker *w, unsigned to, const struct window_slot *asked, const uint8_t *pdu,
+                   uint32_t len, relay_open *open)
 {
     struct relay *relay = relay_new(pdu, len, open);
     if (relay == NULL) {
         return false;
     }
     relay->from = (uint8_t)w->number;
-    relay->leg = leg;
-    relay->command_id = smpp_get32(pdu + 4);
-    relay->sequence_number = smpp_get32(pdu + 12);
+    relay->leg = asked->owner;
+    relay->command_id = asked->command_id;
+    relay->sequence_number = asked->owner_sequence;
+    relay->cell = asked->cell;
     return post(w, to, relay);
 }
 
@@ -49,6 +48,7 @@ static struct relay *answer_to(const struct window_slot *slot, const uint8_t *pd
         relay->leg = slot->owner;
         relay->sequence_number = slot->owner_sequence;
         relay->command_id = slot->command_id;
+        relay->cell = slot->cell;
     }
     return relay;
 }

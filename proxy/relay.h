@@ -19,6 +19,7 @@ struct relay {
     struct window_owner leg;  /* whose request it is */
     uint32_t sequence_number; /* under which its answer is awaited */
     uint32_t command_id;      /* of the request */
+    uint32_t cell;            /* what counts the request in the leg's worker (traffic.h) */
     enum refused cause;       /* of a refusal */
     uint32_t len;
     uint8_t pdu[]; /* the request, or its answer; empty in a refusal */
@@ -28,8 +29,8 @@ typedef void relay_open(void *owner, struct letter *letter);
 
 /* Each returns false where it could not be sent, and nothing has happened. open runs in the other worker's
  * thread and frees the letter with relay_free. */
-bool relay_request(struct worker *w, unsigned to, struct window_owner leg, const uint8_t *pdu, uint32_t len,
-                   relay_open *open);
+bool relay_request(struct worker *w, unsigned to, const struct window_slot *asked, const uint8_t *pdu,
+                   uint32_t len, relay_open *open);
 bool relay_answer(struct worker *w, const struct window_slot *slot, const uint8_t *pdu, uint32_t len,
                   relay_open *open);
 bool relay_refusal(struct worker *w, unsigned to, const struct window_slot *slot, enum refused cause,

@@ -14,6 +14,7 @@
 #include <uv.h>
 
 #include "proxy/mailbox.h"
+#include "proxy/twice.h"
 
 enum { SHARED_CLIENTS_MAX = 65536, SHARED_WORKERS_MAX = 64 };
 
@@ -25,6 +26,7 @@ struct shared {
     _Atomic uint64_t
         receivers[SHARED_CLIENTS_MAX];            /* workers that have a receiving session, by client index */
     _Atomic unsigned orphans[SHARED_CLIENTS_MAX]; /* legs that end after their session, by client index */
+    struct twice twice;                           /* MO of cells that move */
     uv_mutex_t lock;                              /* of boxes: a worker that ends closes its box */
     struct mailbox *boxes[SHARED_WORKERS_MAX];    /* NULL: closed */
 };

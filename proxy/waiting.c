@@ -13,7 +13,8 @@ static struct subject subject_of(const struct held *held)
                             .shortcode_len = held->source_len,
                             .carrier = held->carrier,
                             .link = held->link,
-                            .part = held->part};
+                            .part = held->part,
+                            .wants_receipt = held->wants_receipt};
 }
 
 static struct hold_queue *queue_of(struct client *client, uint8_t carrier)
@@ -75,6 +76,8 @@ static bool keep(struct client *client, struct hold_queue *queue, const struct s
     held->reason = (uint8_t)reason_of(way);
     held->link = s->link;
     held->part = s->part;
+    held->wants_receipt = s->wants_receipt;
+    traffic_waits(s->cell);
     held->source_at = (uint32_t)((const uint8_t *)s->shortcode - s->pdu);
     held->source_len = s->shortcode_len;
     client->held_count++;
@@ -175,10 +178,12 @@ static enum wait_outcome outcome_of(const struct way *way)
 
 /* Takes one request out of its queue and does with it what its way says. */
 static void release_one(struct client *client, struct hold_queue *queue, struct held *before,
-                        struct held *held, const struct way *way)
+                        struct held *held, struct traffic_cell *cell, const struct way *way)
 {
     struct worker *w = client->conn.worker;
     struct subject s = subject_of(held);
+    s.cell = cell;
+    traffic_waited(cell, w->now - held->since, way->kind == WAY_SEND);
     hold_unlink(queue, before, held);
     uncount_held(client, held, outcome_of(way));
     if (way->kind == WAY_SEND) {
@@ -226,7 +231,7 @@ static void release_queue(struct client *client, struct hold_queue *queue, const
         struct way way = way_find(client, &s);
         expire_way(client, held, &way);
         if (way.kind != WAY_WAIT) {
-            release_one(client, queue, before, held, &way);
+            release_one(client, queue, before, held, s.cell, &way);
         } else if (ready != NULL && way.leg == ready) {
             break;
         } else {
@@ -264,7 +269,7 @@ void waiting_refuse(struct client *client)
     struct way way = way_refusal(ESME_RMSGQFUL, REFUSED_SHUTDOWN);
     for (unsigned i = 0; client->held != NULL && i < NAMES_MAX; i++) {
         while (client->held[i].first != NULL) {
-            release_one(client, &client->held[i], NULL, client->held[i].first, &way);
+            release_one(client, &client->held[i], NULL, client->held[i].first, NULL, &way);
         }
     }
 }

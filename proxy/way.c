@@ -56,14 +56,15 @@ static void note_part(struct worker *w, const struct subject *s, const struct wa
     metric_add(&w->metrics->multipart_astray, way->astray);
 }
 
-static struct way way_by_route(struct client *client, const struct subject *s)
+static struct way way_by_route(struct client *client, struct subject *s)
 {
-    const struct worker *w = client->conn.worker;
+    struct worker *w = client->conn.worker;
     struct route route;
     if (w->table == NULL) {
         return way_refusal(ESME_RSYSERR, REFUSED_NO_TABLE);
     }
-    if (!table_lookup(w->table, s->shortcode, s->shortcode_len, s->carrier, &route)) {
+    if (!traffic_find(&w->traffic, w->table, s->shortcode, s->shortcode_len, s->carrier, w->now, &route,
+                      &s->cell)) {
         return way_refusal(ESME_RINVSRCADR, REFUSED_NO_ROUTE);
     }
     if (route.state == ROUTE_CLOSED) {
@@ -76,7 +77,7 @@ static struct way way_by_route(struct client *client, const struct subject *s)
                             : way_by_link(client, link_to(w, s->carrier, route.platform));
 }
 
-struct way way_find(struct client *client, const struct subject *s)
+struct way way_find(struct client *client, struct subject *s)
 {
     if (s->link >= 0) {
         const struct config *config = client->conn.worker->config;
@@ -88,6 +89,7 @@ struct way way_find(struct client *client, const struct subject *s)
 
 void way_refuse(struct client *client, const struct subject *s, uint32_t status, enum refused cause)
 {
+    traffic_refused(s->cell, cause);
     client_refuse(client, s->command_id, s->sequence_number, status, cause);
 }
 
@@ -97,8 +99,10 @@ void way_send(struct client *client, const struct subject *s, const struct way *
     if (s->part.key != 0) {
         note_part(client->conn.worker, s, way);
     }
-    if (leg_forward(leg, s->pdu, s->len, client_owner(client), s->sequence_number)) {
+    if (leg_forward(leg, s->pdu, s->len, client_owner(client), s->sequence_number,
+                    traffic_handle(s->cell, s->wants_receipt))) {
         metric_add(&leg->metrics->mt, 1);
+        traffic_sent(s->cell, leg->platform);
     } else {
         way_refuse(client, s, ESME_RSYSERR, REFUSED_MEMORY);
     }

@@ -21,6 +21,8 @@ struct subject {
     uint8_t carrier;
     int32_t link;          /* index of the link that it must take, -1: the route decides */
     struct multipart part; /* key 0: a message of its own */
+    bool wants_receipt;
+    struct traffic_cell *cell; /* what counts it; NULL: nothing, or not routed yet */
 };
 
 enum way_kind { WAY_SEND, WAY_WAIT, WAY_REFUSE };
@@ -39,7 +41,8 @@ static inline struct way way_refusal(uint32_t status, enum refused cause)
     return (struct way){.kind = WAY_REFUSE, .status = status, .cause = cause};
 }
 
-struct way way_find(struct client *client, const struct subject *s);
+/* Sets the cell of what the route decides, too. */
+struct way way_find(struct client *client, struct subject *s);
 
 /* The two ends of a way: on to a leg that is ready, or back to the client with a negative answer. */
 void way_send(struct client *client, const struct subject *s, const struct way *way);

@@ -28,6 +28,7 @@ struct window_slot {
     uint32_t owner_sequence;   /* the sequence_number that the requester used */
     uint32_t command_id;       /* of the request */
     uint32_t generation;
+    uint32_t cell;  /* what counts it (traffic.h), 0: nothing; of an MO: in the leg's worker */
     uint8_t worker; /* where the owner is: another worker's for an MO that was relayed */
     bool used;
     bool control;        /* bind, unbind or enquire_link of our own: not counted in the window */

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#define SECOND 1000000000ULL
 enum { CHUNKS_KEPT = 256, RECEIVE_FRESH = 65536 };
 
 bool worker_init(struct worker *w, unsigned number, uv_loop_t *loop, uint64_t (*clock)(void),
@@ -32,6 +33,7 @@ void worker_clear(struct worker *w)
     chunk_pool_clear(&w->chunks);
     hold_pool_clear(&w->held);
     multiparts_free(w->multiparts);
+    traffic_clear(&w->traffic);
     backoff_clear_all(&w->backoffs);
     free(w->env.cipher);
     free(w->receive);
@@ -56,6 +58,10 @@ bool worker_set_bundle(struct worker *w, const struct bundle *bundle)
             return false;
         }
     }
+    if (w->traffic.capacity == 0 && !traffic_init(&w->traffic, bundle->config->traffic_cells, w->metrics)) {
+        return false;
+    }
+    w->traffic.lately_s = bundle->config->evidence / SECOND;
     w->bundle = bundle;
     w->config = bundle->config;
     return true;
@@ -65,6 +71,7 @@ void worker_set_table(struct worker *w, const struct table *table)
 {
     w->table = table;
     w->version = table_version(table);
+    traffic_follow_table(&w->traffic);
     metric_sub(&w->metrics->table_version, metric_get(&w->metrics->table_version));
     metric_add(&w->metrics->table_version, w->version);
 }

@@ -27,6 +27,7 @@
 #include "proxy/shared.h"
 #include "proxy/stream.h"
 #include "proxy/timers.h"
+#include "proxy/traffic.h"
 #include "routing/table.h"
 
 struct client;
@@ -56,6 +57,7 @@ struct worker {
     unsigned receivers_count;
     struct hold_pool held;
     struct multiparts *multiparts; /* made with the first config; NULL: parts of a message are not followed */
+    struct traffic traffic;        /* made with the first config */
     struct backoffs backoffs;
     struct released released;
     struct metrics_worker *metrics;

@@ -79,6 +79,12 @@ static bool id_in_text(const struct smpp_message_view *view, struct smpp_span *m
     return true;
 }
 
+bool smpp_wants_receipt_after_periods(const uint8_t *pdu, size_t len)
+{
+    struct smpp_message_view view;
+    return smpp_view_message(pdu, len, &view) && (view.registered_delivery & 1) != 0;
+}
+
 bool smpp_receipt_id(const struct smpp_message_view *view, struct smpp_span *message_id)
 {
     return id_in_tlv(view->tlvs, message_id) || id_in_text(view, message_id);

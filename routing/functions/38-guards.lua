@@ -1,6 +1,6 @@
 -- -------------------------------------------------------------------------------------------------------------
 -- Guard rails: what a flip is watched for after it was made. A guard is set with the change, in the same call; the
--- instances judge it by the evidence (routing/guard.h), and turnout_alarm lets it trip once.
+-- instances judge it by the evidence (routing/rail.h), and turnout_alarm lets it trip once.
 --
 --   P:guards           hash, id (the change's version) -> JSON {id, version, at_ms, until_ms, window, who, cells ["shortcode
 --                      carrier from to"], errors, min, mo_within_ms, receipt_within_ms, leg_lost, action (alert | rollback),
