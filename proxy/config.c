@@ -18,6 +18,7 @@
 #include "proxy/options.h"
 #include "routing/numbers_build.h"
 #include "routing/sentinel.h"
+#include "smpp/frame.h"
 
 enum { FAULT_NAME_MAX = 240 };
 
@@ -319,6 +320,45 @@ static void check_shortcodes(struct reader *reader, struct config_client *client
     }
 }
 
+static size_t owned_slot(const struct config_client *client, uint64_t packed)
+{
+    const uint64_t golden = UINT64_C(0x9E3779B97F4A7C15);
+    return (size_t)(packed * golden >> (64 - client->owned_bits));
+}
+
+static bool owns_packed(const struct config_client *client, uint64_t packed)
+{
+    size_t mask = ((size_t)1 << client->owned_bits) - 1;
+    size_t slot = owned_slot(client, packed);
+    while (client->owned[slot] != 0 && client->owned[slot] != packed)
+        slot = (slot + 1) & mask;
+    return packed != 0 && client->owned[slot] == packed;
+}
+
+/* What config_client_owns looks at for each message. */
+static void make_owned(struct reader *reader, struct config_client *client)
+{
+    client->owned_bits = 1;
+    while ((size_t)1 << client->owned_bits < 2 * client->shortcodes_count)
+        client->owned_bits++;
+    size_t mask = ((size_t)1 << client->owned_bits) - 1;
+    client->owned = calloc(mask + 1, sizeof client->owned[0]);
+    if (client->owned == NULL) {
+        fault_add(&reader->faults, 0, "there is no memory for it");
+        return;
+    }
+    for (size_t i = 0; i < client->shortcodes_count; i++) {
+        size_t len = strlen(client->shortcodes[i]);
+        uint64_t packed = len > sizeof packed ? 0 : smpp_pack((const uint8_t *)client->shortcodes[i], len);
+        if (packed == 0 || owns_packed(client, packed))
+            continue;
+        size_t slot = owned_slot(client, packed);
+        while (client->owned[slot] != 0)
+            slot = (slot + 1) & mask;
+        client->owned[slot] = packed;
+    }
+}
+
 /* --- references --- */
 
 /* The titles of a section's items, for "known are ...". */
@@ -568,6 +608,7 @@ static void warn_without_upstream(struct reader *reader, const struct config_cli
 static void check_client(struct reader *reader, struct config_client *client, cfg_t *tree)
 {
     check_shortcodes(reader, client, tree);
+    make_owned(reader, client);
     for (size_t i = 0; i < client->upstreams_count; i++)
         place_upstream(reader, &client->upstreams[i], cfg_getnsec(tree, "upstream", (unsigned)i));
     warn_without_upstream(reader, client, tree);
@@ -883,8 +924,10 @@ static void free_items(enum option_section section, void *parent)
     const struct section_row *row = &section_rows[section];
     for (size_t i = 0; i < count_of(parent, row); i++) {
         void *item = item_at(parent, row, i);
-        if (section == SECTION_CLIENT)
+        if (section == SECTION_CLIENT) {
             free_items(SECTION_UPSTREAM, item);
+            free(((struct config_client *)item)->owned);
+        }
         options_free(section, item);
         free(*(char **)((char *)item + row->title_field));
     }
@@ -970,6 +1013,8 @@ bool config_client_owns(const struct config_client *client, const uint8_t *short
 {
     if (client->any_shortcode)
         return true;
+    if (len <= sizeof(uint64_t))
+        return owns_packed(client, smpp_pack(shortcode, len));
     size_t low = 0;
     size_t high = client->shortcodes_count;
     while (low < high) {

@@ -93,6 +93,8 @@ struct config_client {
     bool any_shortcode; /* shortcodes = { "*" } */
     char **shortcodes;  /* sorted by strcmp */
     size_t shortcodes_count;
+    uint64_t *owned;     /* those of up to 8 octets again: a hash table of smpp_pack, 0 for empty */
+    unsigned owned_bits; /* of its size; half of it is empty at least */
     struct config_network *networks; /* none: any address */
     size_t networks_count;
     unsigned bind_types;

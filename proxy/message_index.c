@@ -1,7 +1,8 @@
 /* Which link accepted a message: a file of 64-bit words, mapped by every worker.
  *
- *   client, id ──SipHash-2-4 under the file's key──▶ low bits: one set of 8 words, a cache line
- *                                                └─▶ high 27 bits: fingerprint, compared within the set
+ *   client ──SipHash-2-4 under the file's key──▶ its key
+ *   id ──SipHash-2-4 under the client's key──▶ low bits: one set of 8 words, a cache line
+ *                                          └─▶ high 27 bits: fingerprint, compared within the set
  *   file: fixed part (magic, layout, key, its checksum) │ names of links, each with its checksum │ words
  *
  * Message ids are chosen by peers, so the hash is keyed: nobody outside can aim at one set. Each part of the
@@ -22,6 +23,8 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "smpp/frame.h"
 
 enum {
     WAYS = 8, /* words in a set: 64 octets */
@@ -57,7 +60,10 @@ struct file {
 };
 
 enum { HEADER_SIZE = ((int)sizeof(struct file) + ALIGN - 1) / ALIGN * ALIGN };
-#define LAYOUT ((uint64_t)HEADER_SIZE << 32 | WAYS << 16 | LINK_BITS << 8 | TIME_BITS)
+/* HASHING: how client and id make a hash; another way is another number. */
+enum { HASHING = 1 };
+#define LAYOUT \
+    ((uint64_t)HASHING << 56 | (uint64_t)HEADER_SIZE << 32 | WAYS << 16 | LINK_BITS << 8 | TIME_BITS)
 
 typedef _Atomic uint64_t word;
 
@@ -110,14 +116,6 @@ static inline uint64_t little_endian_block(const uint8_t *p)
     return le64toh(m);
 }
 
-static uint64_t little_endian(const uint8_t *p, size_t n)
-{
-    uint64_t m = 0;
-    for (size_t i = 0; i < n; i++)
-        m |= (uint64_t)p[i] << (8 * i);
-    return m;
-}
-
 static struct sip sip_begin(const uint64_t key[2])
 {
     return (struct sip){key[0] ^ 0x736f6d6570736575ULL, key[1] ^ 0x646f72616e646f6dULL,
@@ -129,7 +127,7 @@ static uint64_t sip_end(struct sip *s, const uint8_t *data, size_t len, size_t t
 {
     for (; len >= 8; data += 8, len -= 8)
         sip_block(s, little_endian_block(data));
-    sip_block(s, (uint64_t)total << 56 | little_endian(data, len));
+    sip_block(s, (uint64_t)total << 56 | smpp_pack(data, len));
     s->v2 ^= 0xff;
     for (int i = 0; i < 4; i++)
         sip_round(s);
@@ -148,6 +146,14 @@ static uint64_t hash_pair(const uint64_t key[2], uint64_t first, const uint8_t *
     struct sip s = sip_begin(key);
     sip_block(&s, first);
     return sip_end(&s, data, len, len + sizeof first);
+}
+
+/* Of a client's message id. Its share of the key is a SipHash under the file's key, so it is a key itself, and one
+ * block less than hashing both. */
+static uint64_t hash_id(const struct message_index *index, uint64_t client, const uint8_t *id, size_t len)
+{
+    const uint64_t key[2] = {client, index->file->fixed.key[1]};
+    return message_index_siphash(key, id, len);
 }
 
 /* --- words ------------------------------------------------------------------------------------ */
@@ -191,21 +197,23 @@ static bool word_expired(const struct message_index *index, uint64_t w, uint64_t
     return w == 0 || word_age(w, now_s) > index->ttl; /* seconds */
 }
 
-/* The way to write, and what stands there now: the key's own, else a free one, else the oldest. */
-static unsigned choose_way(const struct message_index *index, word *set, uint64_t fingerprint, uint64_t now_s,
-                           uint64_t *there)
+/* The way to write, and what stands there now: the key's own, else an empty one, else the oldest (which is one that
+ * has expired, where there is any). */
+static unsigned choose_way(word *set, uint64_t fingerprint, uint64_t now_s, uint64_t *there)
 {
     unsigned way = 0;
-    uint64_t best = 0;
+    uint64_t oldest = 0;
+    *there = atomic_load_explicit(&set[0], memory_order_relaxed);
     for (unsigned i = 0; i < WAYS; i++) {
         uint64_t w = atomic_load_explicit(&set[i], memory_order_relaxed);
         if (word_fingerprint(w) == fingerprint) {
             *there = w;
             return i;
         }
-        uint64_t readiness = word_expired(index, w, now_s) ? UINT64_MAX : word_age(w, now_s);
-        if (i == 0 || readiness > best) {
-            best = readiness;
+        /* not word_age: those of the future are younger than all, which needs no comparison here */
+        uint64_t age = w == 0 ? TIME_MASK : (now_s + AGE_MAX - w) & TIME_MASK;
+        if (age > oldest) {
+            oldest = age;
             way = i;
             *there = w;
         }
@@ -221,7 +229,7 @@ static void write_word(struct message_index *index, uint64_t hash, uint64_t new_
     word *set = set_of(index, hash);
     for (int i = 0; i < PUT_TRIES; i++) {
         uint64_t there = 0;
-        unsigned way = choose_way(index, set, fingerprint_of(hash), new_word & TIME_MASK, &there);
+        unsigned way = choose_way(set, fingerprint_of(hash), new_word & TIME_MASK, &there);
         if (atomic_compare_exchange_strong_explicit(&set[way], &there, new_word, memory_order_relaxed,
                                                     memory_order_relaxed))
             return;
@@ -233,7 +241,7 @@ void message_index_put(struct message_index *index, uint64_t client, const uint8
 {
     if (link < 0 || link >= LINKS_MAX)
         return;
-    uint64_t hash = hash_pair(index->file->fixed.key, client, id, len);
+    uint64_t hash = hash_id(index, client, id, len);
     write_word(index, hash, word_make(fingerprint_of(hash), link, now_s));
 }
 
@@ -250,7 +258,7 @@ void message_index_put_soon(struct message_index_batch *batch, uint64_t client, 
 {
     if (link < 0 || link >= LINKS_MAX)
         return;
-    uint64_t hash = hash_pair(batch->index->file->fixed.key, client, id, len);
+    uint64_t hash = hash_id(batch->index, client, id, len);
     __builtin_prefetch(set_of(batch->index, hash), 1);
     if (batch->count == MESSAGE_INDEX_BATCH)
         write_first(batch);
@@ -269,7 +277,7 @@ void message_index_settle(struct message_index_batch *batch)
 int message_index_find(const struct message_index *index, uint64_t client, const uint8_t *id, size_t len,
                        uint64_t now_s)
 {
-    uint64_t hash = hash_pair(index->file->fixed.key, client, id, len);
+    uint64_t hash = hash_id(index, client, id, len);
     uint64_t fingerprint = fingerprint_of(hash);
     word *set = set_of(index, hash);
     uint64_t youngest = UINT64_MAX;

@@ -113,16 +113,15 @@ void carrier_map_set_numbers(struct carrier_map *map, const struct numbers *over
 
 static uint8_t find_prefix(const struct carrier_map *map, const uint8_t *digits, size_t len)
 {
+    const struct node *nodes = map->nodes, *node = nodes;
     uint8_t carrier = NAME_NONE;
-    uint32_t at = 0;
     for (size_t i = len > 0 && digits[0] == '+'; i < len; i++) {
-        if (digits[i] < '0' || digits[i] > '9')
+        uint8_t digit = (uint8_t)(digits[i] - '0');
+        if (digit > 9 || node->child[digit] == 0)
             break;
-        at = map->nodes[at].child[digits[i] - '0'];
-        if (at == 0)
-            break;
-        if (map->nodes[at].carrier != NAME_NONE)
-            carrier = map->nodes[at].carrier;
+        node = &nodes[node->child[digit]];
+        if (node->carrier != NAME_NONE)
+            carrier = node->carrier;
     }
     return carrier;
 }

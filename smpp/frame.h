@@ -8,8 +8,10 @@
 #ifndef SMPP_FRAME_H
 #define SMPP_FRAME_H
 
+#include <endian.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum { SMPP_HEADER_LEN = 16 };
 
@@ -45,6 +47,22 @@ static inline void smpp_put16(uint8_t *p, uint16_t value)
 {
     p[0] = (uint8_t)(value >> 8);
     p[1] = (uint8_t)value;
+}
+
+/* Up to 8 octets as one number, the first of them lowest, for comparing and hashing: texts without NUL that differ
+ * give numbers that differ, and none but the empty one gives 0. */
+static inline uint64_t smpp_pack(const uint8_t *p, size_t len)
+{
+    uint64_t packed = 0;
+    if (len >= sizeof(uint32_t)) { /* two words, the second over the end of the first */
+        uint32_t first, last;
+        memcpy(&first, p, sizeof first);
+        memcpy(&last, p + len - sizeof last, sizeof last);
+        return le32toh(first) | (uint64_t)le32toh(last) << (8 * (len - sizeof last));
+    }
+    for (size_t i = 0; i < len; i++)
+        packed |= (uint64_t)p[i] << (8 * i);
+    return packed;
 }
 
 /* Looks for one PDU at the start of data[0 .. len).

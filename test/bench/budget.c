@@ -138,6 +138,7 @@ static void messages_go_through(void **state)
     unsigned windows = (MESSAGES_LEAST + window_wanted - 1) / window_wanted;
     world_begin_without_table(
         &(struct setup){.client = "window = 1000", .link = "window = 1000", .shortcodes = shortcode_list()});
+    world.unnumbered = true;
     make_routes();
     struct peer *client = bound(SMPP_BIND_TRANSCEIVER);
     forget(client);

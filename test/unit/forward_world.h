@@ -115,6 +115,7 @@ struct world {
     unsigned messages;
     bool seen[MESSAGES_MAX]; /* messages that an SMSC got */
     bool debts_allowed;
+    bool unnumbered; /* messages are not looked at for coming twice */
 };
 
 static struct world world;
@@ -292,7 +293,7 @@ static inline void on_peer_request(struct peer *p, struct pdu *pdu)
             send_header(p, pdu->id | SMPP_RESPONSE_BIT, ESME_ROK, pdu->sequence);
         }
     } else {
-        if (p->link >= 0) {
+        if (p->link >= 0 && !world.unnumbered) {
             note_message(pdu);
         }
         if (p->answers) {

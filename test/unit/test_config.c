@@ -418,6 +418,31 @@ static void test_shortcodes(void **state)
     config_free(c);
 }
 
+/* Of every length, and so many that they share places in a hash table. */
+static void test_many_shortcodes(void **state)
+{
+    (void)state;
+    enum { COUNT = 600, LENGTHS = 14 };
+    static char line[COUNT * 24];
+    char shortcode[24];
+    size_t len = (size_t)sprintf(line, "client \"acme\" { password-hash = \"" HASH "\" shortcodes = {");
+    for (unsigned i = 0; i < COUNT; i++)
+        len +=
+            (size_t)sprintf(line + len, "%s \"%0*u\"", i == 0 ? "" : ",", 3 + (int)(i % LENGTHS), 3 * i + 1);
+    sprintf(line + len, " }");
+    struct config *c = read_with(9, line);
+    for (unsigned i = 0; i < 3 * COUNT + 5; i++) {
+        for (int width = 1; width <= 3 + LENGTHS; width++) {
+            char own[24];
+            sprintf(shortcode, "%0*u", width, i);
+            sprintf(own, "%0*u", 3 + (int)(i / 3 % LENGTHS), i);
+            bool there = i % 3 == 1 && i / 3 < COUNT && strcmp(own, shortcode) == 0;
+            assert_int_equal(owns(c, shortcode), there);
+        }
+    }
+    config_free(c);
+}
+
 static bool allows(const struct config *c, const char *address)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET};
@@ -1026,6 +1051,7 @@ int main(void)
         cmocka_unit_test(test_a_bad_table_is_refused_by_name),
         cmocka_unit_test(test_clients_are_found),
         cmocka_unit_test(test_shortcodes),
+        cmocka_unit_test(test_many_shortcodes),
         cmocka_unit_test(test_networks),
         cmocka_unit_test(test_sentinels),
         cmocka_unit_test(test_passwords),

@@ -103,6 +103,19 @@ static void a_header_written_is_the_header_read(void **state)
     assert_memory_equal(octets, expected, 16);
 }
 
+/* Every length, up to the end of the memory. */
+static void octets_are_packed_as_they_come(void **state)
+{
+    (void)state;
+    static const uint8_t octets[8] = {0x11, 0x92, 0x33, 0xF4, 0x55, 0xE6, 0x77, 0x88};
+    uint64_t expected = 0;
+    for (size_t len = 0; len <= 8; len++) {
+        assert_true(smpp_pack(guard_put(octets, len), len) == expected);
+        if (len < 8)
+            expected |= (uint64_t)octets[len] << (8 * len);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -112,6 +125,7 @@ int main(void)
         cmocka_unit_test(lengths_that_cannot_be_are_bad),
         cmocka_unit_test(the_limits_themselves_pass),
         cmocka_unit_test(a_header_written_is_the_header_read),
+        cmocka_unit_test(octets_are_packed_as_they_come),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
