@@ -37,6 +37,7 @@ struct check {
     struct auth *auth;
     LIST_ENTRY(check) entry;
     uint64_t token;
+    uint64_t address;
     bool settled; /* whatever crypt says, it is BAD: unknown client, or a password that no hash can be of */
     bool known_good; /* proved by another check while this one waited */
     unsigned client; /* index; of no meaning where settled */
@@ -220,8 +221,28 @@ static enum auth_verdict check_queue(struct auth *auth, struct check *c)
     return AUTH_PENDING;
 }
 
+/* One address must not fill the queue before all others. */
+static bool crowded(const struct auth *auth, uint64_t address)
+{
+    unsigned count = 0;
+    const struct check *c;
+    LIST_FOREACH(c, &auth->checks, entry)
+    count += c->address == address;
+    return address != 0 && count >= (auth->queue + 1) / 2;
+}
+
+bool auth_remembers(struct auth *auth, const struct config_client *client, const uint8_t *password,
+                    size_t len)
+{
+    uint8_t mac[MAC_LEN];
+    if (len == 0)
+        password = (const uint8_t *)"";
+    return client != NULL && hmac_of(auth->hmac, client->password_hash, password, len, mac) &&
+           remembers(auth, client->index, mac);
+}
+
 enum auth_verdict auth_check(struct auth *auth, const struct config_client *client, const char *dummy_hash,
-                             const uint8_t *password, size_t len, uint64_t token)
+                             const uint8_t *password, size_t len, uint64_t token, uint64_t address)
 {
     uint8_t mac[MAC_LEN];
     if (len == 0)
@@ -231,12 +252,13 @@ enum auth_verdict auth_check(struct auth *auth, const struct config_client *clie
         return AUTH_BUSY;
     if (client != NULL && remembers(auth, client->index, mac))
         return AUTH_GOOD;
-    if (auth->waiting >= auth->queue)
+    if (auth->waiting >= auth->queue || crowded(auth, address))
         return AUTH_BUSY;
     struct check *c = check_new(auth, hash, password, len);
     if (c == NULL)
         return AUTH_BUSY;
     c->token = token;
+    c->address = address;
     c->settled = c->settled || client == NULL;
     c->client = client != NULL ? client->index : 0;
     memcpy(c->mac, mac, MAC_LEN);

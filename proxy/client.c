@@ -59,6 +59,7 @@ static void count_out_session(struct client *client)
     if (client->has_account) {
         atomic_fetch_sub(&shared->binds[client->account_index % SHARED_CLIENTS_MAX], 1);
     }
+    visitors_leave(shared->visitors, client->address);
     atomic_fetch_sub(&shared->sessions, 1);
 }
 
@@ -123,12 +124,28 @@ void client_withdraw(struct client *client)
     uncount(w);
 }
 
+/* Counts it in by its address, or closes it. */
+static bool enters(struct client *client)
+{
+    struct worker *w = client->conn.worker;
+    uint64_t address = visitors_address(stream_address(client->conn.stream));
+    if (visitors_enter(w->shared->visitors, address, w->config->max_of_address)) {
+        client->address = address;
+        return true;
+    }
+    metric_add(&w->metrics->accept_crowded, 1);
+    conn_close(&client->conn, "too_many_of_address", false);
+    return false;
+}
+
 void client_attach(struct client *client, struct stream *stream)
 {
     metric_add(&client->conn.worker->metrics->accepted, 1);
     conn_attach(&client->conn, stream);
     log_event(EVENT_CLIENT_CONNECTED, LOG_TEXT("peer", stream_peer(stream)));
-    stream_read_start(stream);
+    if (enters(client)) {
+        stream_read_start(stream);
+    }
 }
 
 bool client_accept(struct worker *w, uv_stream_t *server, struct ssl_ctx_st *tls,
@@ -204,6 +221,27 @@ static uint64_t token_of(const struct client *client)
 
 static void on_verdict(struct client *client, enum auth_verdict verdict);
 
+static struct visitors_pace pace_of(const struct config *config)
+{
+    return (struct visitors_pace){config->password_tries, config->password_pause, config->password_pause_max};
+}
+
+/* One that is remembered is right, whatever others have guessed at from here. */
+static enum auth_verdict check_password(struct client *client, struct smpp_span password)
+{
+    struct worker *w = client->conn.worker;
+    const struct visitors_pace pace = pace_of(w->config);
+    const char *dummy = w->config->clients_count > 0 ? w->config->clients[0].password_hash : "";
+    if (auth_remembers(w->auth, client->account, password.p, password.len)) {
+        return AUTH_GOOD;
+    }
+    if (!visitors_may_try(w->shared->visitors, client->pair, &pace, w->now)) {
+        return AUTH_TOO_SOON;
+    }
+    return auth_check(w->auth, client->account, dummy, password.p, password.len, token_of(client),
+                      client->address);
+}
+
 static void on_bind(struct client *client, const struct smpp_event *event)
 {
     struct worker *w = client->conn.worker;
@@ -222,9 +260,8 @@ static void on_bind(struct client *client, const struct smpp_event *event)
         client_refuse_bind(client, ESME_RBINDFAIL, "no_memory");
         return;
     }
-    const char *dummy = w->config->clients_count > 0 ? w->config->clients[0].password_hash : "";
-    on_verdict(client, auth_check(w->auth, client->account, dummy, view.password.p, view.password.len,
-                                  token_of(client)));
+    client->pair = visitors_pair(w->shared->visitors, client->address, view.system_id.p, view.system_id.len);
+    on_verdict(client, check_password(client, view.password));
 }
 
 static bool count_bind(struct client *client)
@@ -282,11 +319,23 @@ static void on_good_password(struct client *client)
 
 static void on_verdict(struct client *client, enum auth_verdict verdict)
 {
+    struct worker *w = client->conn.worker;
+    const struct visitors_pace pace = pace_of(w->config);
     switch (verdict) {
-    case AUTH_GOOD: on_good_password(client); break;
-    case AUTH_BAD: client_refuse_bind(client, ESME_RINVPASWD, "credentials"); break;
+    case AUTH_GOOD:
+        visitors_right(w->shared->visitors, client->pair);
+        on_good_password(client);
+        break;
+    case AUTH_BAD:
+        visitors_wrong(w->shared->visitors, client->pair, &pace, w->now);
+        client_refuse_bind(client, ESME_RINVPASWD, "credentials");
+        break;
+    case AUTH_TOO_SOON:
+        metric_add(&w->metrics->binds_too_soon, 1);
+        client_refuse_bind(client, ESME_RBINDFAIL, "wrong_passwords_before");
+        break;
     case AUTH_BUSY:
-        metric_add(&client->conn.worker->metrics->auth_busy, 1);
+        metric_add(&w->metrics->auth_busy, 1);
         client_refuse_bind(client, ESME_RBINDFAIL, "auth_queue_full");
         break;
     case AUTH_PENDING: break;

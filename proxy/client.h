@@ -44,6 +44,8 @@ struct client {
     uint32_t account_index;
     bool has_account;     /* counted in shared->binds */
     bool counted_unbound; /* counted in shared->unbound */
+    uint64_t address;     /* counted in shared->visitors, 0: not */
+    uint64_t pair;        /* the same with the system_id, for wrong passwords */
     unsigned blocked;     /* places behind that have no room: reading waits */
     bool unbind_wanted;   /* the peer said unbind: answer when nothing is in flight */
     bool ending;          /* we want it to end: unbind it when nothing is in flight */

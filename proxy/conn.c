@@ -7,7 +7,8 @@
 #include "proxy/log.h"
 #include "smpp/control.h"
 
-#define READ_GRACE 500000000ULL /* ns: to look at what came while we did not read */
+#define READ_GRACE   500000000ULL /* ns: to look at what came while we did not read */
+#define FLOOD_PERIOD 1000000000ULL
 enum { PATIENCE_FACTOR = 4 };
 
 /* --- state and its gauge -------------------------------------------------------------------------------- */
@@ -68,6 +69,9 @@ void conn_rearm(struct conn *c)
     if (requests_expire(c) && window_oldest(&c->window, &sent) && sent + c->response_timeout < next) {
         next = sent + c->response_timeout;
     }
+    if (c->flooded && c->own_since + FLOOD_PERIOD < next) {
+        next = c->own_since + FLOOD_PERIOD;
+    }
     if (next != UINT64_MAX) {
         timer_set(&c->worker->timers, &c->timer, next);
     } else {
@@ -108,7 +112,7 @@ static void do_due(struct conn *c, enum smpp_due due)
 static bool may_be_unread(const struct conn *c, uint64_t now)
 {
     uint64_t sent = 0;
-    bool deaf = c->paused || now - c->listening < READ_GRACE;
+    bool deaf = c->paused || c->flooded || now - c->listening < READ_GRACE;
     return deaf && window_oldest(&c->window, &sent) && now - sent < PATIENCE_FACTOR * c->response_timeout;
 }
 
@@ -135,14 +139,20 @@ void conn_give_up(struct conn *c)
     }
 }
 
+static void read_on(struct conn *c);
+
 static void on_timer(struct timer *timer, uint64_t now)
 {
     struct conn *c = (struct conn *)((char *)timer - offsetof(struct conn, timer));
     if (c->stream == NULL || c->closing) {
         return;
     }
-    if (c->paused) { /* we are not listening: its silence says nothing */
+    if (c->paused || c->flooded) { /* we are not listening: its silence says nothing */
         smpp_session_deaf(&c->smpp, now);
+    }
+    if (c->flooded && now - c->own_since >= FLOOD_PERIOD) {
+        c->flooded = false;
+        read_on(c);
     }
     uint64_t next = UINT64_MAX;
     do_due(c, smpp_session_due(&c->smpp, now, &next));
@@ -341,6 +351,24 @@ static void count_session_answer(struct conn *c, const struct smpp_event *event)
     }
 }
 
+/* PDUs that cost the peer nothing and get nobody's message on: so many a second, and then it has to wait. */
+static void count_own_answer(struct conn *c)
+{
+    struct worker *w = c->worker;
+    if (w->now - c->own_since >= FLOOD_PERIOD) {
+        c->own_since = w->now;
+        c->own_answers = 0;
+    }
+    if (++c->own_answers <= w->config->max_own_answers || w->config->max_own_answers == 0 || c->flooded ||
+        c->stream == NULL || c->closing) {
+        return;
+    }
+    c->flooded = true;
+    metric_add(&w->metrics->floods, 1);
+    stream_read_stop(c->stream);
+    conn_rearm(c);
+}
+
 static bool answers(uint32_t response_id, uint32_t request_id)
 {
     return response_id == SMPP_GENERIC_NACK || response_id == (request_id | SMPP_RESPONSE_BIT);
@@ -363,11 +391,13 @@ static void on_response(struct conn *c, const struct smpp_event *event)
     const struct window_slot *request = window_peek(&c->window, event->header.sequence_number);
     if (request != NULL && !answers(event->header.command_id, request->command_id)) {
         metric_add(&c->worker->metrics->stray_responses, 1);
+        count_own_answer(c);
         return;
     }
     enum window_match match = window_take(&c->window, event->header.sequence_number, &slot);
     if (match == WINDOW_STRAY) {
         metric_add(&c->worker->metrics->stray_responses, 1);
+        count_own_answer(c);
     } else if (match == WINDOW_LATE) {
         c->owner->event(c, event, NULL);
     } else if (slot.command_id == SMPP_ENQUIRE_LINK) { /* the session has taken note of it */
@@ -380,6 +410,10 @@ static void on_response(struct conn *c, const struct smpp_event *event)
 static void on_event(struct conn *c, const struct smpp_event *event)
 {
     count_session_answer(c, event);
+    if (event->kind == SMPP_EVENT_ANSWERED || event->kind == SMPP_EVENT_REFUSED ||
+        event->kind == SMPP_EVENT_IGNORED) {
+        count_own_answer(c);
+    }
     switch (event->kind) {
     case SMPP_EVENT_RESPONSE: on_response(c, event); break;
     case SMPP_EVENT_BIND:
@@ -404,7 +438,7 @@ static size_t consume(struct conn *c, const uint8_t *data, size_t len)
 {
     size_t taken = 0;
     struct smpp_event event;
-    while (!c->paused && !c->closing && c->stream != NULL) {
+    while (!c->paused && !c->flooded && !c->closing && c->stream != NULL) {
         enum smpp_state before = c->smpp.state;
         size_t n = smpp_session_next(&c->smpp, data + taken, len - taken, c->worker->now, &event);
         if (event.kind == SMPP_EVENT_PARTIAL) {
@@ -456,7 +490,7 @@ static void take_in(struct conn *c, uint8_t *data, size_t len)
         conn_close(c, "no_memory", false);
         return;
     }
-    if (c->kept_len > 0 && !c->paused && c->smpp.limits.partial != 0) {
+    if (c->kept_len > 0 && !c->paused && !c->flooded && c->smpp.limits.partial != 0) {
         timer_set_earlier(&c->worker->timers, &c->timer, c->worker->now + c->smpp.limits.partial);
     }
 }
@@ -487,12 +521,8 @@ void conn_pause(struct conn *c)
     }
 }
 
-void conn_resume(struct conn *c)
+static void read_on(struct conn *c)
 {
-    if (!c->paused) {
-        return;
-    }
-    c->paused = false;
     c->listening = c->worker->now;
     smpp_session_deaf(&c->smpp, c->worker->now);
     if (!c->is_resumed) {
@@ -500,6 +530,15 @@ void conn_resume(struct conn *c)
         c->next_resumed = c->worker->resumed;
         c->worker->resumed = c;
     }
+}
+
+void conn_resume(struct conn *c)
+{
+    if (!c->paused) {
+        return;
+    }
+    c->paused = false;
+    read_on(c);
 }
 
 void conn_resume_all(struct worker *w)
@@ -510,14 +549,14 @@ void conn_resume_all(struct worker *w)
         struct conn *c = list;
         list = c->next_resumed;
         c->is_resumed = false;
-        if (c->stream == NULL || c->closing || c->paused) {
+        if (c->stream == NULL || c->closing || c->paused || c->flooded) {
             continue;
         }
         if (c->kept_len > 0) {
             memcpy(w->receive, c->kept, c->kept_len);
             take_in(c, w->receive, c->kept_len);
         }
-        if (c->stream != NULL && !c->closing && !c->paused) {
+        if (c->stream != NULL && !c->closing && !c->paused && !c->flooded) {
             stream_read_start(c->stream);
         }
     }

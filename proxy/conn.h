@@ -57,8 +57,11 @@ struct conn {
     struct conn *next_dirty, *next_resumed;
     const char *why; /* why we are closing it ourselves, NULL for the stream's own reason */
     bool is_dirty, is_resumed;
-    bool paused;  /* nothing is read until conn_resume */
-    bool closing; /* stream_close was called */
+    bool paused;          /* nothing is read until conn_resume */
+    bool flooded;         /* nothing is read until own_since is a second ago */
+    unsigned own_answers; /* PDUs since own_since that needed nobody behind the session */
+    uint64_t own_since;   /* ns */
+    bool closing;         /* stream_close was called */
 };
 
 /* Begins a connection. The window is set up for `window` requests. */

@@ -45,6 +45,12 @@ static inline uint64_t metric_get(metric *m)
     X(binds_credentials, counter, "client_binds_credentials_total",                                          \
       "Client binds refused for their credentials.")                                                         \
     X(binds_refused, counter, "client_binds_refused_total", "Client binds refused for another reason.")      \
+    X(accept_crowded, counter, "connections_of_address_refused_total",                                       \
+      "Client connections closed at once: too many sessions of one address.")                                \
+    X(binds_too_soon, counter, "client_binds_too_soon_total",                                                \
+      "Client binds refused unread, after wrong passwords from the same address for the same system_id.")    \
+    X(floods, counter, "session_floods_total",                                                               \
+      "Times that a session was not read for the rest of a second: too many PDUs that are no messages.")     \
     X(auth_busy, counter, "auth_queue_full_total",                                                           \
       "Binds refused because too many passwords waited for a check.")                                        \
     X(slow_readers, counter, "slow_readers_closed_total", "Sessions closed because the peer did not read.")  \

@@ -5,10 +5,13 @@
 struct shared *shared_new(void)
 {
     struct shared *shared = calloc(1, sizeof *shared);
-    if (shared != NULL && uv_mutex_init(&shared->lock) != 0) {
+    struct visitors *visitors = visitors_new();
+    if (shared == NULL || visitors == NULL || uv_mutex_init(&shared->lock) != 0) {
+        visitors_free(visitors);
         free(shared);
         return NULL;
     }
+    shared->visitors = visitors;
     return shared;
 }
 
@@ -16,6 +19,7 @@ void shared_free(struct shared *shared)
 {
     if (shared != NULL) {
         uv_mutex_destroy(&shared->lock);
+        visitors_free(shared->visitors);
         free(shared);
     }
 }

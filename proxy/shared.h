@@ -13,12 +13,14 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "proxy/visitors.h"
 #include "proxy/mailbox.h"
 #include "proxy/twice.h"
 
 enum { SHARED_CLIENTS_MAX = 65536, SHARED_WORKERS_MAX = 64 };
 
 struct shared {
+    struct visitors *visitors;                  /* what one address may take */
     _Atomic unsigned sessions;                  /* client connections */
     _Atomic unsigned unbound;                   /* of them, not bound yet */
     _Atomic uint64_t waiting, waiting_bytes;    /* requests kept back, and their octets */

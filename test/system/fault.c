@@ -148,11 +148,12 @@ static void note_where(void)
 }
 
 /* Where a library is known to go down with a failed allocation, which nobody but itself can mend: libuv ends the
- * process where its table of descriptors cannot grow, hiredis 0.14 does not look at what sdsempty gives it after a
- * write, libconfuse looks at few of its allocations, glibc's argp at none. */
+ * process where its table of descriptors cannot grow; hiredis 0.14 does not look at what sdsempty gives it after a
+ * write, and forgets the callback of a command that it sends; libconfuse looks at few of its allocations, glibc's
+ * argp at none. */
 static bool beyond_us(enum function function)
 {
-    static const char *const unchecked[] = {"redisBufferWrite", "argp_parse"};
+    static const char *const unchecked[] = {"redisBufferWrite", "redisAsyncCommandArgv", "argp_parse"};
     void *frames[FRAMES];
     int count = backtrace(frames, FRAMES);
     for (int i = 2; i < count; i++) {

@@ -632,7 +632,7 @@ static inline void world_begin_without_table(const struct setup *s)
     }
     assert_int_equal(uv_loop_init(&world.loop), 0);
     world.metrics = metrics_new(1);
-    world.shared = calloc(1, sizeof *world.shared);
+    world.shared = shared_new();
     struct message_index *ids = message_index_open(NULL, 1024, 1000, &reason);
     assert_true(world.metrics != NULL && world.shared != NULL && ids != NULL);
     assert_true(worker_init(&world.worker, 0, &world.loop, world_clock, metrics_of(world.metrics, 0), ids,
@@ -942,7 +942,7 @@ static inline void world_end(void)
     bundle_free(world.bundle);
     config_ids_free(&world.ids);
     metrics_free(world.metrics);
-    free(world.shared);
+    shared_free(world.shared);
     uv_run(&world.loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&world.loop), 0);
     world_shield--;

@@ -166,7 +166,7 @@ static int close_world(void **state)
 
 static enum auth_verdict check(const struct config_client *client, const char *password, uint64_t token)
 {
-    return auth_check(world.auth, client, hashes[0], (const uint8_t *)password, strlen(password), token);
+    return auth_check(world.auth, client, hashes[0], (const uint8_t *)password, strlen(password), token, 0);
 }
 
 /* The verdict, waited for where it is pending. */
@@ -198,9 +198,9 @@ static void only_the_octets_given_count(void **state)
 {
     (void)state;
     world.verdicts[1] = world.verdicts[2] = world.verdicts[3] = (enum auth_verdict)NO_VERDICT;
-    auth_check(world.auth, clients[0], NULL, (const uint8_t *)"secretsecret", 6, 1);
-    auth_check(world.auth, clients[0], NULL, (const uint8_t *)"secret\0x", 8, 2);
-    auth_check(world.auth, clients[0], NULL, NULL, 0, 3);
+    auth_check(world.auth, clients[0], NULL, (const uint8_t *)"secretsecret", 6, 1, 0);
+    auth_check(world.auth, clients[0], NULL, (const uint8_t *)"secret\0x", 8, 2, 0);
+    auth_check(world.auth, clients[0], NULL, NULL, 0, 3, 0);
     uv_run(&world.loop, UV_RUN_DEFAULT);
     assert_int_equal(world.verdicts[1], AUTH_GOOD);
     assert_int_equal(world.verdicts[2], AUTH_BAD);
@@ -287,7 +287,7 @@ static void check_dummy(const char *dummy_hash)
 {
     unsigned before = crypts.calls;
     world.verdicts[0] = (enum auth_verdict)NO_VERDICT;
-    assert_int_equal(auth_check(world.auth, NULL, dummy_hash, (const uint8_t *)"x", 1, 0), AUTH_PENDING);
+    assert_int_equal(auth_check(world.auth, NULL, dummy_hash, (const uint8_t *)"x", 1, 0, 0), AUTH_PENDING);
     uv_run(&world.loop, UV_RUN_DEFAULT);
     assert_int_equal(world.verdicts[0], AUTH_BAD);
     assert_int_equal(crypts.calls, before + 1);
@@ -328,7 +328,7 @@ static void an_endless_password_is_bad(void **state)
     memset(endless, 'p', sizeof endless);
     for (unsigned i = 0; i < 4; i++) {
         world.verdicts[0] = (enum auth_verdict)NO_VERDICT;
-        assert_int_equal(auth_check(world.auth, clients[0], NULL, endless, lengths[i], 0), AUTH_PENDING);
+        assert_int_equal(auth_check(world.auth, clients[0], NULL, endless, lengths[i], 0, 0), AUTH_PENDING);
         uv_run(&world.loop, UV_RUN_DEFAULT);
         assert_int_equal(world.verdicts[0], AUTH_BAD);
     }
