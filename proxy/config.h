@@ -183,6 +183,7 @@ struct config {
         unsigned database;
         char *prefix;
         uint64_t beat, lease, timeout, reconnect_min, reconnect_max;
+        bool fence; /* on-loss */
     } redis;
     struct {
         bool enabled;

@@ -343,6 +343,21 @@ void forward_review(struct worker *w)
     each_client(w, follow_table);
 }
 
+void forward_release(struct worker *w)
+{
+    each_client(w, on_client_timer);
+}
+
+void forward_withdraw(struct worker *w)
+{
+    for (uint32_t i = 0; i < w->legs.capacity; i++) {
+        struct leg *leg = registry_at(&w->legs, i);
+        if (leg != NULL && leg->conn.window.used > 0 && conn_holds_older(&leg->conn, UINT64_MAX)) {
+            conn_close(&leg->conn, "fenced", false);
+        }
+    }
+}
+
 struct legs_released forward_release_legs(struct worker *w, unsigned link, int client)
 {
     struct legs_released sum = {0, 0};

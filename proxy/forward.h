@@ -40,6 +40,13 @@ void forward_review(struct worker *w);
  * the table says of the past. Legs whose client has gone end by themselves. */
 struct legs_released forward_release_legs(struct worker *w, unsigned link, int client);
 
+/* Looks again at all that waits: the fence holds no more. */
+void forward_release(struct worker *w);
+
+/* Takes back what was routed and has not left: legs with such octets are closed, so that the outcome of what is
+ * in flight on them is unknown. */
+void forward_withdraw(struct worker *w);
+
 /* Ends every session in an orderly way. Nothing new is taken from here on. */
 void forward_end_all(struct worker *w);
 

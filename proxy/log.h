@@ -38,6 +38,11 @@
       "the limit of open files is below what the config may need")                                         \
     X(EVENT_LEG_RETRY, "leg_retry", LOG_DEBUG, "another attempt of an upstream session failed, and why")   \
     X(EVENT_LEG_ENDED, "leg_ended", LOG_INFO, "an upstream session was ended by us")                       \
+    X(EVENT_STOP_NOTICED, "stop_noticed", LOG_WARNING,                                                     \
+      "a worker had been stopped while its lease ran out; MT wait until it has caught up")                 \
+    X(EVENT_FENCED, "fenced", LOG_WARNING,                                                                 \
+      "MT wait and are then refused: the lease is over (on-loss = fence), or a stop is caught up with")    \
+    X(EVENT_FENCE_LIFTED, "fence_lifted", LOG_INFO, "MT go on by the table in use")                        \
     X(EVENT_LEGS_RELEASED, "legs_released", LOG_INFO,                                                      \
       "legs were ended on order before their linger time was over, at one worker")                         \
     X(EVENT_LINK_PROBED, "link_probed", LOG_INFO,                                                          \

@@ -66,6 +66,8 @@ static inline uint64_t metric_get(metric *m)
       "Messages of clients with carrier-tlv that did not have it.")                                          \
     X(carrier_tlv_unknown, counter, "carrier_tlv_unknown_total",                                             \
       "Messages whose carrier TLV said nothing that is known.")                                              \
+    X(stops, counter, "stops_noticed_total",                                                                 \
+      "Times that a worker found that it had been stopped while its lease ran out, and caught up.")          \
     X(multipart_messages, gauge, "multipart_messages", "Messages in several parts that are remembered.")     \
     X(multipart_evicted, counter, "multipart_evicted_total",                                                 \
       "Messages in several parts forgotten before their time: multipart-entries is too small.")              \
@@ -101,29 +103,30 @@ static inline uint64_t metric_get(metric *m)
     X(window_full, counter, "link_window_full_total", "Messages that met a full window and had to wait.")
 
 /* Why the proxy itself refused a request. X(identifier, label, help) */
-#define REFUSED_CAUSES(X)                                                                               \
-    X(REFUSED_NOT_OWNER, "not_owner", "the shortcode is not the client's")                              \
-    X(REFUSED_NO_CARRIER, "no_carrier", "no prefix and no default for the destination")                 \
-    X(REFUSED_NO_ROUTE, "no_route", "neither a row nor a default row for (shortcode, carrier)")         \
-    X(REFUSED_NO_TABLE, "no_table", "no routing table yet: neither Redis nor a snapshot on disk")       \
-    X(REFUSED_NO_LINK, "no_link", "the route's platform has no link for the carrier in the config")     \
-    X(REFUSED_CLOSED, "closed", "the route is closed")                                                  \
-    X(REFUSED_HOLD_EXPIRED, "hold_expired", "kept back until the hold budget ended")                    \
-    X(REFUSED_WAIT_FULL, "wait_full", "too many messages or octets of the session were kept back")      \
-    X(REFUSED_WAIT_FULL_ALL, "wait_full_in_all", "too many of all sessions were kept back")             \
-    X(REFUSED_LEG_LOST, "leg_lost", "unknown outcome: the leg ended before the answer")                 \
-    X(REFUSED_TIMEOUT, "timeout", "unknown outcome: no answer in time")                                 \
-    X(REFUSED_MALFORMED, "malformed", "addresses or ids cannot be read")                                \
-    X(REFUSED_STATE, "wrong_state", "not allowed in the session's state")                               \
-    X(REFUSED_COMMAND, "unknown_command", "no such command")                                            \
-    X(REFUSED_MIXED_MULTI, "mixed_multi", "submit_multi to several carriers or to a distribution list") \
-    X(REFUSED_UNKNOWN_ID, "unknown_id", "query, cancel or replace of an unknown message")               \
-    X(REFUSED_NO_RECEIVER, "no_receiver", "MO without a receiving session of the client")               \
-    X(REFUSED_MO_ON_HOLD, "mo_on_hold", "MO of a route on hold or closed, where mo-on-hold says so")    \
-    X(REFUSED_MO_FULL, "mo_full", "MO while the client's window and queue are full")                    \
-    X(REFUSED_CLIENT_SILENT, "client_silent", "MO that the client did not answer in time")              \
-    X(REFUSED_CLIENT_GONE, "client_gone", "MO whose client session ended before the answer")            \
-    X(REFUSED_SHUTDOWN, "shutdown", "the proxy is ending")                                              \
+#define REFUSED_CAUSES(X)                                                                                 \
+    X(REFUSED_NOT_OWNER, "not_owner", "the shortcode is not the client's")                                \
+    X(REFUSED_NO_CARRIER, "no_carrier", "no prefix and no default for the destination")                   \
+    X(REFUSED_NO_ROUTE, "no_route", "neither a row nor a default row for (shortcode, carrier)")           \
+    X(REFUSED_NO_TABLE, "no_table", "no routing table yet: neither Redis nor a snapshot on disk")         \
+    X(REFUSED_NO_LINK, "no_link", "the route's platform has no link for the carrier in the config")       \
+    X(REFUSED_CLOSED, "closed", "the route is closed")                                                    \
+    X(REFUSED_HOLD_EXPIRED, "hold_expired", "kept back until the hold budget ended")                      \
+    X(REFUSED_FENCED, "fenced", "kept back until the hold budget ended: the lease has run out (on-loss)") \
+    X(REFUSED_WAIT_FULL, "wait_full", "too many messages or octets of the session were kept back")        \
+    X(REFUSED_WAIT_FULL_ALL, "wait_full_in_all", "too many of all sessions were kept back")               \
+    X(REFUSED_LEG_LOST, "leg_lost", "unknown outcome: the leg ended before the answer")                   \
+    X(REFUSED_TIMEOUT, "timeout", "unknown outcome: no answer in time")                                   \
+    X(REFUSED_MALFORMED, "malformed", "addresses or ids cannot be read")                                  \
+    X(REFUSED_STATE, "wrong_state", "not allowed in the session's state")                                 \
+    X(REFUSED_COMMAND, "unknown_command", "no such command")                                              \
+    X(REFUSED_MIXED_MULTI, "mixed_multi", "submit_multi to several carriers or to a distribution list")   \
+    X(REFUSED_UNKNOWN_ID, "unknown_id", "query, cancel or replace of an unknown message")                 \
+    X(REFUSED_NO_RECEIVER, "no_receiver", "MO without a receiving session of the client")                 \
+    X(REFUSED_MO_ON_HOLD, "mo_on_hold", "MO of a route on hold or closed, where mo-on-hold says so")      \
+    X(REFUSED_MO_FULL, "mo_full", "MO while the client's window and queue are full")                      \
+    X(REFUSED_CLIENT_SILENT, "client_silent", "MO that the client did not answer in time")                \
+    X(REFUSED_CLIENT_GONE, "client_gone", "MO whose client session ended before the answer")              \
+    X(REFUSED_SHUTDOWN, "shutdown", "the proxy is ending")                                                \
     X(REFUSED_MEMORY, "memory", "no memory")
 
 #define REFUSED_ENUM(id, name, help) id,
@@ -136,7 +139,8 @@ const char *refused_name(enum refused cause);
 #define WAIT_REASONS(X)                                           \
     X(WAIT_WINDOW, "window", "for room in the window of its leg") \
     X(WAIT_LEG, "leg", "for its leg to be bound")                 \
-    X(WAIT_ROUTE, "route", "for its route, which was on hold")
+    X(WAIT_ROUTE, "route", "for its route, which was on hold")    \
+    X(WAIT_FENCE, "fence", "for Redis: the lease had run out, or this instance had been stopped")
 
 /* What became of it. */
 #define WAIT_OUTCOMES(X)                                                                           \
@@ -235,6 +239,8 @@ static inline void metrics_pdu(struct metrics_worker *m, enum metrics_side side,
     X(log_lost, counter, "log_lines_lost_total", "Log lines that could not be written.")                 \
     X(config_reloads, counter, "config_reloads_total", "Configurations read again and taken into use.")  \
     X(config_refused, counter, "config_reloads_refused_total", "Configurations read again and refused.") \
+    X(fenced, gauge, "fenced",                                                                           \
+      "1 while MT wait: the lease has run out (on-loss = fence), or a stop is caught up with.")          \
     X(shortcodes, gauge, "shortcodes", "Shortcodes in the routing table.")                               \
     X(hook_posts_delivered, counter, "hook_posts_delivered_total", "Events that a webhook took.")        \
     X(hook_posts_retried, counter, "hook_posts_retried_total",                                           \

@@ -105,6 +105,7 @@ static const struct option_word bind_answer_words[] = {
 static const struct option_word bind_type_words[] = {
     {"transmitter", BIND_TRANSMITTER}, {"receiver", BIND_RECEIVER}, {"transceiver", BIND_TRANSCEIVER}, {0}};
 static const struct option_word mo_on_hold_words[] = {{"pass", false}, {"refuse", true}, {0}};
+static const struct option_word on_loss_words[] = {{"serve", false}, {"fence", true}, {0}};
 static const struct option_word version_words[] = {
     {"client", 0}, {"3.3", 0x33}, {"3.4", 0x34}, {"5.0", 0x50}, {0}};
 static const struct option_word format_words[] = {{"text", false}, {"json", true}, {0}};
@@ -394,7 +395,18 @@ const struct option_row option_rows[] = {
      RANGE(100 * MS, 1 * MINUTE), .restart = true, .help = "how often this instance says that it lives"},
     /* Five beats may be lost before a flip no longer waits for this instance. */
     {SECTION_REDIS, OPTION_DURATION, "lease", FIELD(struct config, redis.lease), .standard = "10s",
-     RANGE(200 * MS, 10 * MINUTE), .restart = true, .help = "without a beat for so long it counts as dead"},
+     RANGE(200 * MS, 10 * MINUTE), .restart = true, .help = "without a beat for so long it counts as dead, and a flip "
+             "no longer waits for it. Longer: a flip waits longer for an instance that died; shorter: one that is slow or "
+             "cut off for a moment counts as dead"},
+    {SECTION_REDIS, OPTION_WORD, "on-loss", FIELD(struct config, redis.fence), .standard = "serve",
+     .words = on_loss_words, .restart = true,
+     .help = "when Redis cannot be reached for a lease. serve: go on with the last table; messages flow whatever "
+             "happens to Redis, but a flip made then, once the lease is over, is reported as applied while this instance "
+             "still sends the old way until it reaches Redis. fence: when nine tenths of the lease are over, keep MT back "
+             "for the hold-budget and then refuse them with hold-refusal, until Redis is back and the table caught up; no "
+             "message goes the old way after a flip, but no MT flows without Redis, nor at a start without it. MO, "
+             "receipts and answers flow in both. In both, an instance that was stopped while its lease ran out asks Redis "
+             "before it sends MT again; with serve it gives up asking after timeout"},
     {SECTION_REDIS, OPTION_DURATION, "timeout", FIELD(struct config, redis.timeout), .standard = "2s",
      RANGE(50 * MS, 1 * MINUTE), .restart = true, .help = "to connect, and for an answer"},
     {SECTION_REDIS, OPTION_DURATION, "reconnect-min", FIELD(struct config, redis.reconnect_min),

@@ -29,8 +29,9 @@ struct shared {
         receivers[SHARED_CLIENTS_MAX];            /* workers that have a receiving session, by client index */
     _Atomic unsigned orphans[SHARED_CLIENTS_MAX]; /* legs that end after their session, by client index */
     struct twice twice;                           /* MO of cells that move */
-    uv_mutex_t lock;                              /* of boxes: a worker that ends closes its box */
-    struct mailbox *boxes[SHARED_WORKERS_MAX];    /* NULL: closed */
+    _Atomic uint64_t lease_end; /* ns of uv_hrtime: until then others wait for this instance (lease.h) */
+    uv_mutex_t lock;            /* of boxes: a worker that ends closes its box */
+    struct mailbox *boxes[SHARED_WORKERS_MAX]; /* NULL: closed */
 };
 
 /* NULL without memory. */

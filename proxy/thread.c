@@ -46,6 +46,8 @@ struct thread {
     unsigned listeners_count;
     unsigned open_listeners;
     struct timer second; /* wall clock, sign of life, review */
+    struct timer tick;   /* wakes often enough for the fence */
+    bool withdrawn;      /* the lease is over, and what had not left was taken back */
     struct timer drain;
     uint64_t awaited; /* version to be reported as applied, 0 for none */
     uint64_t awaited_since;
@@ -65,6 +67,7 @@ struct note {
     struct thread *thread;
     const void *thing;
     uint64_t version;
+    uint64_t time, gap;
     struct thread_release release;
     struct legs_released released;
     void (*call)(struct worker *w, void *arg);
@@ -158,6 +161,14 @@ static void open_released(void *main, struct letter *letter)
     free(note);
 }
 
+static void open_stopped(void *main, struct letter *letter)
+{
+    struct note *note = (struct note *)letter;
+    (void)main;
+    note->thread->events->stopped(note->thread->ctx, note->thread, note->time, note->gap);
+    free(note);
+}
+
 static void open_ended(void *main, struct letter *letter)
 {
     struct note *note = (struct note *)letter;
@@ -224,6 +235,9 @@ static void check_settled(struct timer *timer, uint64_t now)
 static void settle_turn(struct thread *t)
 {
     struct worker *w = &t->worker;
+    if (w->resumed != NULL || w->dirty != NULL) {
+        worker_wake(w); /* was it stopped since? */
+    }
     for (int i = 0; i < RESUME_ROUNDS && w->resumed != NULL; i++) {
         conn_resume_all(w);
     }
@@ -293,6 +307,33 @@ static void on_second(struct timer *timer, uint64_t now)
     timer_set(&w->timers, &t->second, now + SECOND);
 }
 
+/* --- the fence ------------------------------------------------------------------------------------------ */
+
+/* From within worker_wake: before anything that came meanwhile is looked at, and before anything is sent. */
+static void on_stopped(struct worker *w, uint64_t gap)
+{
+    struct thread *t = (struct thread *)w; /* a thread begins with its worker */
+    struct note note = {.time = w->fence.stopped_at, .gap = gap};
+    forward_withdraw(w);
+    if (!post(t->main, t, open_stopped, &note)) {
+        (void)fence_caught_up(w, w->fence.stopped_at); /* without memory nobody would lift it again */
+    }
+}
+
+static void on_tick(struct timer *timer, uint64_t now)
+{
+    struct thread *t = (struct thread *)((char *)timer - offsetof(struct thread, tick));
+    struct worker *w = &t->worker;
+    uint64_t end = atomic_load_explicit(&w->shared->lease_end, memory_order_relaxed);
+    uint64_t next = now + fence_tick(w);
+    bool over = fence_lease_is_over(w);
+    if (over && !t->withdrawn) {
+        forward_withdraw(w); /* what an SMSC has not read yet would leave when the lease is over */
+    }
+    t->withdrawn = over;
+    timer_set(&w->timers, &t->tick, w->fence.strict && end > now && end < next ? end : next);
+}
+
 /* --- what main asks ------------------------------------------------------------------------------------- */
 
 static void open_table(void *owner, struct letter *letter)
@@ -342,6 +383,16 @@ static void open_bundle(void *owner, struct letter *letter)
         passed.thing = note->thing;
     }
     (void)post(t->main, t, open_bundle_passed, &passed);
+    free(note);
+}
+
+static void open_go_on(void *owner, struct letter *letter)
+{
+    struct thread *t = owner;
+    struct note *note = (struct note *)letter;
+    worker_wake(&t->worker);
+    (void)fence_caught_up(&t->worker, note->time);
+    forward_release(&t->worker);
     free(note);
 }
 
@@ -460,6 +511,7 @@ static void maybe_finish(struct thread *t)
     }
     t->finished = true;
     timer_cancel(&t->second);
+    timer_cancel(&t->tick);
     timer_cancel(&t->drain);
     timer_cancel(&t->settle);
     auth_free(w->auth);
@@ -492,6 +544,12 @@ bool thread_call(struct thread *thread, void (*function)(struct worker *w, void 
 {
     struct note note = {.call = function, .arg = arg};
     return order(thread, open_call, &note);
+}
+
+bool thread_go_on(struct thread *thread, uint64_t stopped_at)
+{
+    struct note note = {.time = stopped_at};
+    return order(thread, open_go_on, &note);
 }
 
 bool thread_end(struct thread *thread, bool hurry)
@@ -688,9 +746,12 @@ static bool init_loop(struct thread *t, const struct thread_setup *setup)
     uv_check_start(&t->check, on_check);
     uv_prepare_start(&t->prepare, on_prepare);
     t->second.fire = on_second;
+    t->tick.fire = on_tick;
     t->drain.fire = on_drain_limit;
     t->settle.fire = check_settled;
     timer_set(&w->timers, &t->second, w->now);
+    fence_begin(w, setup->bundle->config->redis.lease, setup->bundle->config->redis.fence, on_stopped);
+    timer_set(&w->timers, &t->tick, w->now);
     return w->auth != NULL;
 }
 

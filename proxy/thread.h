@@ -1,7 +1,7 @@
 /* A worker's thread: its loop, its listening sockets, and the letters that it and the main thread exchange.
  *
  *   main ──table, bundle, release, call, end──▶ mailbox ──▶ between two callbacks of the worker ──▶ forward_*
- *   main ◀──passed, applied, obstacle, released, ended── thread
+ *   main ◀──passed, applied, obstacle, released, stopped, ended── thread
  *
  * A turn of the loop: callbacks of the sockets collect output; uv_check sends it, one write a connection. A
  * table counts as passed when the worker's pointer has changed, and as applied when no octet routed by an
@@ -39,6 +39,9 @@ struct thread_events {
      * route needs them. Once for each thread_release_legs that returned true, unless the thread ends before. */
     void (*legs_released)(void *ctx, struct thread *thread, const struct thread_release *release,
                           unsigned ended, unsigned needed);
+    /* It found that it had been stopped for so long (ns), at this time of its clock; until thread_go_on with
+     * this time, MT wait. */
+    void (*stopped)(void *ctx, struct thread *thread, uint64_t stopped_at, uint64_t gap);
     void (*ended)(void *ctx, struct thread *thread);
 };
 
@@ -71,6 +74,9 @@ bool thread_release_legs(struct thread *thread, const struct thread_release *rel
 /* Has a function called in the thread, between two of its callbacks. True: it is, even where the thread is
  * about to end. */
 bool thread_call(struct thread *thread, void (*function)(struct worker *w, void *arg), void *arg);
+
+/* What waits for the fence may go: it has caught up with the stop that it told of (0: the lease holds again). */
+bool thread_go_on(struct thread *thread, uint64_t stopped_at);
 
 /* Drain and end: `ended` follows. hurry: at once. Nothing may be sent to it after `ended`. */
 bool thread_end(struct thread *thread, bool hurry);

@@ -41,7 +41,7 @@ static void arm_hold_timer(struct client *client, uint64_t due)
 static enum wait_reason reason_of(const struct way *way)
 {
     if (way->leg == NULL) {
-        return WAIT_ROUTE;
+        return way->cause == REFUSED_FENCED ? WAIT_FENCE : WAIT_ROUTE;
     }
     return leg_is_bound(way->leg) ? WAIT_WINDOW : WAIT_LEG;
 }
@@ -170,7 +170,8 @@ static enum wait_outcome outcome_of(const struct way *way)
         return WAITED_RELEASED;
     }
     switch (way->cause) {
-    case REFUSED_HOLD_EXPIRED: return WAITED_EXPIRED;
+    case REFUSED_HOLD_EXPIRED:
+    case REFUSED_FENCED: return WAITED_EXPIRED;
     case REFUSED_SHUTDOWN: return WAITED_SHUTDOWN;
     default: return WAITED_REFUSED;
     }

@@ -63,6 +63,9 @@ static struct way way_by_route(struct client *client, struct subject *s)
     if (w->table == NULL) {
         return way_refusal(ESME_RSYSERR, REFUSED_NO_TABLE);
     }
+    if (w->fence.guarded && fence_holds(w)) {
+        return (struct way){.kind = WAY_WAIT, .cause = REFUSED_FENCED};
+    }
     if (!traffic_find(&w->traffic, w->table, s->shortcode, s->shortcode_len, s->carrier, w->now, &route,
                       &s->cell)) {
         return way_refusal(ESME_RINVSRCADR, REFUSED_NO_ROUTE);

@@ -29,7 +29,8 @@ enum way_kind { WAY_SEND, WAY_WAIT, WAY_REFUSE };
 
 struct way {
     enum way_kind kind;
-    struct leg *leg;    /* SEND: ready. WAIT: the leg waited for, NULL where the route itself is on hold */
+    struct leg *leg;    /* SEND: ready. WAIT: the leg waited for, NULL where the route itself is on hold, or
+                         the fence holds */
     uint32_t status;    /* REFUSE */
     enum refused cause; /* REFUSE. WAIT: of the refusal when its time is over */
     bool followed;      /* a part goes where the first part went, not by today's route */

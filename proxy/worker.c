@@ -18,6 +18,7 @@ bool worker_init(struct worker *w, unsigned number, uv_loop_t *loop, uint64_t (*
                          .shared = shared,
                          .connect = stream_connect,
                          .linger_end = UINT64_MAX,
+                         .fence = {.gap = UINT64_MAX},
                          .random = now ^ ((uint64_t)number << 32) ^ 0x9E3779B97F4A7C15U};
     timers_init(&w->timers, now);
     chunk_pool_init(&w->chunks, CHUNKS_KEPT);

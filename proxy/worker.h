@@ -18,6 +18,7 @@
 #include "proxy/bundle.h"
 #include "proxy/chunk.h"
 #include "proxy/config.h"
+#include "proxy/fence.h"
 #include "proxy/hold.h"
 #include "proxy/message_index.h"
 #include "proxy/metrics.h"
@@ -55,6 +56,7 @@ struct worker {
     unsigned probes_count;
     struct client **receivers; /* by client index: the first of its sessions that receive MO here */
     unsigned receivers_count;
+    struct fence fence;
     struct hold_pool held;
     struct multiparts *multiparts; /* made with the first config; NULL: parts of a message are not followed */
     struct traffic traffic;        /* made with the first config */
@@ -85,7 +87,11 @@ void worker_set_table(struct worker *w, const struct table *table);
 /* A callback from outside begins: what is done in it happens at one time. */
 static inline void worker_wake(struct worker *w)
 {
+    uint64_t before = w->now;
     w->now = w->clock();
+    if (w->now - before > w->fence.gap) {
+        fence_woke(w, before);
+    }
 }
 
 /* A pseudo-random number below n (n > 0), for jitter; not for secrets. */

@@ -76,6 +76,7 @@ struct store {
     bool beat_own_name;     /* the next beat goes under the configured name */
     bool beating, beat_due; /* a beat is under way; another is wanted after it */
     uint64_t beat_version;  /* followed when it was sent */
+    uint64_t beat_sent;     /* ns */
     uint64_t applied;
     char applied_chain[CHAIN_LEN + 1]; /* the history's fingerprint at that version */
     struct mark marks[MARKS];          /* of the tables handed out last */
@@ -728,6 +729,8 @@ static void on_beat(void *ctx, const redisReply *reply)
     if (reply->type == REDIS_REPLY_INTEGER) {
         store->backoff_ms = store->options.backoff_min_ms;
         follow_beat(store->follow, store->beat_version, (uint64_t)reply->integer);
+        if (store->events->beat_acknowledged != NULL)
+            store->events->beat_acknowledged(store->ctx, store->beat_sent, (uint64_t)reply->integer);
         due_ask(store);
     } else {
         trouble(store, "This instance's entry in Redis cannot be refreshed: %s",
@@ -772,6 +775,7 @@ static void beat_send(struct store *store)
     memcpy(beat->strings, head, sizeof(head));
     beat_fill(store, beat);
     store->beat_version = follow_version(store->follow);
+    store->beat_sent = uv_hrtime();
     store->beating = beat->fine && redis_conn_command(store->command, store->options.timeout_ms,
                                                       alias ? on_beat : on_beat_of_own_name, beat->count,
                                                       beat->strings, NULL);

@@ -56,6 +56,9 @@ struct store_events {
     /* Somebody asks all instances something: request is JSON with a member "kind". To be answered with
      * store_answer and this id, now or later. NULL: questions are not heard. */
     void (*question)(void *ctx, const char *id, const char *request);
+    /* Redis has taken a beat that was sent at this time (uv_hrtime), so that the instance's entry lives for a
+     * lease from then on at least; the version of the table in Redis was at least this then. NULL: not told. */
+    void (*beat_acknowledged)(void *ctx, uint64_t sent_ns, uint64_t version);
 };
 
 struct store;

@@ -483,6 +483,7 @@ static inline void pass(uint64_t ns)
         uint64_t next = timers_next(&world.worker.timers);
         uint64_t second = (world_time / SECOND + 1) * SECOND;
         next = next < second ? next : second;
+        next = next > world_time ? next : world_time; /* overdue, where the test has moved the clock itself */
         world_to(next < until ? next : until);
     }
 }

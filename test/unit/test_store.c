@@ -167,6 +167,7 @@ struct world {
     struct store *store;
     struct table *table;
     unsigned tables, states, beats;
+    uint64_t acknowledged_sent, acknowledged_version;
     bool slow; /* to apply what is published: the test does it */
     enum store_state state;
     char reason[512], trouble[512], question[128];
@@ -214,7 +215,17 @@ static void on_question(void *ctx, const char *id, const char *request)
     store_answer(world->store, id, "{\"fine\":true}");
 }
 
-static const struct store_events events = {on_table, on_state, on_trouble, on_beat, on_question};
+/* It cannot be acknowledged before it was sent, nor sent after the answer. */
+static void on_beat_acknowledged(void *ctx, uint64_t sent_ns, uint64_t version)
+{
+    struct world *world = ctx;
+    assert_true(sent_ns > world->acknowledged_sent && sent_ns <= uv_hrtime());
+    world->acknowledged_sent = sent_ns;
+    world->acknowledged_version = version;
+}
+
+static const struct store_events events = {on_table, on_state,    on_trouble,
+                                           on_beat,  on_question, on_beat_acknowledged};
 
 static struct store_options some_options(void)
 {
@@ -357,6 +368,11 @@ static int teardown(void **state)
 
 /* --- the tests ------------------------------------------------------------------------------------------ */
 
+static bool acknowledged(struct world *world, const char *version)
+{
+    return world->acknowledged_version >= strtoul(version, NULL, 10);
+}
+
 static void it_loads_the_table_and_follows_its_changes(void **state)
 {
     (void)state;
@@ -378,6 +394,7 @@ static void it_loads_the_table_and_follows_its_changes(void **state)
     assert_true(version_is(&world, "3") && entry_has(&world, "applied=2"));
     store_applied(world.store, 3);
     wait_for(&world, entry_has, "applied=3");
+    wait_for(&world, acknowledged, "3");
     print_message("a change is reported as applied after %.2f ms\n", (double)(uv_hrtime() - start) / 1e6);
     assert_string_equal(platform_of(&world, "200"), "omni");
     assert_true(entry_has(&world, "sessions=17"));
