@@ -15,7 +15,7 @@
 
 #include "proxy/admin/admin.h"
 #include "proxy/bundle.h"
-#include "proxy/guard.h"
+#include "proxy/keeper.h"
 #include "proxy/inquiry.h"
 #include "proxy/hooks/hooks.h"
 #include "proxy/log.h"
@@ -60,7 +60,7 @@ struct turnoutd {
     unsigned connecting;   /* times that the store has told so */
     uv_timer_t grace;      /* for Redis, before the table on disk is served */
     struct table *on_disk; /* until then */
-    struct guard guard;    /* of the lease */
+    struct keeper keeper;  /* of the lease */
     uv_timer_t patience;   /* after which an end that does not come is made */
     unsigned ending;       /* signals that asked for it */
     unsigned closing;      /* parts that still have to close */
@@ -152,7 +152,7 @@ static void on_table_passed(void *ctx, struct thread *thread, uint64_t version)
     struct turnoutd *d = ctx;
     thread_view(thread)->passed = version;
     free_older(d, least(d, offsetof(struct thread_view, passed)));
-    guard_look(&d->guard);
+    keeper_look(&d->keeper);
 }
 
 static void report_applied(struct turnoutd *d)
@@ -214,7 +214,7 @@ static void on_store_state(void *ctx, enum store_state state, const char *reason
         (state == STORE_CONNECTING && d->connecting++ > 0)) {
         serve_from_disk(d);
     }
-    guard_look(&d->guard);
+    keeper_look(&d->keeper);
     if (state == d->told && state != STORE_REFUSED) {
         return; /* the version has moved on, which is told elsewhere */
     }
@@ -262,7 +262,7 @@ static void on_beat(void *ctx, void (*add)(void *arg, const char *field, const c
     add(arg, "program", "turnoutd " TURNOUT_VERSION);
     add_number(add, arg, "settled", d->settled);
     add(arg, "on_loss", d->bundle->config->redis.fence ? "fence" : "serve");
-    add(arg, "fenced", guard_fenced(&d->guard));
+    add(arg, "fenced", keeper_fenced(&d->keeper));
     add_links(d->bundle->config, add, arg);
     add_number(add, arg, "in_flight", metrics_in_flight(d->metrics));
     questions_kinds(d->questions, kinds, sizeof kinds);
@@ -334,7 +334,7 @@ static bool start_questions(struct turnoutd *d)
 static void on_beat_acknowledged(void *ctx, uint64_t sent_ns, uint64_t version)
 {
     struct turnoutd *d = ctx;
-    guard_acknowledged(&d->guard, sent_ns, version);
+    keeper_acknowledged(&d->keeper, sent_ns, version);
 }
 
 static const struct store_events store_events = {.beat_acknowledged = on_beat_acknowledged,
@@ -428,7 +428,7 @@ static char *admin_metrics(void *ctx, size_t *len)
     p->store_refused = d->store == NULL ? 0 : store_counter_refused(d->store);
     p->log_lost = log_lost();
     hooks_measure(d->hooks, p);
-    p->fenced = guard_fenced(&d->guard)[0] != '\0';
+    p->fenced = keeper_fenced(&d->keeper)[0] != '\0';
     p->shortcodes = d->published == NULL ? 0 : table_count(d->published->table);
     return metrics_text(d->metrics, d->bundle->config, &d->ids.names, p, len);
 }
@@ -498,7 +498,7 @@ static void part_closed(void *ctx)
 static void close_parts(struct turnoutd *d)
 {
     d->closing = 2;
-    guard_end(&d->guard);
+    keeper_end(&d->keeper);
     hooks_end(d->hooks, &d->box, part_closed, d);
     if (d->store != NULL) {
         d->closing++;
@@ -577,7 +577,7 @@ static void on_legs_released(void *ctx, struct thread *thread, const struct thre
 static void on_stopped(void *ctx, struct thread *thread, uint64_t stopped_at, uint64_t gap)
 {
     struct turnoutd *d = ctx;
-    guard_stopped(&d->guard, thread, stopped_at, gap);
+    keeper_stopped(&d->keeper, thread, stopped_at, gap);
 }
 
 static const struct thread_events thread_events = {.table_passed = on_table_passed,
@@ -672,7 +672,7 @@ static bool start_threads(struct turnoutd *d, char *error, size_t cap)
     return true;
 }
 
-static void begin_guard(struct turnoutd *d)
+static void begin_keeper(struct turnoutd *d)
 {
     const struct config *config = d->bundle->config;
     struct lease_setup setup = {.length = config->redis.lease,
@@ -680,7 +680,7 @@ static void begin_guard(struct turnoutd *d)
                                 .strict = config->redis.fence,
                                 .workers = d->threads_count,
                                 .end = &d->shared->lease_end};
-    guard_begin(&d->guard, &d->loop, &setup, d->threads, &d->store);
+    keeper_begin(&d->keeper, &d->loop, &setup, d->threads, &d->store);
 }
 
 static bool start_store(struct turnoutd *d)
@@ -707,7 +707,7 @@ static bool start_store(struct turnoutd *d)
                                     .timeout_ms = c->redis.timeout / 1000000,
                                     .backoff_min_ms = c->redis.reconnect_min / 1000000,
                                     .backoff_max_ms = c->redis.reconnect_max / 1000000};
-    begin_guard(d);
+    begin_keeper(d);
     d->store = store_open(&d->loop, &d->ids.names, &options, &store_events, d);
     if (d->on_disk != NULL) {
         uv_timer_start(&d->grace, on_grace_over, options.timeout_ms, 0);
