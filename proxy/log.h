@@ -70,6 +70,8 @@
     X(EVENT_HOOK_SKIPPED, "hook_skipped", LOG_WARNING, "an event cannot be told of, and why")              \
     X(EVENT_HOOK_DROPPED, "hook_dropped", LOG_WARNING,                                                     \
       "events are left to other instances, which may have them by now")                                    \
+    X(EVENT_GUARD_TRIPS, "guard_trips", LOG_WARNING, "what a guard watches for has happened since a flip") \
+    X(EVENT_GUARD_ENDED, "guard_ended", LOG_INFO, "a guard's watch is over; this instance said so first")  \
     X(EVENT_MO_TWICE, "mo_twice", LOG_WARNING,                                                             \
       "an MO came by two platforms within a minute; told once a minute, see turnout_mo_twice_total")       \
     X(EVENT_LOG_LOST, "log_lost", LOG_WARNING, "lines that could not be written at this place, and how many")

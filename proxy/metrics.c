@@ -317,6 +317,11 @@ static bool any_session(session_cells cells)
     return false;
 }
 
+uint64_t metrics_lost(struct metrics *metrics, unsigned link)
+{
+    return link < CONFIG_LINKS_MAX ? link_sum(metrics, link, offsetof(struct metrics_link, losses)) : 0;
+}
+
 uint64_t metrics_in_flight(struct metrics *metrics)
 {
     uint64_t sum = 0;

@@ -274,6 +274,9 @@ char *metrics_text(struct metrics *metrics, const struct config *config, const s
  * "link", "carrier" and "platform", too (malloc'd): the field that instances report, and /sessions. */
 char *metrics_sessions_json(struct metrics *metrics, const struct config *config, const struct names *names);
 
+/* Bound sessions over a link that ended without our asking. */
+uint64_t metrics_lost(struct metrics *metrics, unsigned link);
+
 /* MT in flight over all links, for the instance's entry. */
 uint64_t metrics_in_flight(struct metrics *metrics);
 

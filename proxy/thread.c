@@ -787,6 +787,11 @@ void thread_join(struct thread *thread)
     free(thread);
 }
 
+const struct traffic *thread_traffic(const struct thread *thread)
+{
+    return &thread->worker.traffic;
+}
+
 uint64_t thread_turned(const struct thread *thread)
 {
     return atomic_load_explicit(&thread->turned, memory_order_relaxed);

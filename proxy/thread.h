@@ -84,6 +84,9 @@ bool thread_end(struct thread *thread, bool hurry);
 /* After `ended`: waits for the thread and frees it. */
 void thread_join(struct thread *thread);
 
+/* What its messages were counted in; until thread_join. Any thread may read it. */
+const struct traffic *thread_traffic(const struct thread *thread);
+
 /* When its loop turned last, by uv_hrtime. Any thread. */
 uint64_t thread_turned(const struct thread *thread);
 

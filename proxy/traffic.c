@@ -226,7 +226,7 @@ static void turn(struct traffic_cell *cell, const struct route *route, uint64_t 
     uint64_t waiting = still_waiting(&cell->now);
     epoch_begin(cell);
     before_begin(cell);
-    set(&cell->turned, get(&cell->turned) + get(&cell->now.mt_sent));
+    set(&cell->turned, get(&cell->turned) + get(&cell->now.mt_sent) + get(&cell->other.mt_sent));
     if (was == route->platform) {
         side_begin(&cell->now, route->platform, last_now);
         side_begin(&cell->other, other, last_other);
@@ -612,25 +612,34 @@ static void read_cell(const struct traffic_cell *cell, const struct clock *clock
     to->elsewhere = see(&cell->elsewhere);
 }
 
+uint32_t traffic_sent_of(const struct traffic *traffic, uint32_t place, uint64_t *sent)
+{
+    const struct traffic_cell *cell = &traffic->cells[place];
+    uint32_t epoch = atomic_load_explicit(&cell->epoch, memory_order_acquire);
+    uint32_t handle = atomic_load_explicit(&cell->handle, memory_order_acquire);
+    uint64_t sum = see(&cell->turned) + see(&cell->now.mt_sent) + see(&cell->other.mt_sent);
+    if (epoch % 2 != 0 || atomic_load_explicit(&cell->epoch, memory_order_relaxed) != epoch) {
+        return 0;
+    }
+    *sent = sum;
+    return handle;
+}
+
 bool traffic_read(const struct traffic *traffic, uint32_t place, const struct names *names, uint64_t now,
-                  uint64_t clock_ms, struct evidence *evidence, uint64_t *sent, uint32_t *generation)
+                  uint64_t clock_ms, struct evidence *evidence)
 {
     const struct traffic_cell *cell = &traffic->cells[place];
     const struct clock clock = {.now = now, .ms = clock_ms};
     struct evidence read = {.changed_ms = 0};
     uint32_t epoch = atomic_load_explicit(&cell->epoch, memory_order_acquire);
-    uint32_t handle = atomic_load_explicit(&cell->handle, memory_order_acquire);
     if (epoch % 2 != 0 || see(&cell->key[2]) == 0) {
         return false;
     }
     read_cell(cell, &clock, names, &read);
-    uint64_t all = see(&cell->turned) + read.now.mt_sent;
     if (atomic_load_explicit(&cell->epoch, memory_order_relaxed) != epoch) {
         return false;
     }
     *evidence = read;
-    *sent = all;
-    *generation = handle;
     return true;
 }
 

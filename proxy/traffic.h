@@ -4,7 +4,7 @@
  *   MT       way ──traffic_find──▶ cell, and the route that it remembers ──traffic_sent──▶ counters, window slot
  *   answer   window slot ──traffic_of──▶ cell ──traffic_answered──▶ counters
  *   MO       traffic_find ──traffic_mo, traffic_receipt──▶ counters
- *   main thread ──traffic_read──▶ struct evidence, cell by cell, while the worker goes on counting
+ *   main thread ──traffic_sent_of, traffic_read──▶ struct evidence, cell by cell, while the worker goes on counting
  *
  * One table a worker, of fixed size, made at the start: an index with open addressing over an array of cells.
  * Nothing is allocated on the path of a message. When all cells are taken, one that has been idle gives its place
@@ -30,12 +30,13 @@
 
 /* Counters and times of a platform that the worker keeps. Names are those of EVIDENCE_SIDE; times are the worker's
  * clock, ns. */
-#define TRAFFIC_COUNTS(X)                                                                      \
-    X(mt_sent)                                                                                 \
-    X(mt_accepted)                                                                             \
-    X(mt_refused)                                                                              \
-    X(mt_unknown) X(held_expired) X(held_full) X(closed) X(refused_else) X(waited) X(released) \
-        X(receipts_awaited) X(receipts) X(mo) X(mo_refused) X(wrong_mo) X(wrong_receipts)
+#define TRAFFIC_COUNTS(X)                                                                            \
+    X(mt_sent)                                                                                       \
+    X(mt_accepted)                                                                                   \
+    X(mt_refused)                                                                                    \
+    X(mt_unknown)                                                                                    \
+    X(held_expired) X(held_full) X(closed) X(refused_else) X(waited) X(released) X(receipts_awaited) \
+        X(receipts) X(mo) X(mo_refused) X(wrong_mo) X(wrong_receipts)
 #define TRAFFIC_TIMES(X) \
     X(mt_first_ms)       \
     X(mt_last_ms)        \
@@ -161,10 +162,19 @@ static inline bool traffic_is_watched(const struct traffic *traffic, const struc
     return cell->route.next != NAME_NONE || cell->route.changed + traffic->lately_s > now_s;
 }
 
-/* What the cell of a place (1 to traffic->used) has counted, for any thread. False where the place is free, or
- * changes just now. names: of platforms and carriers. clock_ms: milliseconds since 1970 at now (ns). *sent gets the
- * number of messages sent since the cell was taken, and *generation changes when it is given to another. */
+/* How many cells have been taken: their places are 1 to this. Any thread, as the next two. */
+static inline uint32_t traffic_places(const struct traffic *traffic)
+{
+    return atomic_load_explicit(&traffic->used, memory_order_acquire);
+}
+
+/* *sent gets the number of messages sent since the cell of a place was taken. Returns its handle, which is another
+ * when the cell is given to others; 0 where it changes just now. */
+uint32_t traffic_sent_of(const struct traffic *traffic, uint32_t place, uint64_t *sent);
+
+/* All that it has counted. False where it changes just now. names: of platforms and carriers. clock_ms: milliseconds
+ * since 1970 at now (ns). Minutes and lost legs are not the traffic's. */
 bool traffic_read(const struct traffic *traffic, uint32_t place, const struct names *names, uint64_t now,
-                  uint64_t clock_ms, struct evidence *evidence, uint64_t *sent, uint32_t *generation);
+                  uint64_t clock_ms, struct evidence *evidence);
 
 #endif

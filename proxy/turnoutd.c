@@ -22,9 +22,11 @@
 #include "proxy/number_answers.h"
 #include "proxy/questions.h"
 #include "proxy/thread.h"
+#include "proxy/watchman.h"
+#include "proxy/witness.h"
 #include "routing/store.h"
 
-enum { ERROR_TEXT = 4096, WORKERS_MAX = 64, SICK_SECONDS = 5, PATIENCE_MS = 3000 };
+enum { ERROR_TEXT = 4096, WORKERS_MAX = 64, SICK_SECONDS = 5, PATIENCE_MS = 3000, WITNESS_MS = 1000 };
 
 /* A table that some worker may still read. */
 struct published {
@@ -56,6 +58,10 @@ struct turnoutd {
     struct questions *questions;
     struct inquiry *inquiry;
     struct inquiry_source inquiry_source;
+    struct witness_source witness_source;
+    struct witness *witness;
+    struct watchman *watchman;
+    uv_timer_t second;     /* of the witness */
     uint64_t config_since; /* when the config in use was loaded, seconds since 1970 */
     unsigned connecting;   /* times that the store has told so */
     uv_timer_t grace;      /* for Redis, before the table on disk is served */
@@ -214,6 +220,9 @@ static void on_store_state(void *ctx, enum store_state state, const char *reason
         (state == STORE_CONNECTING && d->connecting++ > 0)) {
         serve_from_disk(d);
     }
+    if (state == STORE_FOLLOWING && d->told != state && d->witness != NULL) {
+        witness_again(d->witness); /* Redis was away, or another has taken over */
+    }
     keeper_look(&d->keeper);
     if (state == d->told && state != STORE_REFUSED) {
         return; /* the version has moved on, which is told elsewhere */
@@ -329,6 +338,62 @@ static bool start_questions(struct turnoutd *d)
     number_answers_add(d->questions, &d->bundle);
     d->inquiry = inquiry_new(&d->inquiry_source, d->questions);
     return d->inquiry != NULL;
+}
+
+/* --- evidence ------------------------------------------------------------------------------------------- */
+
+static uint64_t clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static const struct traffic *traffic_of_worker(void *ctx, unsigned worker)
+{
+    const struct turnoutd *d = ctx;
+    return worker < d->threads_count ? thread_traffic(d->threads[worker]) : NULL;
+}
+
+static const struct config *config_in_use(void *ctx)
+{
+    return ((const struct turnoutd *)ctx)->bundle->config;
+}
+
+static bool call_store(void *ctx, const char *function, size_t count, const char *const *args,
+                       store_reply *answer, void *answer_ctx)
+{
+    struct turnoutd *d = ctx;
+    return store_call(d->store, function, count, args, answer, answer_ctx);
+}
+
+static void on_guards(void *ctx, uint64_t count)
+{
+    struct turnoutd *d = ctx;
+    watchman_look(d->watchman, count, clock_ms());
+}
+
+static void on_second(uv_timer_t *timer)
+{
+    struct turnoutd *d = timer->data;
+    witness_turn(d->witness, uv_hrtime(), clock_ms());
+}
+
+static bool start_witness(struct turnoutd *d)
+{
+    d->witness_source = (struct witness_source){.workers = d->threads_count,
+                                                .traffic = traffic_of_worker,
+                                                .table = newest_table,
+                                                .config = config_in_use,
+                                                .metrics = d->metrics,
+                                                .names = &d->ids.names,
+                                                .call = call_store,
+                                                .guards = on_guards};
+    const char *instance = d->bundle->config->instance;
+    d->witness = witness_new(&d->witness_source, d, instance, clock_ms());
+    d->watchman = watchman_new(instance, call_store, d);
+    return d->witness != NULL && d->watchman != NULL &&
+           uv_timer_start(&d->second, on_second, WITNESS_MS, WITNESS_MS) == 0;
 }
 
 static void on_beat_acknowledged(void *ctx, uint64_t sent_ns, uint64_t version)
@@ -497,6 +562,7 @@ static void part_closed(void *ctx)
 /* All workers have ended: Redis and admin follow. */
 static void close_parts(struct turnoutd *d)
 {
+    uv_timer_stop(&d->second); /* it calls the store */
     d->closing = 2;
     keeper_end(&d->keeper);
     hooks_end(d->hooks, &d->box, part_closed, d);
@@ -739,9 +805,10 @@ static bool start_signals(struct turnoutd *d)
             return false;
         }
     }
-    d->patience.data = d->grace.data = d;
+    d->patience.data = d->grace.data = d->second.data = d;
     uv_timer_init(&d->loop, &d->grace);
     uv_timer_init(&d->loop, &d->patience);
+    uv_timer_init(&d->loop, &d->second);
     signal(SIGPIPE, SIG_IGN);
     return true;
 }
@@ -808,7 +875,7 @@ static bool start(struct turnoutd *d, const char *config_file, char *error, size
     if (!start_admin(d, error, cap) || !start_threads(d, error, cap)) {
         return false;
     }
-    if (!start_questions(d) || !start_store(d)) {
+    if (!start_questions(d) || !start_store(d) || !start_witness(d)) {
         snprintf(error, cap, "no memory for the store");
         return false;
     }
@@ -832,6 +899,8 @@ static void clear(struct turnoutd *d)
     metrics_free(d->metrics);
     inquiry_free(d->inquiry);
     questions_free(d->questions);
+    witness_free(d->witness);
+    watchman_free(d->watchman);
     message_index_close(d->message_ids);
     hooks_free(d->hooks);
     config_ids_free(&d->ids);
