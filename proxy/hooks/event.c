@@ -9,9 +9,9 @@
 #include "proxy/utf8.h"
 
 #define KIND_NAME(id, name, help) name,
-static const char *const kind_names[HOOK_KIND_COUNT] = {HOOK_KINDS(KIND_NAME)};
+static const char *const kind_names[KIND_COUNT] = {EVENT_KINDS(KIND_NAME)};
 
-const char *hook_kind_name(enum hook_kind kind)
+const char *hook_kind_name(enum event_kind kind)
 {
     return kind_names[kind];
 }
@@ -63,11 +63,11 @@ static const char *field_of(const char *const *fields, size_t count, const char 
     return "";
 }
 
-static bool parse_kind(const char *name, enum hook_kind *kind)
+static bool parse_kind(const char *name, enum event_kind *kind)
 {
-    for (unsigned i = 0; i < HOOK_KIND_COUNT; i++) {
+    for (unsigned i = 0; i < KIND_COUNT; i++) {
         if (strcmp(kind_names[i], name) == 0) {
-            *kind = (enum hook_kind)i;
+            *kind = (enum event_kind)i;
             return true;
         }
     }
@@ -140,7 +140,7 @@ static bool take_texts(struct hook_event *event, const char *id, const char *con
 struct hook_event *hook_event_new(const char *id, const char *const *fields, size_t count,
                                   const char **reason)
 {
-    enum hook_kind kind;
+    enum event_kind kind;
     if (!parse_kind(field_of(fields, count, "kind"), &kind)) {
         *reason = "its kind is unknown to this version";
         return NULL;

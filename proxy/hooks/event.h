@@ -13,28 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* X(identifier, name, what it tells). The names are those of the stream. */
-#define HOOK_KINDS(X)                                                                    \
-    X(HOOK_WINDOW_OPENED, "window_opened", "a migration window has begun")               \
-    X(HOOK_CARRIER_MOVED, "carrier_moved", "shortcodes of one carrier were moved")       \
-    X(HOOK_ROLLED_BACK, "rolled_back", "a change was undone")                            \
-    X(HOOK_ALARM, "alarm", "a guard rail saw something")                                 \
-    X(HOOK_WINDOW_PAUSED, "window_paused", "a migration window was paused")              \
-    X(HOOK_WINDOW_RESUMED, "window_resumed", "a migration window goes on")               \
-    X(HOOK_WINDOW_FINISHED, "window_finished", "a migration window has come to its end") \
-    X(HOOK_CONFIRMED, "confirmed", "a change that would have gone back by itself stays") \
-    X(HOOK_GONE_BACK, "gone_back", "a change went back, since nobody confirmed it")
+#include "routing/event_kinds.h"
 
-#define HOOK_KIND_ENUM(id, name, help) id,
-enum hook_kind { HOOK_KINDS(HOOK_KIND_ENUM) HOOK_KIND_COUNT };
-#undef HOOK_KIND_ENUM
-
-/* All names, as a default of the option table. */
-#define HOOK_KINDS_ALL                                                                  \
-    "window_opened, carrier_moved, rolled_back, alarm, window_paused, window_resumed, " \
-    "window_finished, confirmed, gone_back"
-
-const char *hook_kind_name(enum hook_kind kind);
+const char *hook_kind_name(enum event_kind kind);
 
 /* A cell that an event is about; "-" for no platform or state. */
 struct hook_cell {
@@ -43,7 +24,7 @@ struct hook_cell {
 
 struct hook_event {
     char *id; /* of the stream: the same over all instances, and over every delivery of it */
-    enum hook_kind kind;
+    enum event_kind kind;
     bool test;                                       /* made by "turnoutctl hooks test" */
     uint64_t at_ms;                                  /* since 1970, by Redis' clock */
     uint64_t version;                                /* of the change, 0 for none */

@@ -147,13 +147,15 @@ static bool make_group(struct feed *feed)
     if (!feed->group_there) {
         lost(feed, redis_trouble_text(feed->redis));
     } else {
+        const char *const present[] = {"XGROUP", "CREATECONSUMER", key, group, feed->consumer};
+        (void)call_done(feed, present, 5); /* so that one sees that somebody listens */
         feed->backoff_ms = feed->backoff_min_ms;
         if (feed->log_told != TOLD_READING) {
             log_event(EVENT_HOOKS_READING, LOG_TEXT("consumer", feed->consumer));
         }
         feed->log_told = TOLD_READING;
     }
-    return feed->group_there;
+    return feed->group_there && feed->redis != NULL;
 }
 
 /* --- entries --------------------------------------------------------------------------------------------- */

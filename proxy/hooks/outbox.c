@@ -14,9 +14,10 @@
 #include "proxy/log.h"
 
 enum {
-    ANSWER_MAX = 65536,     /* octets of an answer that are read and thrown away */
-    SOCKETS_MAX = 1024,     /* known, to be cut at the end; others end by their time-outs */
-    CONNECTIONS_KEPT = 256, /* more than there can be: closing one may wait for a mail server's good-bye */
+    ANSWER_MAX = 65536,        /* octets of an answer that are read and thrown away */
+    SOCKETS_MAX = 1024,        /* known, to be cut at the end; others end by their time-outs */
+    CONNECTIONS_KEPT = 256,    /* more than there can be: closing one may wait for a mail server's good-bye */
+    CONNECTION_IDLE_MS = 2000, /* then it is cut */
     RUNNING_MAX = 1024,
 };
 
@@ -56,6 +57,7 @@ struct outbox {
     size_t jobs_count;
     struct delivery *running[RUNNING_MAX];
     size_t running_count;
+    uint64_t busy_ms; /* when there was something to do */
     curl_socket_t sockets[SOCKETS_MAX];
     size_t sockets_count;
 };
@@ -611,9 +613,30 @@ static unsigned until_due(const struct outbox *outbox, unsigned wait_ms)
     return wait_ms;
 }
 
+/* libcurl says good-bye to mail servers and waits for their answer; not so on a connection that is cut. It finds that
+ * out when it would use it again. */
+static void cut_connections(struct outbox *outbox)
+{
+    for (size_t i = 0; i < outbox->sockets_count; i++) {
+        shutdown(outbox->sockets[i], SHUT_RDWR);
+    }
+}
+
+/* Receivers are not held to connections that nothing goes over. */
+static void cut_idle(struct outbox *outbox)
+{
+    uint64_t now = now_ms();
+    if (outbox->first != NULL) {
+        outbox->busy_ms = now;
+    } else if (outbox->sockets_count > 0 && now - outbox->busy_ms > CONNECTION_IDLE_MS) {
+        cut_connections(outbox);
+    }
+}
+
 void outbox_turn(struct outbox *outbox, unsigned wait_ms)
 {
     int running;
+    cut_idle(outbox);
     start_due(outbox);
     curl_multi_perform(outbox->multi, &running);
     end_finished(outbox);
@@ -649,15 +672,12 @@ struct outbox *outbox_new(const struct outbox_events *events, struct hook_counte
     return outbox;
 }
 
-/* libcurl says good-bye to mail servers and waits for their answer; not so on a connection that is cut. */
 void outbox_free(struct outbox *outbox)
 {
     if (outbox == NULL) {
         return;
     }
-    for (size_t i = 0; i < outbox->sockets_count; i++) {
-        shutdown(outbox->sockets[i], SHUT_RDWR);
-    }
+    cut_connections(outbox);
     outbox_drop(outbox);
     curl_multi_cleanup(outbox->multi);
     free(outbox);

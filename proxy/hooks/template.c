@@ -17,35 +17,35 @@ static const char *const place_names[PLACE_COUNT] = {HOOK_PLACEHOLDERS(PLACE_NAM
 #define MOVING "the connection of your SMS shortcodes to the mobile networks"
 
 const struct hook_template hook_templates_standard[TEMPLATE_COUNT] = {
-    [HOOK_WINDOW_OPENED] = {"Migration of your shortcodes has begun: {shortcodes}", GREETING
+    [KIND_WINDOW_OPENED] = {"Migration of your shortcodes has begun: {shortcodes}", GREETING
                             "We have begun to move " MOVING
                             " to another platform:\n\n{cells}\n\nThe networks "
                             "move one after the other. You need not change anything, and your sessions stay "
                             "bound. You will hear from us about each network, and at the end." ENDING},
-    [HOOK_CARRIER_MOVED] =
+    [KIND_CARRIER_MOVED] =
         {"{carrier}: {shortcodes} now by {to}",
          GREETING "Messages of {shortcodes} to and from {carrier} now go by the platform "
                   "{to}:\n\n{cells}\n\nReceipts and replies to earlier messages still reach you. You "
                   "need not change anything." ENDING},
-    [HOOK_ROLLED_BACK] =
+    [KIND_ROLLED_BACK] =
         {"{carrier}: {shortcodes} is back on the platform before",
          GREETING "We have undone a move of your shortcodes. They are served as follows:\n\n{cells}\n\n"
                   "You need not change anything." ENDING},
-    [HOOK_ALARM] = {"Your shortcodes are being watched: {shortcodes}",
+    [KIND_ALARM] = {"Your shortcodes are being watched: {shortcodes}",
                     GREETING "While your shortcodes are being moved we saw something that we are looking "
                              "into:\n\n{cells}\n\nYou need not change anything." ENDING},
-    [HOOK_WINDOW_PAUSED] = {"Migration of your shortcodes is paused: {shortcodes}", GREETING
+    [KIND_WINDOW_PAUSED] = {"Migration of your shortcodes is paused: {shortcodes}", GREETING
                             "The move of your shortcodes is paused. What has been moved stays moved, and "
                             "traffic goes on. You will hear from us when it goes on." ENDING},
-    [HOOK_WINDOW_RESUMED] = {"Migration of your shortcodes goes on: {shortcodes}", GREETING
+    [KIND_WINDOW_RESUMED] = {"Migration of your shortcodes goes on: {shortcodes}", GREETING
                              "The move of your shortcodes goes on after a pause. You need not change "
                              "anything." ENDING},
-    [HOOK_WINDOW_FINISHED] = {"Migration of your shortcodes is complete: {shortcodes}",
+    [KIND_WINDOW_FINISHED] = {"Migration of your shortcodes is complete: {shortcodes}",
                               GREETING "The move of your shortcodes is complete. This is how they are served "
                                        "now:\n\n{cells}\n\nThank you for your patience." ENDING},
-    [HOOK_CONFIRMED] = {"{carrier}: the move of {shortcodes} is confirmed",
+    [KIND_CONFIRMED] = {"{carrier}: the move of {shortcodes} is confirmed",
                         GREETING "The move of your shortcodes is confirmed:\n\n{cells}" ENDING},
-    [HOOK_GONE_BACK] = {"{carrier}: {shortcodes} is back on the platform before", GREETING
+    [KIND_GONE_BACK] = {"{carrier}: {shortcodes} is back on the platform before", GREETING
                         "A move of your shortcodes was not confirmed in time and has been undone. They are "
                         "served as follows:\n\n{cells}\n\nYou need not change anything." ENDING},
     [TEMPLATE_OPERATOR] = {"{event}: {text}",
@@ -190,7 +190,7 @@ void hook_templates_read(const char *directory, struct hook_template templates[T
         return;
     }
     for (unsigned i = 0; i < TEMPLATE_COUNT; i++) {
-        const char *name = i == TEMPLATE_OPERATOR ? "operator" : hook_kind_name((enum hook_kind)i);
+        const char *name = i == TEMPLATE_OPERATOR ? "operator" : hook_kind_name((enum event_kind)i);
         snprintf(path, sizeof path, "%s/%s.txt", directory, name);
         struct reading reading = {path, fault, ctx};
         char *text = read_file(path);

@@ -44,7 +44,7 @@ struct hook_template {
 };
 
 /* One for the mails to clients of each kind, then one for the operator's. */
-enum { TEMPLATE_OPERATOR = HOOK_KIND_COUNT, TEMPLATE_COUNT };
+enum { TEMPLATE_OPERATOR = KIND_COUNT, TEMPLATE_COUNT };
 
 /* What is there where nothing is configured. */
 extern const struct hook_template hook_templates_standard[TEMPLATE_COUNT];
