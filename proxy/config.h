@@ -199,7 +199,7 @@ struct config {
     struct config_webhook *webhooks;
     size_t webhooks_count;
     struct {
-        unsigned events, client_events; /* 1 << enum hook_kind */
+        unsigned events, client_events; /* 1 << enum event_kind */
         uint64_t timeout, retry_min, retry_max, takeover, smtp_timeout;
         unsigned attempts, parallel;
         char *proxy;

@@ -112,7 +112,7 @@ static const struct option_word format_words[] = {{"text", false}, {"json", true
 static const struct option_word level_words[] = {
     {"error", LOG_ERROR}, {"warning", LOG_WARNING}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}, {0}};
 #define KIND_WORD(id, name, help) {name, 1U << (id)},
-static const struct option_word kind_words[] = {HOOK_KINDS(KIND_WORD){0}};
+static const struct option_word kind_words[] = {EVENT_KINDS(KIND_WORD){0}};
 static const struct option_word smtp_tls_words[] = {
     {"required", SMTP_TLS_REQUIRED}, {"offered", SMTP_TLS_OFFERED}, {"never", SMTP_TLS_NEVER}, {0}};
 
@@ -429,7 +429,7 @@ const struct option_row option_rows[] = {
     {SECTION_LOG, OPTION_TEXT, "file", FIELD(struct config, log.file), RANGE(1, FILE_NAME_MAX),
      .help = "opened again on SIGHUP; without one: standard error"},
 
-    {SECTION_HOOKS, OPTION_WORDS, "events", FIELD(struct config, hooks.events), .standard = HOOK_KINDS_ALL,
+    {SECTION_HOOKS, OPTION_WORDS, "events", FIELD(struct config, hooks.events), .standard = EVENT_KINDS_ALL,
      .words = kind_words, .help = "kinds that webhooks and mail-always are told of"},
     {SECTION_HOOKS, OPTION_WORDS, "client-events", FIELD(struct config, hooks.client_events),
      .standard = "window_opened, carrier_moved, rolled_back, gone_back, window_finished", .words = kind_words,

@@ -341,6 +341,19 @@ const struct command command_table[] = {
         .run = run_carrier,
     },
     {
+        .words = "hooks test",
+        .args = "[SHORTCODE...]",
+        .args_max = 100,
+        .takes = OPTION(KIND) | OPTION(CARRIER) | OPTION(FROM) | OPTION(TO) | OPTION(WHY) | OPTION(TICKET),
+        .brief = "see who hears of an event, without one",
+        .text =
+            "Puts an event that is marked as a test where the instances find it. Webhooks and the operator's "
+            "addresses hear of it; with SHORTCODEs so do the clients that own them.",
+        .json = "id, kind",
+        .exits = EXIT(CTL_NOT_FOUND),
+        .run = run_hooks_test,
+    },
+    {
         .words = "hash-password",
         .args = "",
         .brief = "make the hash of a client's password for the config",

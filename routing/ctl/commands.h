@@ -46,6 +46,7 @@ enum ctl_exit run_numbers_build(struct ctl *ctl);
 enum ctl_exit run_numbers_check(struct ctl *ctl);
 enum ctl_exit run_numbers_version(struct ctl *ctl);
 enum ctl_exit run_carrier(struct ctl *ctl);
+enum ctl_exit run_hooks_test(struct ctl *ctl);
 enum ctl_exit run_hash_password(struct ctl *ctl);
 enum ctl_exit run_ping(struct ctl *ctl);
 enum ctl_exit run_help(struct ctl *ctl);

@@ -55,6 +55,7 @@
     X(LAST, last, OPTION_COUNT, "last", "N", NULL, "20", "how many changes to show")                         \
     X(FOLLOW, follow, OPTION_FLAG, "follow", NULL, NULL, NULL, "then go on with each change as it is made")  \
     X(BY_INSTANCE, by_instance, OPTION_FLAG, "by-instance", NULL, NULL, NULL, "each instance for itself")    \
+    X(KIND, kind, OPTION_TEXT, "kind", "KIND", NULL, "carrier_moved", "the kind of event to try")             \
     X(ALL, all, OPTION_FLAG, "all", NULL, NULL, NULL, "the whole reference, as Markdown")                    \
     X(ASK, ask, OPTION_FLAG, "ask", NULL, NULL, NULL, "ask the instances themselves, now")
 
@@ -97,6 +98,7 @@ struct options {
     bool json, strict, force, any_link, create, no_wait, dry_run, yes, follow, by_instance, all, ask,
         outside_window;
     unsigned timeout_ms, confirm_within_ms, drain_ms, last, replicas;
+    const char *kind; /* of an event */
 };
 
 /* Every option from the environment, else its default. False with a sentence in reason (static text, preceded
