@@ -27,6 +27,22 @@ static bool put_text(struct ctl *ctl, json_t *request, const char *name, const c
     return true;
 }
 
+/* What is recorded of how the change is made: instances left out of the barrier, a flip without preflight. */
+static void put_how(const struct ctl *ctl, json_t *request)
+{
+    const struct option_list *without = &ctl->options.without;
+    json_t *array = without->count > 0 ? need(json_array()) : NULL;
+    for (unsigned i = 0; i < without->count; i++) {
+        json_array_append_new(array, json_text(without->items[i]));
+    }
+    if (array) {
+        json_put(request, "without", array);
+    }
+    if (ctl->options.force && strcmp(json_member(request, "kind"), "flip") == 0) {
+        json_put(request, "forced", json_true());
+    }
+}
+
 json_t *request_new(struct ctl *ctl, const char *kind)
 {
     json_t *request = need(json_object());
@@ -37,6 +53,7 @@ json_t *request_new(struct ctl *ctl, const char *kind)
         json_decref(request);
         return NULL;
     }
+    put_how(ctl, request);
     if (ctl->options.confirm_within_ms > 0) {
         json_put(request, "confirm_within_ms", json_integer(ctl->options.confirm_within_ms));
     }
@@ -407,7 +424,10 @@ enum ctl_exit change_send(struct ctl *ctl, const char *function, const json_t *r
     if (!ctl_redis(ctl) || !library_fine(ctl, request)) {
         return ctl_redis_failed(ctl);
     }
-    enum ctl_exit known = links_check(ctl, request);
+    enum ctl_exit known = barrier_check_without(ctl);
+    if (known == CTL_DONE) {
+        known = links_check(ctl, request);
+    }
     if (known != CTL_DONE) {
         return known;
     }

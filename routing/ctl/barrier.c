@@ -12,6 +12,10 @@
  * longer is in trouble, and need not be asked a thousand times a second. */
 enum { PAUSE_MIN_US = 1000, PAUSE_MAX_US = 10000, ANSWER_MS = 2000 };
 
+/* When those that keep us waiting are named; and what is longer than a beat of theirs, which comes each second
+ * by default. */
+enum { TELL_FIRST_US = 1000000, TELL_AGAIN_US = 10000000, SILENCE_MS = 1500 };
+
 int64_t barrier_pause_us(int64_t waited_us)
 {
     int64_t pause = waited_us / 20;
@@ -27,12 +31,64 @@ bool barrier_reached(const struct barrier *barrier, const struct instance *insta
            (barrier->mark == BARRIER_APPLIED || instance_number(instance, "settled") >= barrier->version);
 }
 
+bool barrier_without(const struct barrier *barrier, const struct instance *instance)
+{
+    for (unsigned i = 0; barrier->without && i < barrier->without->count; i++) {
+        if (strcmp(barrier->without->items[i], instance->id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_known(const struct instance_list *list, const char *id)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->items[i].id, id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum ctl_exit barrier_check_without(struct ctl *ctl)
+{
+    const struct option_list *without = &ctl->options.without;
+    struct instance_list list;
+    enum ctl_exit code = CTL_DONE;
+    if (without->count == 0) {
+        return CTL_DONE;
+    }
+    if (!instance_list_read(ctl->redis, &list)) {
+        return ctl_redis_failed(ctl);
+    }
+    for (unsigned i = 0; i < without->count && code == CTL_DONE; i++) {
+        if (!is_known(&list, without->items[i])) {
+            code =
+                ctl_fail(ctl, CTL_NOT_FOUND, "\"turnoutctl instances\" shows them all.",
+                         "nothing was changed: --without names %s, which is no instance", without->items[i]);
+        }
+    }
+    instance_list_free(&list);
+    return code;
+}
+
+/* Alive, to be waited for, and not there yet. */
+static bool keeps_waiting(const struct barrier *barrier, const struct instance *instance)
+{
+    return instance_alive(instance) && !barrier_without(barrier, instance) &&
+           !barrier_reached(barrier, instance);
+}
+
 void barrier_judge(struct barrier *barrier)
 {
     barrier->live = barrier->applied = barrier->dead = 0;
     for (size_t i = 0; i < barrier->instances.count; i++) {
         const struct instance *instance = &barrier->instances.items[i];
         bool alive = instance_alive(instance);
+        if (barrier_without(barrier, instance)) {
+            continue;
+        }
         barrier->live += alive;
         barrier->dead += !alive;
         barrier->applied += alive && barrier_reached(barrier, instance);
@@ -54,10 +110,50 @@ static bool look(struct redis *redis, struct barrier *barrier)
     return true;
 }
 
+/* What is known of an instance that has not applied it. */
+static char *what_is_with(const struct barrier *barrier, const struct instance *instance)
+{
+    char age[AGE_TEXT_SIZE];
+    char *text = NULL;
+    int len;
+    const char *trouble = instance_trouble(instance);
+    uint64_t silence = instance_silence_ms(&barrier->instances, instance);
+    if (silence > SILENCE_MS) {
+        len =
+            asprintf(&text,
+                     "%s is silent for %s: it hangs, or is cut off from Redis. It counts as dead in %.1f s; "
+                     "--without %s does not wait for it",
+                     instance->id, age_text(silence, age), (double)instance->lease_ms / 1000, instance->id);
+    } else if (*trouble) {
+        len = asprintf(&text, "%s has not %s version %llu: %s", instance->id,
+                       barrier->mark == BARRIER_SETTLED ? "settled" : "applied",
+                       (unsigned long long)barrier->version, trouble);
+    } else if (barrier->mark == BARRIER_SETTLED) {
+        len = asprintf(&text, "%s has %s unanswered", instance->id, instance_field(instance, "in_flight"));
+    } else {
+        len = asprintf(&text, "%s is at version %llu", instance->id,
+                       (unsigned long long)instance_number(instance, "applied"));
+    }
+    return text_clean(need(len < 0 ? NULL : text));
+}
+
+static void tell_who_keeps_waiting(const struct ctl *ctl, const struct barrier *barrier)
+{
+    for (size_t i = 0; i < barrier->instances.count && !ctl->options.json; i++) {
+        if (keeps_waiting(barrier, &barrier->instances.items[i])) {
+            char *text = what_is_with(barrier, &barrier->instances.items[i]);
+            fflush(stdout);
+            text_wrap(stderr, "waiting: ", text);
+            free(text);
+        }
+    }
+}
+
 static void wait_until(struct ctl *ctl, struct barrier *barrier, unsigned limit_ms, int64_t changed_us)
 {
     int64_t limit_us = (int64_t)limit_ms * 1000;
     int64_t began_us = ctl_now_us();
+    int64_t tell_us = TELL_FIRST_US;
     redis_patience(ctl->redis, ANSWER_MS);
     while (barrier->end == BARRIER_WAITING) {
         if (!look(ctl->redis, barrier)) {
@@ -70,6 +166,9 @@ static void wait_until(struct ctl *ctl, struct barrier *barrier, unsigned limit_
             barrier->end = BARRIER_STOPPED;
         } else if (barrier->end == BARRIER_WAITING && waited_us >= limit_us) {
             barrier->end = BARRIER_LATE;
+        } else if (barrier->end == BARRIER_WAITING && waited_us >= tell_us) {
+            tell_who_keeps_waiting(ctl, barrier);
+            tell_us = waited_us + TELL_AGAIN_US;
         } else if (barrier->end == BARRIER_WAITING) {
             struct timespec pause = {.tv_nsec = barrier_pause_us(waited_us) * 1000};
             nanosleep(&pause, NULL);
@@ -80,15 +179,21 @@ static void wait_until(struct ctl *ctl, struct barrier *barrier, unsigned limit_
     barrier->from_change_us = now_us - changed_us;
 }
 
+static void barrier_record(struct ctl *ctl, const struct barrier *barrier);
+
 void barrier_wait(struct ctl *ctl, uint64_t version, int64_t changed_us, struct barrier *barrier)
 {
-    *barrier = (struct barrier){.version = version};
+    *barrier = (struct barrier){.version = version, .without = &ctl->options.without};
     wait_until(ctl, barrier, ctl->options.timeout_ms, changed_us);
+    if (barrier->end != BARRIER_LOST) {
+        barrier_record(ctl, barrier);
+    }
 }
 
 void barrier_drain(struct ctl *ctl, uint64_t version, int64_t changed_us, struct barrier *barrier)
 {
-    *barrier = (struct barrier){.version = version, .mark = BARRIER_SETTLED};
+    *barrier =
+        (struct barrier){.version = version, .mark = BARRIER_SETTLED, .without = &ctl->options.without};
     wait_until(ctl, barrier, ctl->options.drain_ms, changed_us);
 }
 
@@ -118,15 +223,18 @@ static json_t *one_json(const struct barrier *barrier, const struct instance *in
     return object;
 }
 
-static void answer_barrier(struct ctl *ctl, const struct barrier *barrier)
+static json_t *barrier_json(const struct barrier *barrier)
 {
     json_t *object = need(json_object());
     json_t *missing = need(json_array());
     json_t *dead = need(json_array());
+    json_t *left_out = need(json_array());
     for (size_t i = 0; i < barrier->instances.count; i++) {
         const struct instance *instance = &barrier->instances.items[i];
         if (!instance_alive(instance)) {
             json_array_append_new(dead, one_json(barrier, instance));
+        } else if (barrier_without(barrier, instance)) {
+            json_array_append_new(left_out, one_json(barrier, instance));
         } else if (!barrier_reached(barrier, instance)) {
             json_array_append_new(missing, one_json(barrier, instance));
         }
@@ -138,7 +246,22 @@ static void answer_barrier(struct ctl *ctl, const struct barrier *barrier)
     json_put(object, "ms_from_change", json_real((double)barrier->from_change_us / 1000));
     json_put(object, "missing", missing);
     json_put(object, "dead", dead);
-    ctl_answer(ctl, "barrier", object);
+    json_put(object, "left_out", left_out);
+    return object;
+}
+
+/* Keeps with the version what was seen, for the log and the report of a window. Whether that comes about is of
+ * no consequence for the change. */
+static void barrier_record(struct ctl *ctl, const struct barrier *barrier)
+{
+    char version[24];
+    json_t *object = barrier_json(barrier);
+    char *text = need(json_dumps(object, JSON_COMPACT));
+    snprintf(version, sizeof version, "%llu", (unsigned long long)barrier->version);
+    const char *const args[] = {version, text};
+    freeReplyObject(redis_function(ctl->redis, "turnout_barrier", args, 2));
+    free(text);
+    json_decref(object);
 }
 
 static const char *text_or(const char *text, const char *otherwise)
@@ -154,7 +277,7 @@ static void print_missing(const struct barrier *barrier)
     struct grid *grid = grid_new(columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < barrier->instances.count; i++) {
         const struct instance *instance = &barrier->instances.items[i];
-        if (instance_alive(instance) && !barrier_reached(barrier, instance)) {
+        if (keeps_waiting(barrier, instance)) {
             grid_cell(grid, "%s", instance->id);
             grid_cell(grid, "%llu", (unsigned long long)instance_number(instance, "applied"));
             grid_cell(grid, "%s", settled ? text_or(instance_field(instance, "settled"), "unknown") : "");
@@ -182,6 +305,23 @@ static void print_dead(const struct barrier *barrier)
                 instance->id, age_text(instance_silence_ms(&barrier->instances, instance), age),
                 instance->id);
             text_wrap(stdout, "", need(len < 0 ? NULL : text));
+            free(text);
+        }
+    }
+}
+
+/* Those that were not waited for by order. */
+static void print_left_out(const struct barrier *barrier)
+{
+    for (size_t i = 0; i < barrier->instances.count; i++) {
+        const struct instance *instance = &barrier->instances.items[i];
+        if (instance_alive(instance) && barrier_without(barrier, instance)) {
+            char *text = NULL;
+            int len = asprintf(&text, "%s was left out: %s", instance->id,
+                               barrier_reached(barrier, instance)
+                                   ? "it has applied it, too."
+                                   : "it may still send messages by the route before.");
+            text_wrap(stdout, "", text_clean(need(len < 0 ? NULL : text)));
             free(text);
         }
     }
@@ -228,18 +368,20 @@ static enum ctl_exit fail_unsettled(struct ctl *ctl, const struct barrier *barri
 enum ctl_exit barrier_report(struct ctl *ctl, const struct barrier *barrier, enum ctl_exit code)
 {
     if (ctl->options.json) {
-        answer_barrier(ctl, barrier);
+        ctl_answer(ctl, "barrier", barrier_json(barrier));
     } else {
         if (barrier->end == BARRIER_COMPLETE && barrier->mark == BARRIER_APPLIED) {
             print_complete(barrier);
         }
         print_dead(barrier);
+        print_left_out(barrier);
     }
     switch (barrier->end) {
     case BARRIER_LATE:
         return barrier->mark == BARRIER_SETTLED ? fail_unsettled(ctl, barrier) : fail_late(ctl, barrier);
     case BARRIER_STOPPED:
-        return ctl_fail(ctl, CTL_INCOMPLETE, NULL,
+        return ctl_fail(ctl, CTL_INCOMPLETE,
+                        "It stands. The same command again waits again; \"turnoutctl rollback\" undoes it.",
                         "stopped; version %llu is made, and %u of %u live instances have %s it",
                         (unsigned long long)barrier->version, barrier->applied, barrier->live,
                         barrier->mark == BARRIER_SETTLED ? "settled" : "applied");

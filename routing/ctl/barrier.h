@@ -2,7 +2,8 @@
  *
  *   version ──▶ turnout_instances, again and again ──barrier_judge──▶ all applied? none alive? time over?
  *
- * A dead instance (its lease ran out) is named, but not waited for. The same waits until nothing is in flight
+ * A dead instance (its lease ran out) is named, but not waited for, nor is one that --without leaves out. One
+ * that keeps everybody waiting is named on stderr after a second, with what is known of it. The same waits until nothing is in flight
  * that was routed before a version: each instance reports as "settled" the highest version V such that no
  * request routed by one below V is unanswered there. One that does not report it has not settled. */
 #ifndef ROUTING_CTL_BARRIER_H
@@ -28,8 +29,10 @@ enum barrier_mark { BARRIER_APPLIED, BARRIER_SETTLED };
 struct barrier {
     enum barrier_end end;
     enum barrier_mark mark;
+    const struct option_list *without; /* instances that are not waited for; NULL: none */
     uint64_t version;
-    unsigned live, applied, dead; /* applied, or settled, as the mark is */
+    unsigned live, applied,
+        dead; /* applied, or settled, as the mark is; those left out are in none of them */
     int64_t from_start_us, from_change_us;
     struct instance_list instances; /* as last read */
 };
@@ -39,6 +42,12 @@ void barrier_judge(struct barrier *barrier);
 
 /* Has this one applied the version, and with BARRIER_SETTLED also settled it? */
 bool barrier_reached(const struct barrier *barrier, const struct instance *instance);
+
+/* Does every instance exist that --without names? Else it was told: what the command ends with. */
+enum ctl_exit barrier_check_without(struct ctl *ctl);
+
+/* Is it left out? */
+bool barrier_without(const struct barrier *barrier, const struct instance *instance);
 
 /* How long to wait before looking again, after so much time. */
 int64_t barrier_pause_us(int64_t waited_us);

@@ -32,8 +32,21 @@ static const char *text_of(const struct options *options, enum option_id id)
     return *(const char *const *)(const void *)((const char *)options + option_table[id].offset);
 }
 
+static void put_list(FILE *out, const struct ctl *ctl, enum option_id id)
+{
+    const struct option_list *list = (const void *)((const char *)&ctl->options + option_table[id].offset);
+    for (unsigned i = 0; i < list->count; i++) {
+        fprintf(out, " --%s", option_table[id].name);
+        put_word(out, list->items[i]);
+    }
+}
+
 static void put_option(FILE *out, const struct ctl *ctl, enum option_id id)
 {
+    if (option_table[id].kind == OPTION_LIST) {
+        put_list(out, ctl, id);
+        return;
+    }
     const char *text = text_of(&ctl->options, id);
     if (text) {
         fprintf(out, " --%s", option_table[id].name);

@@ -8,13 +8,14 @@
 #define EXITS_CHANGE                                                                            \
     (EXIT(CTL_CONFLICT) | EXIT(CTL_INCOMPLETE) | EXIT(CTL_UNCHANGED) | EXIT(CTL_NO_INSTANCES) | \
      EXIT(CTL_INVALID) | EXIT(CTL_UNKNOWN) | EXIT(CTL_NOT_REPLICATED))
-#define TAKES_CHANGE  (OPTION(WHY) | OPTION(TICKET) | OPTION(NO_WAIT) | OPTION(REPLICAS) | OPTION(ANY_LINK))
+#define TAKES_CHANGE \
+    (OPTION(WHY) | OPTION(TICKET) | OPTION(NO_WAIT) | OPTION(REPLICAS) | OPTION(ANY_LINK) | OPTION(WITHOUT))
 #define TAKES_CONFIRM OPTION(CONFIRM_WITHIN)
 #define JSON_CHANGE                                                                                         \
     "version, changed, moves [shortcode, carrier, from, from_state, to, state], barrier (complete, live, "  \
     "applied, "                                                                                             \
     "ms_from_start, ms_from_change, missing [id, applied, state, obstacle, silent_ms], dead [id, "          \
-    "silent_ms]), replicas (wanted, acknowledged), "                                                        \
+    "silent_ms], left_out [as missing]), replicas (wanted, acknowledged), "                                 \
     "conflicts [shortcode, carrier, is, is_state, expected, expected_state, version, at_ms, who], errors, " \
     "confirm_by_ms"
 #define JSON_TABLE                                                                                       \
@@ -40,7 +41,8 @@ const struct command command_table[] = {
         .args_min = 1,
         .args_max = 100000,
         .takes = OPTION(CARRIER) | OPTION(TO) | OPTION(FROM) | OPTION(CREATE) | OPTION(STRICT) |
-                 OPTION(DRAIN) | OPTION(OUTSIDE_WINDOW) | TAKES_CONFIRM | TAKES_CHANGE,
+                 OPTION(DRAIN) | OPTION(FORCE) | OPTION(PROBE) | OPTION(TEXT) | OPTION(CLIENT) |
+                 OPTION(OUTSIDE_WINDOW) | TAKES_CONFIRM | TAKES_CHANGE,
         .needs = OPTION(CARRIER) | OPTION(TO),
         .brief = "move shortcodes of one carrier to another platform",
         .text =
@@ -54,15 +56,27 @@ const struct command command_table[] = {
             "The shortcode * is the default row. A shortcode without a row of its own is refused, unless "
             "--create is given. A platform that a live instance has no link to for this carrier is refused, "
             "unless --any-link is given.\n\n"
+            "Before anything is changed the instances are asked whether they can bind the new link "
+            "(turnoutctl "
+            "preflight); where one cannot, the flip is refused. With --force nobody is asked, and the log "
+            "says "
+            "so. With --probe one test message must come through first.\n\n"
+            "An instance that hangs or is cut off from Redis is named, and the flip is incomplete until it "
+            "is "
+            "back, dead (its lease is over), or left out with --without, which the log shows: it may still "
+            "send "
+            "messages by the route before.\n\n"
             "With --confirm-within the change goes back by itself unless it is confirmed in time, whatever "
             "becomes of this terminal.\n\n"
             "With --strict no message overtakes another across platforms: the routes are held, and opened on "
             "the new platform when no instance has an unanswered message of before. Where that does not come "
             "to its end, also with Ctrl-C, they stay on hold, and the commands that go on or back are shown.",
-        .json = JSON_CHANGE ", outside [shortcode, carrier, window, state], held_version, steps [step, ms, "
+        .json = JSON_CHANGE ", preflight and message as in preflight, outside [shortcode, carrier, window, "
+                            "state], held_version, steps [step, ms, "
                             "version], now [as in route list], commands (wait_on, "
                             "open, go_back)",
-        .exits = EXITS_CHANGE | EXIT(CTL_NOT_FOUND) | EXIT(CTL_STOPPED) | EXIT(CTL_WINDOW),
+        .exits =
+            EXITS_CHANGE | EXIT(CTL_NOT_FOUND) | EXIT(CTL_STOPPED) | EXIT(CTL_WINDOW) | EXIT(CTL_PREFLIGHT),
         .run = run_flip,
     },
     {
@@ -231,7 +245,7 @@ const struct command command_table[] = {
         .json = "changes [version, at_ms, kind, who, why, ticket, moves [shortcode, carrier, from, "
                 "from_state, to, "
                 "state], windows [name], outside_window [\"shortcode carrier\" or \"shortcode carrier window "
-                "state\"], undoes, confirm_by_ms]",
+                "{instance: ms since 1970}, barrier]",
         .run = run_log,
     },
     {
@@ -265,13 +279,65 @@ const struct command command_table[] = {
     {
         .words = "sessions",
         .args = "",
-        .takes = OPTION(BY_INSTANCE),
+        .takes = OPTION(BY_INSTANCE) | OPTION(CLIENTS),
         .brief = "show who is bound, over all instances",
-        .text = "",
+        .text = "With --clients the instances are asked now, and each client is shown with its legs: which "
+                "are bound, how much of their window is in flight, and the round trip of the last "
+                "enquire_link.",
         .json =
             "sessions [side, client, link, carrier, platform, bind_type, state, count; with --by-instance "
-            "instance], silent [ids of live instances that report none]",
+            "instance], silent [ids of live instances that report none]; with --clients clients [client, "
+            "sessions {bind type: count}, in_flight, held, legs [link, carrier, platform, bound, waiting, "
+            "connecting, binding, ending, window_used, window_size, round_trip_ms]], silent, left_out",
+        .exits = EXIT(CTL_INCOMPLETE),
         .run = run_sessions,
+    },
+    {
+        .words = "leg release",
+        .args = "LINK",
+        .args_min = 1,
+        .args_max = 1,
+        .takes = OPTION(CLIENT),
+        .brief = "end the legs of a link that no route needs any more",
+        .text =
+            "Legs of a platform that was left stay bound for late receipts, MO and queries, for the linger "
+            "time. This ends them now, on all instances: each unbinds once nothing is in flight on it. "
+            "Refused where a route of today, or the move to come of an open window, leads over the link; "
+            "with --client only that client counts, and only its legs end.",
+        .json =
+            "link, released, instances [id, answered, ended, needed, error], needed_by [client, shortcode]",
+        .exits = EXIT(CTL_CONFLICT) | EXIT(CTL_NOT_FOUND) | EXIT(CTL_INCOMPLETE) | EXIT(CTL_NO_INSTANCES),
+        .run = run_leg_release,
+    },
+    {
+        .words = "preflight",
+        .args = "SHORTCODE...",
+        .args_min = 1,
+        .args_max = 100000,
+        .takes = OPTION(CARRIER) | OPTION(TO) | OPTION(PROBE) | OPTION(TEXT) | OPTION(CLIENT) |
+                 OPTION(WITHOUT) | OPTION(FORCE) | OPTION(ANY_LINK),
+        .needs = OPTION(CARRIER) | OPTION(TO),
+        .brief = "see whether a flip could be carried, and change nothing",
+        .text =
+            "Asks every living instance whether the legs of the new link are bound. Where none is, it tries "
+            "one bind and one enquire_link, once for each client whose credentials matter, a few at most, "
+            "each "
+            "within --timeout. Shows the round trip, the room in the windows, what is in flight on the "
+            "routes "
+            "of today, the clients and what would differ from today's table. A flip asks the same before it "
+            "changes anything, and is refused where an instance that answers cannot bind the link.\n\n"
+            "With --probe one test message goes from the first SHORTCODE over the new link, and its receipt "
+            "is "
+            "waited for, for --timeout. It is never sent twice. --force: also where the number is another "
+            "carrier's.",
+        .json =
+            "preflight [carrier, to, shortcodes, ms, instances [id, answered, link, credentials, window, "
+            "legs, bound, window_used, window_size, target (verdict, why, round_trip_ms), clients [client, "
+            "sessions, in_flight, held, verdict, why, legs, bound, round_trip_ms, command_status], from "
+            "[link, legs, bound, in_flight], clients_touched, left_out], refusals, warnings], differing [as "
+            "in route list], same, message (step, why, answer_ms, receipt_ms, message_id, receipt, client)",
+        .exits = EXIT(CTL_PREFLIGHT) | EXIT(CTL_NO_INSTANCES) | EXIT(CTL_NOT_FOUND),
+        .run = run_preflight,
     },
     {
         .words = "numbers build",

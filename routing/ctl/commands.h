@@ -41,6 +41,8 @@ enum ctl_exit run_log(struct ctl *ctl);
 enum ctl_exit run_instances(struct ctl *ctl);
 enum ctl_exit run_instances_forget(struct ctl *ctl);
 enum ctl_exit run_sessions(struct ctl *ctl);
+enum ctl_exit run_leg_release(struct ctl *ctl);
+enum ctl_exit run_preflight(struct ctl *ctl);
 enum ctl_exit run_status(struct ctl *ctl);
 enum ctl_exit run_numbers_build(struct ctl *ctl);
 enum ctl_exit run_numbers_check(struct ctl *ctl);

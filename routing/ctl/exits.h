@@ -27,7 +27,9 @@
       "A strict flip stopped half way: the routes are on hold. The message has the commands that go on or "  \
       "back.")                                                                                               \
     X(CTL_WINDOW, 14, "window",                                                                              \
-      "A route belongs to no open window, or the window's state does not allow it. Nothing was changed.")
+      "A route belongs to no open window, or the window's state does not allow it. Nothing was changed.")    \
+    X(CTL_PREFLIGHT, 15, "preflight",                                                                        \
+      "Preflight found that the target cannot carry the traffic. Nothing was changed.")
 
 #define CTL_EXIT_ENUM(id, code, word, text) id = (code),
 enum ctl_exit { CTL_EXITS(CTL_EXIT_ENUM) CTL_EXIT_COUNT };

@@ -8,6 +8,7 @@
 #include "routing/ctl/cells.h"
 #include "routing/ctl/commands.h"
 #include "routing/ctl/output.h"
+#include "routing/ctl/preflight.h"
 #include "routing/ctl/route.h"
 #include "routing/ctl/strict.h"
 
@@ -64,6 +65,12 @@ static enum ctl_exit flip_at_once(struct ctl *ctl, json_t *request)
     for (int i = 0; i < ctl->args_count && code == CTL_DONE; i++) {
         code = add_shortcode(ctl, request, ctl->args[i]);
     }
+    if (code == CTL_DONE && !ctl->options.force) {
+        code = preflight_before(ctl, json_object_get(request, "moves"));
+    }
+    if (code == CTL_DONE && ctl_stopped()) {
+        code = ctl_fail(ctl, CTL_FAILED, NULL, "stopped before anything was changed");
+    }
     if (code != CTL_DONE) {
         json_decref(request);
         return code;
@@ -92,6 +99,8 @@ enum ctl_exit run_flip(struct ctl *ctl)
         return CTL_USAGE;
     }
     route_sort_shortcodes(ctl);
+    ctl_catch_signals();
+    ctl->options.any_link = ctl->options.any_link || ctl->options.force;
     bool nothing_to_hold = false;
     enum ctl_exit code = ctl_redis(ctl) ? CTL_DONE : ctl_redis_failed(ctl);
     if (code == CTL_DONE && strict) {

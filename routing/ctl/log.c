@@ -109,6 +109,10 @@ static json_t *entry_json(const struct entry *entry, const char *shortcode)
     json_put(object, "moves", moves);
     put_words(object, "windows", entry_field(entry->item, "window"), " ");
     put_words(object, "outside_window", entry_field(entry->item, "outside"), "\n");
+    put_words(object, "without", entry_field(entry->item, "without"), "\n");
+    if (*entry_field(entry->item, "forced")) {
+        json_put(object, "forced", json_true());
+    }
     put_number(object, "undoes", entry_field(entry->item, "undoes"));
     put_number(object, "confirm_by_ms", entry_field(entry->item, "confirm"));
     return object;
@@ -173,6 +177,17 @@ static void print_outside(const char *lines)
     }
 }
 
+/* The instances that were not waited for: one line each. */
+static void print_without(const char *lines)
+{
+    char *copy = need(strdup(lines));
+    char *rest = copy;
+    for (const char *line = strsep(&rest, "\n"); *lines && line; line = strsep(&rest, "\n")) {
+        print_labelled(line == copy ? ", NOT WAITED FOR: " : ", ", line);
+    }
+    free(copy);
+}
+
 static void print_entry(const struct entry *entry, const char *shortcode)
 {
     char when[TIME_TEXT_SIZE];
@@ -184,6 +199,10 @@ static void print_entry(const struct entry *entry, const char *shortcode)
     print_labelled(", undoes version ", entry_field(entry->item, "undoes"));
     print_labelled(", window ", entry_field(entry->item, "window"));
     print_outside(entry_field(entry->item, "outside"));
+    if (*entry_field(entry->item, "forced")) {
+        fputs(", WITHOUT PREFLIGHT", stdout);
+    }
+    print_without(entry_field(entry->item, "without"));
     print_labelled("\n    why: ", entry_field(entry->item, "why"));
     uint64_t deadline = strtoull(entry_field(entry->item, "confirm"), NULL, 10);
     if (deadline > 0) {

@@ -57,6 +57,15 @@ bool options_number(const char *text, uint64_t *number)
     return true;
 }
 
+static bool list_add(struct option_list *list, const char *text)
+{
+    if (list->count == OPTION_LIST_MAX) {
+        return false;
+    }
+    list->items[list->count++] = text;
+    return true;
+}
+
 bool options_set(struct options *options, enum option_id id, const char *text, const char **reason)
 {
     const struct option_row *row = &option_table[id];
@@ -72,6 +81,7 @@ bool options_set(struct options *options, enum option_id id, const char *text, c
         *(const char **)field = text;
         return true;
     case OPTION_TEXT: *(const char **)field = text; return true;
+    case OPTION_LIST: *reason = "can be given 32 times"; return list_add(field, text);
     case OPTION_DURATION: *reason = "is a time such as 500ms, 5s or 1m"; return options_duration(text, field);
     case OPTION_PERIOD:
         *reason = "is a time above 0, such as 90s or 10m";

@@ -47,7 +47,8 @@
     X(DRAIN, drain_ms, OPTION_DURATION, "drain", "TIME", NULL, "30s",                                        \
       "with --strict: how long to wait for what is unanswered")                                              \
     X(VERSION, version, OPTION_NUMBER, "version", "N", NULL, NULL, "the change to undo (else the last one)") \
-    X(FORCE, force, OPTION_FLAG, "force", NULL, NULL, NULL, "also where somebody changed it since")          \
+    X(FORCE, force, OPTION_FLAG, "force", NULL, NULL, NULL,                                                  \
+      "rollback: also where somebody changed it since; flip: without preflight, to any link")                \
     X(ANY_LINK, any_link, OPTION_FLAG, "any-link", NULL, NULL, NULL,                                         \
       "also to a platform that a live instance has no link to")                                              \
     X(DRY_RUN, dry_run, OPTION_FLAG, "dry-run", NULL, NULL, NULL, "say what would change, change nothing")   \
@@ -57,7 +58,16 @@
     X(BY_INSTANCE, by_instance, OPTION_FLAG, "by-instance", NULL, NULL, NULL, "each instance for itself")    \
     X(KIND, kind, OPTION_TEXT, "kind", "KIND", NULL, "carrier_moved", "the kind of event to try")             \
     X(ALL, all, OPTION_FLAG, "all", NULL, NULL, NULL, "the whole reference, as Markdown")                    \
-    X(ASK, ask, OPTION_FLAG, "ask", NULL, NULL, NULL, "ask the instances themselves, now")
+    X(ASK, ask, OPTION_FLAG, "ask", NULL, NULL, NULL, "ask the instances themselves, now")                   \
+    X(CLIENTS, clients, OPTION_FLAG, "clients", NULL, NULL, NULL,                                            \
+      "client by client, asked of the instances now: sessions, legs, what is in flight")                     \
+    X(CLIENT, client, OPTION_TEXT, "client", "ID", NULL, NULL, "of this client alone")                       \
+    X(WITHOUT, without, OPTION_LIST, "without", "INSTANCE", NULL, NULL,                                      \
+      "do not wait for this instance, which may go on by the route before; may be given again")              \
+    X(PROBE, probe, OPTION_TEXT, "probe", "MSISDN", NULL, NULL,                                              \
+      "send one test message from the first SHORTCODE to this number over the new link, and wait for its "   \
+      "receipt")                                                                                             \
+    X(TEXT, text, OPTION_TEXT, "text", "TEXT", NULL, "Turnout test", "what the test message says")
 
 enum option_kind {
     OPTION_TEXT,
@@ -68,6 +78,7 @@ enum option_kind {
     OPTION_COUNT,
     OPTION_AUTO,   /* a count, or "auto" */
     OPTION_NUMBER, /* of a version; 0 where it is not given */
+    OPTION_LIST,   /* texts: may be given several times */
 };
 
 /* An OPTION_AUTO that is not a number. */
@@ -91,8 +102,17 @@ struct option_row {
 };
 extern const struct option_row option_table[OPT_COUNT];
 
+enum { OPTION_LIST_MAX = 32 };
+struct option_list {
+    const char *items[OPTION_LIST_MAX];
+    unsigned count;
+};
+
 struct options {
     const char *redis, *password_file, *prefix, *who;
+    const char *client, *probe, *text;
+    struct option_list without;
+    bool clients;
     const char *carrier, *to, *from, *state, *why, *ticket;
     uint64_t version;
     bool json, strict, force, any_link, create, no_wait, dry_run, yes, follow, by_instance, all, ask,

@@ -138,6 +138,9 @@ enum ctl_exit run_sessions(struct ctl *ctl)
 {
     struct instance_list list;
     struct sessions sessions = {0};
+    if (ctl->options.clients) {
+        return sessions_by_client(ctl);
+    }
     if (!ctl_redis(ctl) || !instance_list_read(ctl->redis, &list)) {
         return ctl_redis_failed(ctl);
     }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "routing/ctl/ctl.h"
 #include "routing/ctl/instance_list.h"
 
 enum session_field {
@@ -40,5 +41,8 @@ bool sessions_read(struct sessions *sessions, const struct instance *instance);
 /* Sorts, and adds up what is alike; instances are told apart only by_instance. */
 void sessions_merge(struct sessions *sessions, bool by_instance);
 void sessions_free(struct sessions *sessions);
+
+/* The command with --clients: clients.c. */
+enum ctl_exit sessions_by_client(struct ctl *ctl);
 
 #endif

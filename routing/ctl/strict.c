@@ -18,6 +18,7 @@
 #include "routing/ctl/barrier.h"
 #include "routing/ctl/command_line.h"
 #include "routing/ctl/output.h"
+#include "routing/ctl/preflight.h"
 #include "routing/ctl/route.h"
 
 enum { CELLS_SHOWN = 20 };
@@ -120,7 +121,7 @@ static void show_now(const struct strict *strict)
 /* A flip to the same end, strict or not. */
 static char *flip_command(const struct ctl *ctl, bool strictly)
 {
-    char words[96] = "flip";
+    char words[112] = "flip";
     size_t used = strlen(words);
     if (strictly) {
         used += (size_t)snprintf(words + used, sizeof words - used, " --strict");
@@ -128,11 +129,15 @@ static char *flip_command(const struct ctl *ctl, bool strictly)
     if (ctl->options.outside_window) {
         used += (size_t)snprintf(words + used, sizeof words - used, " --outside-window");
     }
+    if (ctl->options.force) {
+        used += (size_t)snprintf(words + used, sizeof words - used, " --force");
+    }
     if (ctl->options.confirm_within_ms > 0) {
         snprintf(words + used, sizeof words - used, " --confirm-within %ums", ctl->options.confirm_within_ms);
     }
     return command_line_for(ctl, words, ctl->args, ctl->args_count,
-                            OPTION(CARRIER) | OPTION(TO) | OPTION(AS) | OPTION(WHY) | OPTION(TICKET));
+                            OPTION(CARRIER) | OPTION(TO) | OPTION(AS) | OPTION(WHY) | OPTION(TICKET) |
+                                OPTION(WITHOUT));
 }
 
 /* Back to what was before. Where the hold was not ours, or is not known, that is: open where they are. */
@@ -200,6 +205,21 @@ static enum ctl_exit read_cells(struct strict *strict)
         }
     }
     return CTL_DONE;
+}
+
+static enum ctl_exit preflight(struct strict *strict)
+{
+    json_t *moves = need(json_array());
+    for (size_t i = 0; i < strict->cells.count; i++) {
+        const struct cell *cell = &strict->cells.items[i];
+        json_array_append_new(moves,
+                              need(json_pack("{s:s, s:s, s:s, s:s, s:s}", "shortcode", cell->shortcode,
+                                             "carrier", cell->carrier, "to", strict->ctl->options.to, "from",
+                                             cell->platform, "from_state", route_state_name(cell->state))));
+    }
+    enum ctl_exit code = strict->ctl->options.force ? CTL_DONE : preflight_before(strict->ctl, moves);
+    json_decref(moves);
+    return code;
 }
 
 static json_t *hold_request(const struct strict *strict)
@@ -339,8 +359,8 @@ static enum ctl_exit wait_open(struct strict *strict)
 
 enum ctl_exit strict_flip(struct ctl *ctl, bool *nothing_to_hold)
 {
-    static enum ctl_exit (*const steps[])(struct strict *) = {hold, wait_held, wait_settled, open_new,
-                                                              wait_open};
+    static enum ctl_exit (*const steps[])(struct strict *) = {preflight,    hold,     wait_held,
+                                                              wait_settled, open_new, wait_open};
     struct strict strict = {.ctl = ctl, .steps = need(json_array())};
     ctl_catch_signals();
     enum ctl_exit code = redis_functions_renew(ctl->redis) ? read_cells(&strict) : ctl_redis_failed(ctl);

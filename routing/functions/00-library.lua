@@ -24,6 +24,8 @@
 --                          window only of changes made in open windows: their names (37-window-cells)
 --                          outside  only of a flip with cells outside of any open window: these, one a line,
 --                                 "shortcode carrier [window paused]"
+--                          without  only where instances were left out of the barrier by order: these, one a line
+--                          forced only of a flip that was made without preflight, by order
 --                          undoes only of a rollback: the version that it sets back
 --                          left   only where a deadline passed: one line for each cell that somebody changed since
 --                                 and that therefore stays, "shortcode carrier is is_state was was_state version
@@ -33,6 +35,8 @@
 --   P:confirm            sorted set, version -> deadline in ms: changes that await confirmation
 --   P:undone             sorted set, version -> version of the rollback that set it back; the last 1000
 --   P:confirmations      stream: version, outcome (confirmed | gone_back | left | lost | void), at, who, why
+--   P:left_out           stream, the last 1000: version, at, who, why, without: instances left out of the barrier
+--                        of a change that was made before
 --   P:events             stream: what happened, for those who tell others (35-events)
 --   P:windows, P:windowed, P:window:<name>, P:window_due  the windows (37-window-cells, 60-window)
 --   P:applied, P:applied:<version>, P:barrier:<version>  which instance had applied it when (68-applied)
@@ -53,6 +57,8 @@
 --                   A flip moves cells of open windows; with "outside_window": true also others, and that is recorded.
 --                   With "window" it is refused unless that one is open and all the cells belong to it.
 --                   With confirm_within_ms the change goes back by itself unless turnout_confirm comes in time.
+--                   "without": instances that are not waited for; "forced": without preflight. Both are recorded;
+--                   where nothing is to be changed, "without" is recorded in P:left_out.
 --                   -> {"ok", version, at_ms [, deadline_ms]} | {"conflict", version, "shortcode carrier is-platform
 --                   is-state wanted-platform wanted-state [version at who]" ...} ("-": no cell, "*": any; at the
 --                   end the change that set it last, where it is found) | {"unchanged", version} where every move

@@ -77,13 +77,28 @@ local function decode(text)
     return request
 end
 
--- who, why and ticket of a request.
+-- Instances that a change is not waited for, by the wish of who makes it.
+local function bad_without(list)
+    if list == nil then
+        return nil
+    end
+    if type(list) ~= 'table' or #list == 0 or #list > 64 then
+        return 'without must be an array with 1 to 64 instances'
+    end
+    for _, id in ipairs(list) do
+        if type(id) ~= 'string' or id == '' or #id > INSTANCE_ID_LEN_MAX or id:find('%c') then
+            return 'without must name instances'
+        end
+    end
+end
+
+-- who, why and ticket of a request, and what is recorded of how it was made.
 local function bad_author(request)
     if type(request.who) ~= 'string' or request.who == '' then
         return 'who is missing'
     end
     return bad_text('who', request.who) or bad_text('why', given(request.why))
-        or bad_text('ticket', given(request.ticket))
+        or bad_text('ticket', given(request.ticket)) or bad_without(given(request.without))
 end
 
 local function bad_number(what, value, highest)

@@ -17,6 +17,14 @@ local function record(prefix, version, request, kind, at, fields)
     for _, text in ipairs(fields) do
         entry[#entry + 1] = text
     end
+    if given(request.without) then
+        entry[#entry + 1] = 'without'
+        entry[#entry + 1] = table.concat(request.without, '\n')
+    end
+    if given(request.forced) == true then
+        entry[#entry + 1] = 'forced'
+        entry[#entry + 1] = '1'
+    end
     local chain = redis.sha1hex(parent .. '\n' .. number .. '\n' .. table.concat(entry, '\n'))
     local count = #entry
     entry[count + 1], entry[count + 2], entry[count + 3], entry[count + 4] = 'parent', parent, 'chain', chain

@@ -61,6 +61,15 @@ local function commit(prefix, request, kind, at, steps, more)
     return version, lines
 end
 
+-- The table is as wanted already, and somebody no longer waits for some instances to apply it.
+local function note_left_out(prefix, request, version)
+    if given(request.without) then
+        redis.call('XADD', prefix .. ':left_out', 'MAXLEN', '~', 1000, '*', 'version', integer_text(version), 'at',
+            integer_text(now_ms()), 'who', request.who, 'why', given(request.why) or '', 'without',
+            table.concat(request.without, '\n'))
+    end
+end
+
 -- A key of a wrong type must be met before the first write: Redis does not undo.
 local function check_keys(prefix)
     redis.call('SCARD', prefix .. ':shortcodes')
@@ -102,6 +111,7 @@ local function change(keys, args)
         return conflict(version, name_authors(prefix, conflicts))
     end
     if #steps == 0 then
+        note_left_out(prefix, request, version)
         return { 'unchanged', version }
     end
     local names, outside, refusal = {}, {}, nil

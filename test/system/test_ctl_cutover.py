@@ -401,6 +401,8 @@ def test_strict_flip_waits_for_what_is_unanswered(ctl, table, play):
     play("proxy-a")
     slow = play("proxy-b", settles=False)
     run = ctl.start(*FLIP, "--strict")
+    assert "Preflight of spark to omni: proxy-a unknown, proxy-b unknown" in run.stdout.readline()
+    assert all("cannot be asked" in run.stdout.readline() for _ in range(2))
     lines = [run.stdout.readline() for _ in range(2)]
     assert "2 routes on hold by version 2" in lines[0] and "applied by 2 live instances" in lines[1]
     assert all(" ms  " in line for line in lines)
