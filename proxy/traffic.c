@@ -536,7 +536,11 @@ struct clock {
 
 static uint64_t time_of(const struct clock *clock, uint64_t ns)
 {
-    return ns == 0 ? 0 : clock->ms - (clock->now > ns ? (clock->now - ns) / NS_A_MS : 0);
+    if (ns == 0) {
+        return 0;
+    }
+    return ns > clock->now ? clock->ms + (ns - clock->now) / NS_A_MS
+                           : clock->ms - (clock->now - ns) / NS_A_MS;
 }
 
 static void read_side(const struct traffic_side *side, const struct clock *clock, const struct names *names,

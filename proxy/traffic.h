@@ -30,13 +30,14 @@
 
 /* Counters and times of a platform that the worker keeps. Names are those of EVIDENCE_SIDE; times are the worker's
  * clock, ns. */
-#define TRAFFIC_COUNTS(X)                                                                            \
-    X(mt_sent)                                                                                       \
-    X(mt_accepted)                                                                                   \
-    X(mt_refused)                                                                                    \
-    X(mt_unknown)                                                                                    \
-    X(held_expired) X(held_full) X(closed) X(refused_else) X(waited) X(released) X(receipts_awaited) \
-        X(receipts) X(mo) X(mo_refused) X(wrong_mo) X(wrong_receipts)
+#define TRAFFIC_COUNTS(X)                                                                              \
+    X(mt_sent)                                                                                         \
+    X(mt_accepted)                                                                                     \
+    X(mt_refused)                                                                                      \
+    X(mt_unknown)                                                                                      \
+    X(held_expired)                                                                                    \
+    X(held_full) X(closed) X(refused_else) X(waited) X(released) X(receipts_awaited) X(receipts) X(mo) \
+        X(mo_refused) X(wrong_mo) X(wrong_receipts)
 #define TRAFFIC_TIMES(X) \
     X(mt_first_ms)       \
     X(mt_last_ms)        \
@@ -173,7 +174,7 @@ static inline uint32_t traffic_places(const struct traffic *traffic)
 uint32_t traffic_sent_of(const struct traffic *traffic, uint32_t place, uint64_t *sent);
 
 /* All that it has counted. False where it changes just now. names: of platforms and carriers. clock_ms: milliseconds
- * since 1970 at now (ns). Minutes and lost legs are not the traffic's. */
+ * since 1970 at now (ns), a moment that should stay the same from call to call, so that a time does, too. Minutes and lost legs are not the traffic's. */
 bool traffic_read(const struct traffic *traffic, uint32_t place, const struct names *names, uint64_t now,
                   uint64_t clock_ms, struct evidence *evidence);
 

@@ -10,6 +10,8 @@
 #define uthash_nonfatal_oom(entry) ((void)(entry)) /* not in the table then; freed by whoever added it */
 #include <uthash.h>
 
+#define NS_A_MS UINT64_C(1000000)
+
 enum {
     MINUTE_MS = 60000,
     SECOND_MS = 1000,
@@ -54,6 +56,7 @@ struct witness {
     char started[24];
     struct worker_places *workers;
     struct record *records;
+    uint64_t base_now, base_ms; /* one moment by the workers' clock and by the world's */
     uint64_t table_version;
     uint64_t looked_ms; /* when the table was last compared with the records */
     struct record *resume;
@@ -216,14 +219,15 @@ static void add_up(struct witness *witness, struct record *record, const struct 
 
 /* The record of a place; NULL where it changes just now, or without memory. */
 static struct record *claim(struct witness *witness, struct place *place, uint32_t handle,
-                            const struct traffic *traffic, uint32_t at, uint64_t now, uint64_t clock_ms)
+                            const struct traffic *traffic, uint32_t at, uint64_t clock_ms)
 {
     struct evidence evidence;
     const struct table *table = witness->source->table(witness->ctx);
     if (place->handle == handle) {
         return place->record;
     }
-    if (table == NULL || !traffic_read(traffic, at, witness->source->names, now, clock_ms, &evidence)) {
+    if (table == NULL ||
+        !traffic_read(traffic, at, witness->source->names, witness->base_now, witness->base_ms, &evidence)) {
         return NULL;
     }
     place->record = record_of(witness, &evidence);
@@ -236,23 +240,24 @@ static struct record *claim(struct witness *witness, struct place *place, uint32
 }
 
 static void look_at_place(struct witness *witness, struct place *place, const struct traffic *traffic,
-                          uint32_t at, uint64_t now, uint64_t clock_ms)
+                          uint32_t at, uint64_t clock_ms)
 {
     struct evidence evidence;
     uint64_t sent = 0;
     uint32_t handle = traffic_sent_of(traffic, at, &sent);
-    struct record *record = handle == 0 ? NULL : claim(witness, place, handle, traffic, at, now, clock_ms);
+    struct record *record = handle == 0 ? NULL : claim(witness, place, handle, traffic, at, clock_ms);
     if (record == NULL) {
         return;
     }
     add_sent(record, sent - place->sent, clock_ms / MINUTE_MS);
     place->sent = sent;
-    if (record->watched && traffic_read(traffic, at, witness->source->names, now, clock_ms, &evidence)) {
+    if (record->watched &&
+        traffic_read(traffic, at, witness->source->names, witness->base_now, witness->base_ms, &evidence)) {
         add_up(witness, record, &evidence);
     }
 }
 
-static void look(struct witness *witness, uint64_t now, uint64_t clock_ms)
+static void look(struct witness *witness, uint64_t clock_ms)
 {
     for (struct record *record = witness->records; record != NULL; record = record->hh.next) {
         record->seen = false;
@@ -264,7 +269,7 @@ static void look(struct witness *witness, uint64_t now, uint64_t clock_ms)
             continue;
         }
         for (uint32_t at = 1; at <= count; at++) {
-            look_at_place(witness, &witness->workers[i].places[at], traffic, at, now, clock_ms);
+            look_at_place(witness, &witness->workers[i].places[at], traffic, at, clock_ms);
         }
     }
 }
@@ -402,10 +407,22 @@ void witness_free(struct witness *witness)
     free(witness);
 }
 
+/* The world's clock may be set; by less than this it is left to drift. */
+static void follow_clock(struct witness *witness, uint64_t now, uint64_t clock_ms)
+{
+    uint64_t expected = witness->base_ms + (now - witness->base_now) / NS_A_MS;
+    uint64_t off = clock_ms > expected ? clock_ms - expected : expected - clock_ms;
+    if (witness->base_ms == 0 || off > SECOND_MS) {
+        witness->base_now = now;
+        witness->base_ms = clock_ms;
+    }
+}
+
 void witness_turn(struct witness *witness, uint64_t now, uint64_t clock_ms)
 {
+    follow_clock(witness, now, clock_ms);
     follow_newest(witness, clock_ms);
-    look(witness, now, clock_ms);
+    look(witness, clock_ms);
     write_changed(witness);
 }
 
@@ -440,8 +457,8 @@ uint64_t witness_hour(const struct witness *witness, const char *shortcode, cons
 }
 
 /* Reads all places of one record: it need not be watched. */
-bool witness_cell(struct witness *witness, const char *shortcode, const char *carrier, uint64_t now,
-                  uint64_t clock_ms, struct evidence *evidence)
+bool witness_cell(struct witness *witness, const char *shortcode, const char *carrier,
+                  struct evidence *evidence)
 {
     struct record *record = find(witness, shortcode, carrier);
     struct evidence its;
@@ -451,7 +468,8 @@ bool witness_cell(struct witness *witness, const char *shortcode, const char *ca
         const struct worker_places *worker = &witness->workers[i];
         for (uint32_t at = 1; traffic != NULL && at <= worker->count; at++) {
             if (worker->places[at].record != record ||
-                !traffic_read(traffic, at, witness->source->names, now, clock_ms, &its)) {
+                !traffic_read(traffic, at, witness->source->names, witness->base_now, witness->base_ms,
+                              &its)) {
                 continue;
             }
             catch_up(witness, record, &its);

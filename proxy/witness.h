@@ -51,8 +51,8 @@ void witness_turn(struct witness *witness, uint64_t now, uint64_t clock_ms);
 void witness_again(struct witness *witness);
 
 /* The evidence of one cell as this instance has it, also of one that never moved. False where nothing was seen. */
-bool witness_cell(struct witness *witness, const char *shortcode, const char *carrier, uint64_t now,
-                  uint64_t clock_ms, struct evidence *evidence);
+bool witness_cell(struct witness *witness, const char *shortcode, const char *carrier,
+                  struct evidence *evidence);
 
 /* Messages sent by (shortcode, carrier) in the last hour; 0 where nothing was seen. */
 uint64_t witness_hour(const struct witness *witness, const char *shortcode, const char *carrier,

@@ -1,0 +1,271 @@
+"""Evidence: what turnoutd has counted since a flip is what the peers have seen; guards trip once; wrong paths are seen."""
+import json
+import time
+
+import pytest
+
+from harness import Raw, number_of
+from peers import PATIENCE, answer_all
+
+HANDSET = number_of('spark')
+
+
+@pytest.fixture
+def two(world):
+    """One carrier, both platforms, which accept what comes."""
+    for platform in ('redx', 'omni'):
+        world.smsc('spark', platform, answers=answer_all)
+    world.client(bind_answer='all', hold_budget=Raw('20s'))
+    world.routes()
+    return world
+
+
+def call(world, function, *args):
+    """The elements of a reply after its first, which is the time, as objects."""
+    answer = world.redis.call('FCALL', function, 1, world.prefix + ':version', *args)
+    return [json.loads(line) for line in answer.splitlines()[1:] if line]
+
+
+def await_true(look, what):
+    end = time.monotonic() + PATIENCE
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < end, 'never came: ' + what
+        time.sleep(0.1)
+
+
+def merged(world, shortcode='5001'):
+    """The records of a cell of all instances, of the last move, summed as far as a test looks at them."""
+    records = [r for r in call(world, 'turnout_evidence_read', shortcode) if r['carrier'] == 'spark']
+    last = max((r['changed_ms'] for r in records), default=None)
+    sums = {'now': {}, 'other': {}, 'before': {}, 'records': [r for r in records if r['changed_ms'] == last]}
+    for record in sums['records']:
+        for side in ('now', 'other', 'before'):
+            for name, value in record[side].items():
+                if isinstance(value, int):
+                    sums[side][name] = sums[side].get(name, 0) + value
+        sums['mo_twice'] = sums.get('mo_twice', 0) + record.get('mo_twice', 0)
+    return sums
+
+
+def evidence(world, what, look):
+    """The evidence of 5001 spark, once it is as look says."""
+    def see():
+        found = merged(world)
+        return found if found['records'] and look(found) else None
+    try:
+        return await_true(see, what)
+    except AssertionError as fault:
+        raise AssertionError('%s; there is: %s' % (fault, json.dumps(merged(world)['records'], indent=1))) from None
+
+
+def send(client, count, status=0, **fields):
+    """Messages, answered with a status."""
+    for _ in range(count):
+        sent = client.submit(dest=HANDSET, **fields)
+        client.expect('submit_sm_resp', seq=sent.seq, status=status)
+
+
+def mo(leg, client, text, status=0):
+    sent = leg.deliver(source=HANDSET, text=text)
+    asked = client.expect('deliver_sm')
+    client.send(asked.answer(status, b'\0'))
+    leg.expect('deliver_sm_resp', seq=sent.seq, status=status)
+
+
+def refuse_with(status):
+    def answer(leg, pdu):
+        return pdu.answer(status) if pdu.name == 'submit_sm' else None
+    return answer
+
+
+@pytest.mark.sanitize
+def test_counts_what_the_peers_see(two):
+    """Each number against what this test has sent and answered itself."""
+    world = two
+    world.start()
+    client = world.bound()
+    redx = world.smscs['spark-redx'].leg()
+    send(client, 7)
+    mo(redx, client, b'before')
+    world.smscs['spark-redx'].answers = refuse_with(0x58)
+    send(client, 2, status=0x58)
+    version = world.flip('5001', 'spark', 'omni')
+    omni = world.smscs['spark-omni'].leg()
+    send(client, 3)
+    send(client, 2, registered=1)
+    world.smscs['spark-omni'].answers = refuse_with(0x14)
+    send(client, 4, status=0x14)
+    mo(omni, client, b'first')
+    mo(omni, client, b'refused', status=0x14)
+    mo(redx, client, b'still by the old way')
+    found = evidence(world, 'all that was sent', lambda e: e['now'].get('mo') == 2 and e['other'].get('mo') == 1)
+    assert version == world.version
+    record, = found['records']
+    now, other, before = record['now'], record['other'], record['before']
+    assert (now['platform'], other['platform']) == ('omni', 'redx')
+    assert (now['mt_sent'], now['mt_accepted'], now['mt_refused']) == (9, 5, 4)
+    assert now['statuses'] == [[0x14, 4]]
+    assert now['receipts_awaited'] == 2 and 'receipts' not in now
+    assert now['mo_refused'] == 1
+    assert other['wrong_mo'] == 1 and 'mt_sent' not in other
+    assert (before['mt_accepted'], before['mt_refused'], before['mo']) == (7, 2, 1)
+    assert record['minutes'][0] + (record['minutes'] + [0, 0])[1] == 18
+    wall = time.time() * 1000
+    assert other['mt_last_ms'] <= now['mt_first_ms'] <= now['mt_last_ms'] <= wall
+    assert wall - 60000 < now['mo_first_ms'] <= other['wrong_first_ms'] <= wall
+    # and back: the roles change, what was is kept for comparison
+    world.flip('5001', 'spark', 'redx')
+    found = evidence(world, 'the way back', lambda e: e['records'][0]['now']['platform'] == 'redx')
+    record, = found['records']
+    assert (record['before']['mt_accepted'], record['before']['mt_refused']) == (5, 4)
+    assert 'mt_accepted' not in record['now'] and record['now']['mt_last_ms'] == other['mt_last_ms']
+
+
+@pytest.mark.sanitize
+def test_sees_traffic_on_the_wrong_path(two):
+    """MO before the carrier was to move, a receipt by the platform that did not accept the message: both are said. The
+    receipt of a message of before the flip by the old platform is as it should be."""
+    world = two
+    world.start()
+    client = world.bound()
+    redx = world.smscs['spark-redx'].leg()
+    sent = client.submit(dest=HANDSET, registered=1)
+    before = client.expect('submit_sm_resp', seq=sent.seq, status=0).body.rstrip(b'\0')
+    planned = {'shortcode': '5001', 'carrier': 'spark', 'to': 'redx', 'next': 'omni'}
+    world.redis.call('FCALL', 'turnout_change', 1, world.prefix + ':version',
+                     json.dumps({'kind': 'set', 'who': 'test', 'moves': [planned]}))
+    omni = world.smscs['spark-omni'].leg()
+    mo(omni, client, b'too early')
+    early = evidence(world, 'an early MO', lambda e: e['other'].get('wrong_mo'))
+    assert early['records'][0]['other']['platform'] == 'omni'
+    world.flip('5001', 'spark', 'omni')
+    sent = client.submit(dest=HANDSET, registered=1)
+    after = client.expect('submit_sm_resp', seq=sent.seq, status=0).body.rstrip(b'\0')
+
+    def receipt(leg, message_id):
+        text = b'id:' + message_id + b' sub:001 dlvrd:001 submit date:2401010000 done date:2401010000 stat:DELIVRD err:000 text:'
+        given = leg.deliver(source=HANDSET, text=text, esm_class=4)
+        client.send(client.expect('deliver_sm').answer(0, b'\0'))
+        leg.expect('deliver_sm_resp', seq=given.seq, status=0)
+    receipt(redx, before)
+    evidence(world, 'a receipt of before', lambda e: e['other'].get('receipts') == 1)
+    receipt(redx, after)
+    found = evidence(world, 'a receipt by the wrong way', lambda e: e['other'].get('receipts') == 2)
+    assert found['other']['wrong_receipts'] == 1
+    receipt(omni, after)
+    found = evidence(world, 'a receipt by the right way', lambda e: e['now'].get('receipts') == 1)
+    assert 'wrong_receipts' not in found['now'] and found['now']['receipts_awaited'] == 1
+
+
+@pytest.mark.sanitize
+def test_says_that_an_mo_came_twice(two):
+    """By both platforms: passed on twice, counted, and told once."""
+    world = two
+    daemon = world.start()
+    client = world.bound()
+    redx = world.smscs['spark-redx'].leg()
+    world.flip('5001', 'spark', 'omni')
+    send(client, 1)
+    omni = world.smscs['spark-omni'].leg()
+    mark = daemon.mark()
+    for text in (b'YES', b'NO'):
+        mo(redx, client, text)
+        mo(redx, client, text)
+        mo(omni, client, text)
+    mo(omni, client, b'another')
+    found = evidence(world, 'both', lambda e: e['mo_twice'] == 2)
+    assert found['records'][0]['mo_twice_first_ms'] <= found['records'][0]['mo_twice_last_ms']
+    assert daemon.metric('mo_twice_total') == 2
+    told, = daemon.find('mo_twice', mark)
+    assert told['shortcode'] == '5001' and told['carrier'] == 'spark' and told['source'].endswith(HANDSET[-3:])
+    assert HANDSET not in json.dumps(told)
+
+
+def guarded_flip(world, **guard):
+    return world.change({('5001', 'spark'): 'omni'}, kind='flip', outside_window=True,
+                        guard={'min': 5, 'action': 'alert', 'for_ms': 60000, **guard})
+
+
+def alarms(world):
+    return call(world, 'turnout_alarms')
+
+
+@pytest.mark.sanitize
+def test_a_guard_raises_an_alarm(two):
+    world = two
+    daemon = world.start()
+    client = world.bound()
+    world.smscs['spark-redx'].leg()
+    send(client, 20)
+    world.smscs['spark-omni'].answers = refuse_with(0x45)
+    version = guarded_flip(world, errors=10)
+    daemon.wait_version(version)
+    send(client, 4, status=0x45)
+    evidence(world, 'too few to tell', lambda e: e['now'].get('mt_refused') == 4)
+    assert alarms(world) == [] and call(world, 'turnout_guards')[0]['state'] == 'watching'
+    send(client, 1, status=0x45)
+    alarm, = await_true(lambda: alarms(world), 'an alarm')
+    assert (alarm['id'], alarm['outcome'], alarm['instance']) == (str(version), 'alerted', 'test-1')
+    assert '100.0 % of 5' in alarm['what'] and 'allowed: 10' in alarm['what']
+    assert call(world, 'turnout_guards')[0]['state'] == 'bad'
+    assert daemon.wait_event('guard_trips')['version'] == version
+    send(client, 3, status=0x45)
+    assert len(alarms(world)) == 1 and world.redis.call('GET', world.prefix + ':version').strip() == str(version)
+
+
+def test_a_guard_rolls_back_once_with_two_instances(two):
+    """Both instances come to the verdict; one makes the change."""
+    world = two
+    first = world.start()
+    (world.directory / 'state-2').mkdir()
+    second = world.start(instance='test-2', state_directory=str(world.directory / 'state-2'))
+    clients = [world.bound(daemon=first), world.bound(daemon=second)]
+    for client in clients:
+        send(client, 10)
+    world.smscs['spark-omni'].answers = refuse_with(0x45)
+    version = guarded_flip(world, errors=10, min=6, action='rollback')
+    for daemon in (first, second):
+        daemon.wait_version(version)
+    for client in clients:
+        send(client, 3, status=0x45)  # too few on each, enough on both
+    alarm, = await_true(lambda: alarms(world), 'an alarm')
+    assert alarm['outcome'] == 'rolled_back' and alarm['rollback_version'] == version + 1
+    for daemon in (first, second):
+        daemon.wait_version(version + 1)
+    for client in clients:
+        send(client, 5)
+    entry = world.redis.call('XRANGE', world.prefix + ':changes', '%d-0' % (version + 1), '+').splitlines()
+    assert entry.count('kind') == 1 and 'guard' in entry and 'undoes' in entry
+    assert len(first.find('guard_ended') + second.find('guard_ended')) == 1
+    assert world.redis.call('GET', world.prefix + ':version').strip() == str(version + 1)
+
+
+def test_a_lost_leg_trips_its_guard(two):
+    world = two
+    daemon = world.start()
+    client = world.bound()
+    send(client, 1)
+    version = guarded_flip(world, leg_lost=True)
+    daemon.wait_version(version)
+    send(client, 1)
+    evidence(world, 'the new way', lambda e: e['now'].get('mt_accepted') == 1)
+    assert alarms(world) == []
+    world.smscs['spark-omni'].drop()
+    alarm, = await_true(lambda: alarms(world), 'an alarm')
+    assert 'legs to omni were lost' in alarm['what']
+
+
+def test_a_guard_ends_inconclusive_without_traffic(two):
+    """Never good, never bad."""
+    world = two
+    daemon = world.start()
+    client = world.bound()
+    send(client, 1)
+    version = guarded_flip(world, errors=1, mo_within_ms=100, receipt_within_ms=100, leg_lost=True, for_ms=1500)
+    daemon.wait_version(version)
+    guard = await_true(lambda: [g for g in call(world, 'turnout_guards') if g['state'] != 'watching'], 'its end')[0]
+    assert guard['state'] == 'inconclusive' and alarms(world) == []
+    assert daemon.wait_event('guard_ended')['outcome'] == 'inconclusive'
