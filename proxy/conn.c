@@ -251,8 +251,9 @@ static bool may_add(struct conn *c, size_t len)
 
 static void count_out(struct conn *c, const uint8_t *pdu)
 {
-    struct smpp_header header = {.command_id = smpp_get32(pdu + 4), .command_status = smpp_get32(pdu + 8)};
-    metrics_pdu(c->worker->metrics, c->owner->side, DIRECTION_OUT, &header);
+    uint32_t command_id = smpp_get32(pdu + 4);
+    metrics_pdu(c->worker->metrics, c->owner->side, DIRECTION_OUT, smpp_command_index(command_id), command_id,
+                smpp_get32(pdu + 8));
 }
 
 void conn_send(struct conn *c, const void *data, size_t len)
@@ -394,7 +395,12 @@ static void on_response(struct conn *c, const struct smpp_event *event)
         count_own_answer(c);
         return;
     }
-    enum window_match match = window_take(&c->window, event->header.sequence_number, &slot);
+    enum window_match match = WINDOW_AWAITED;
+    if (request != NULL) {
+        window_settle(&c->window, request, &slot);
+    } else {
+        match = window_take(&c->window, event->header.sequence_number, &slot);
+    }
     if (match == WINDOW_STRAY) {
         metric_add(&c->worker->metrics->stray_responses, 1);
         count_own_answer(c);
@@ -447,7 +453,8 @@ static size_t consume(struct conn *c, const uint8_t *data, size_t len)
         if (c->smpp.state != before) {
             recount(c);
         }
-        metrics_pdu(c->worker->metrics, c->owner->side, DIRECTION_IN, &event.header);
+        metrics_pdu(c->worker->metrics, c->owner->side, DIRECTION_IN, event.command, event.header.command_id,
+                    event.header.command_status);
         on_event(c, &event);
         taken += n;
         if (n == 0) {

@@ -198,26 +198,28 @@ static bool word_expired(const struct message_index *index, uint64_t w, uint64_t
 }
 
 /* The way to write, and what stands there now: the key's own, else an empty one, else the oldest (which is one that
- * has expired, where there is any). */
-static unsigned choose_way(word *set, uint64_t fingerprint, uint64_t now_s, uint64_t *there)
+ * has expired, where there is any). A set is filled from its first way on and nothing is taken out, so that nothing
+ * comes after an empty one. */
+static unsigned choose_way(word *set, uint64_t own, uint64_t *there)
 {
-    unsigned way = 0;
-    uint64_t oldest = 0;
-    *there = atomic_load_explicit(&set[0], memory_order_relaxed);
+    uint64_t now = own + AGE_MAX; /* so that those of the future are younger than all others */
+    uint64_t oldest = 0;          /* age and way, in one number */
     for (unsigned i = 0; i < WAYS; i++) {
         uint64_t w = atomic_load_explicit(&set[i], memory_order_relaxed);
-        if (word_fingerprint(w) == fingerprint) {
+        if (word_fingerprint(w ^ own) == 0 || w == 0) {
             *there = w;
             return i;
         }
-        /* not word_age: those of the future are younger than all, which needs no comparison here */
-        uint64_t age = w == 0 ? TIME_MASK : (now_s + AGE_MAX - w) & TIME_MASK;
-        if (age > oldest) {
-            oldest = age;
-            way = i;
-            *there = w;
-        }
+        uint64_t age = ((now - w) & TIME_MASK) * WAYS + i;
+        oldest = age > oldest ? age : oldest;
     }
+    unsigned way = oldest % WAYS;
+    uint64_t w = atomic_load_explicit(&set[way], memory_order_relaxed);
+    bool still = ((now - w) & TIME_MASK) * WAYS + way == oldest;
+    *there =
+        still
+            ? w
+            : 0; /* another worker has written there: 0 is not what it wrote, so that this one tries again */
     return way;
 }
 
@@ -229,7 +231,7 @@ static void write_word(struct message_index *index, uint64_t hash, uint64_t new_
     word *set = set_of(index, hash);
     for (int i = 0; i < PUT_TRIES; i++) {
         uint64_t there = 0;
-        unsigned way = choose_way(set, fingerprint_of(hash), new_word & TIME_MASK, &there);
+        unsigned way = choose_way(set, new_word, &there);
         if (atomic_compare_exchange_strong_explicit(&set[way], &there, new_word, memory_order_relaxed,
                                                     memory_order_relaxed))
             return;

@@ -212,15 +212,14 @@ struct metrics_worker *metrics_of(struct metrics *metrics, unsigned worker);
  * NULL without memory. Owner's thread only. */
 struct metrics_link *metrics_link(struct metrics_worker *worker, unsigned link);
 
-/* Counts a PDU. */
+/* Counts a PDU. command is smpp_command_index of its command_id. */
 static inline void metrics_pdu(struct metrics_worker *m, enum metrics_side side,
-                               enum metrics_direction direction, const struct smpp_header *header)
+                               enum metrics_direction direction, unsigned command, uint32_t command_id,
+                               uint32_t command_status)
 {
-    unsigned command = smpp_command_index(header->command_id);
-    if (smpp_is_response(header->command_id)) {
-        metric_add(&m->responses[side][direction][command]
-                                [header->command_status == 0 ? 0 : smpp_status_index(header->command_status)],
-                   1);
+    if (smpp_is_response(command_id)) {
+        unsigned status = command_status == 0 ? 0 : smpp_status_index(command_status);
+        metric_add(&m->responses[side][direction][command][status], 1);
     } else {
         metric_add(&m->requests[side][direction][command], 1);
     }

@@ -120,6 +120,11 @@ const struct window_slot *window_peek(const struct window *w, uint32_t sequence_
     return slot->used && slot->generation == sequence_number >> w->bits ? slot : NULL;
 }
 
+void window_settle(struct window *w, const struct window_slot *request, struct window_slot *slot)
+{
+    release(w, (uint16_t)(request - w->slots), slot);
+}
+
 enum window_match window_take(struct window *w, uint32_t sequence_number, struct window_slot *slot)
 {
     uint32_t index = sequence_number & ((1U << w->bits) - 1);

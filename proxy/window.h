@@ -69,6 +69,9 @@ enum window_match window_take(struct window *w, uint32_t sequence_number, struct
  * changes. */
 const struct window_slot *window_peek(const struct window *w, uint32_t sequence_number);
 
+/* Takes the request that window_peek has just found, as window_take does. */
+void window_settle(struct window *w, const struct window_slot *request, struct window_slot *slot);
+
 /* The time at which the oldest request in flight was sent; false when there is none. */
 bool window_oldest(const struct window *w, uint64_t *sent);
 

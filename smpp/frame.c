@@ -10,8 +10,8 @@ static void read_torn_header(const uint8_t *data, size_t len, struct smpp_header
     header->sequence_number = 0;
 }
 
-static enum smpp_frame_verdict frame_torn(const uint8_t *data, size_t len, uint32_t max,
-                                          struct smpp_header *header)
+enum smpp_frame_verdict smpp_frame_torn(const uint8_t *data, size_t len, uint32_t max,
+                                        struct smpp_header *header)
 {
     if (len < 4)
         return SMPP_FRAME_PARTIAL;
@@ -20,19 +20,6 @@ static enum smpp_frame_verdict frame_torn(const uint8_t *data, size_t len, uint3
         return SMPP_FRAME_PARTIAL;
     read_torn_header(data, len, header);
     return SMPP_FRAME_BAD;
-}
-
-enum smpp_frame_verdict smpp_frame(const uint8_t *data, size_t len, uint32_t max, struct smpp_header *header)
-{
-    if (len < SMPP_HEADER_LEN)
-        return frame_torn(data, len, max, header);
-    header->length = smpp_get32(data);
-    header->command_id = smpp_get32(data + 4);
-    header->command_status = smpp_get32(data + 8);
-    header->sequence_number = smpp_get32(data + 12);
-    if (header->length < SMPP_HEADER_LEN || header->length > max)
-        return SMPP_FRAME_BAD;
-    return header->length <= len ? SMPP_FRAME_WHOLE : SMPP_FRAME_PARTIAL;
 }
 
 void smpp_put_header(uint8_t out[SMPP_HEADER_LEN], const struct smpp_header *header)

@@ -65,13 +65,29 @@ static inline uint64_t smpp_pack(const uint8_t *p, size_t len)
     return packed;
 }
 
+/* The part of smpp_frame for fewer than 16 octets. */
+enum smpp_frame_verdict smpp_frame_torn(const uint8_t *data, size_t len, uint32_t max,
+                                        struct smpp_header *header);
+
 /* Looks for one PDU at the start of data[0 .. len).
  *
  * max is the longest command_length (octets) accepted now. The header is set as soon as 16 octets are there,
  * whatever the verdict, so that a refusal can name the command and its sequence number; with fewer octets
  * only what can be known is judged: four octets are enough for BAD. A BAD verdict on fewer than 16 octets
  * sets the header's missing fields to 0. */
-enum smpp_frame_verdict smpp_frame(const uint8_t *data, size_t len, uint32_t max, struct smpp_header *header);
+static inline enum smpp_frame_verdict smpp_frame(const uint8_t *data, size_t len, uint32_t max,
+                                                 struct smpp_header *header)
+{
+    if (len < SMPP_HEADER_LEN)
+        return smpp_frame_torn(data, len, max, header);
+    header->length = smpp_get32(data);
+    header->command_id = smpp_get32(data + 4);
+    header->command_status = smpp_get32(data + 8);
+    header->sequence_number = smpp_get32(data + 12);
+    if (header->length < SMPP_HEADER_LEN || header->length > max)
+        return SMPP_FRAME_BAD;
+    return header->length <= len ? SMPP_FRAME_WHOLE : SMPP_FRAME_PARTIAL;
+}
 
 /* Writes the 16 octets of a header. */
 void smpp_put_header(uint8_t out[SMPP_HEADER_LEN], const struct smpp_header *header);

@@ -189,6 +189,7 @@ static size_t say_broken(enum smpp_refusal refusal, uint32_t reply_len, struct s
 static size_t say_bad_length(const uint8_t *data, struct smpp_event *event)
 {
     event->pdu = data;
+    event->command = (uint8_t)smpp_command_index(event->header.command_id);
     size_t len = smpp_encode_generic_nack(event->reply, event->header.sequence_number, ESME_RINVCMDLEN);
     return say_broken(SMPP_REFUSED_LENGTH, (uint32_t)len, event);
 }
@@ -196,8 +197,6 @@ static size_t say_bad_length(const uint8_t *data, struct smpp_event *event)
 static uint32_t make_reply(const struct smpp_session *s, const struct meaning *m, struct smpp_event *event)
 {
     const struct smpp_header *h = &event->header;
-    if (!m->reply)
-        return 0;
     if (m->kind == SMPP_EVENT_REFUSED && smpp_is_response(h->command_id)) {
         event->kind = SMPP_EVENT_IGNORED; /* an unknown response: see session.h */
         return 0;
@@ -224,17 +223,21 @@ static size_t judge(struct smpp_session *s, const uint8_t *data, uint64_t now, s
 {
     unsigned index = smpp_command_index(event->header.command_id);
     const struct meaning *m = &meanings[verdicts[s->role][index][s->state]];
+    event->command = (uint8_t)index;
     event->kind = m->kind;
     event->refusal = m->refusal;
     event->needs_response = m->needs_response;
     event->pdu = data;
-    event->reply_len = make_reply(s, m, event);
+    event->reply_len = 0;
     s->partial = false;
     s->enquiring = false;
     s->heard = now;
     if (m->active)
         s->active = now;
-    follow(s, event, now);
+    if (m->reply || m->kind == SMPP_EVENT_BIND) { /* rare: the rest is for the owner, and leaves the state */
+        event->reply_len = m->reply ? make_reply(s, m, event) : 0;
+        follow(s, event, now);
+    }
     return event->header.length;
 }
 

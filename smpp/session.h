@@ -75,6 +75,7 @@ struct smpp_event {
     enum smpp_event_kind kind;
     enum smpp_refusal refusal;
     bool needs_response;
+    uint8_t command; /* smpp_command_index of its command_id; not set where header is not */
     struct smpp_header header;
     const uint8_t *pdu; /* the PDU's octets, header.length of them, inside the caller's data */
     uint32_t reply_len; /* octets of reply to send, 0 for none */

@@ -64,7 +64,8 @@ static void pdu(struct metrics_worker *m, enum metrics_side side, enum metrics_d
                 uint32_t command, uint32_t status)
 {
     struct smpp_header header = {.command_id = command, .command_status = status};
-    metrics_pdu(m, side, direction, &header);
+    metrics_pdu(m, side, direction, smpp_command_index(header.command_id), header.command_id,
+                header.command_status);
 }
 
 static void count_something(struct world *w)
