@@ -94,11 +94,24 @@ uint64_t instance_number(const struct instance *instance, const char *name)
     return strtoull(instance_field(instance, name), NULL, 10);
 }
 
+/* What the fence of an instance is closed for (its lease, or a stop), in words. */
+static const char *fence_text(const char *fenced)
+{
+    if (*fenced == '\0') {
+        return "";
+    }
+    return strcmp(fenced, "stopped") == 0 ? "fenced: it was stopped and catches up; MT wait"
+                                          : "fenced: its lease ran out (on-loss = fence); MT wait";
+}
+
 const char *instance_trouble(const struct instance *instance)
 {
     const char *obstacle = instance_field(instance, "obstacle");
+    if (*obstacle != '\0') {
+        return obstacle;
+    }
     bool follows = strcmp(instance_field(instance, "state"), "following") == 0;
-    return *obstacle != '\0' || follows ? obstacle : instance_field(instance, "reason");
+    return follows ? fence_text(instance_field(instance, "fenced")) : instance_field(instance, "reason");
 }
 
 uint64_t instance_silence_ms(const struct instance_list *list, const struct instance *instance)
