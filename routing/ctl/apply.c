@@ -60,6 +60,9 @@ json_t *request_new(struct ctl *ctl, const char *kind)
     if (ctl->options.outside_window) {
         json_put(request, "outside_window", json_true());
     }
+    if (ctl->options.window) {
+        json_put(request, "window", json_text(ctl->options.window));
+    }
     return request;
 }
 
@@ -305,6 +308,19 @@ static enum ctl_exit show_outside(struct ctl *ctl, const redisReply *reply)
     return code;
 }
 
+/* "state", version, name, state, and the commands that it takes. */
+static enum ctl_exit fail_state(struct ctl *ctl, const redisReply *reply)
+{
+    char takes[160] = "nothing more";
+    size_t used = 0;
+    for (size_t i = 4; i < reply->elements && used < sizeof takes; i++) {
+        used += (size_t)snprintf(takes + used, sizeof takes - used, "%s%s", used > 0 ? ", " : "",
+                                 redis_text(reply, i));
+    }
+    return ctl_fail(ctl, CTL_WINDOW, NULL, "nothing was changed: window %s is %s, and takes: %s",
+                    redis_text(reply, 2), redis_text(reply, 3), takes);
+}
+
 static enum ctl_exit show_state(struct ctl *ctl, const redisReply *reply)
 {
     const char *state = redis_text(reply, 3);
@@ -314,8 +330,24 @@ static enum ctl_exit show_state(struct ctl *ctl, const redisReply *reply)
         return ctl_fail(ctl, CTL_NOT_FOUND, "See turnoutctl window list.",
                         "nothing was changed: there is no window \"%s\"", redis_text(reply, 2));
     }
-    return ctl_fail(ctl, CTL_WINDOW, NULL, "nothing was changed: window %s is %s", redis_text(reply, 2),
-                    state);
+    return fail_state(ctl, reply);
+}
+
+/* What a window would leave behind if it ended now. */
+static enum ctl_exit show_unfinished(struct ctl *ctl, const redisReply *reply)
+{
+    json_t *left = need(json_array());
+    enum ctl_exit code =
+        ctl_fail(ctl, CTL_WINDOW, "With --force it ends all the same, and these stay as they are.",
+                 "nothing was changed: not all is done");
+    for (size_t i = 2; i < reply->elements; i++) {
+        json_array_append_new(left, json_text(redis_text(reply, i)));
+        if (!ctl->options.json) {
+            fprintf(stderr, "  %s\n", redis_text(reply, i));
+        }
+    }
+    ctl_answer(ctl, "unfinished", left);
+    return code;
 }
 
 /* --- sending -----------------------------------------------------------------------------------------------
@@ -336,6 +368,32 @@ void change_show_deadline(struct ctl *ctl, const struct sent *sent)
            time_text(sent->deadline_ms, when), (double)ctl->options.confirm_within_ms / 1000, command,
            (unsigned long long)sent->version);
     free(command);
+}
+
+/* "shortcode carrier from from_state to state previous" as a move; "-" is none. */
+static json_t *move_of_line(const char *line)
+{
+    static const char *const names[] = {"shortcode", "carrier", "from", "from_state", "to", "state"};
+    char *copy = need(strdup(line));
+    char *rest = copy;
+    json_t *move = need(json_object());
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *word = strsep(&rest, " ");
+        json_put(move, names[i], json_text(!word || (i >= 2 && strcmp(word, "-") == 0) ? "" : word));
+    }
+    free(copy);
+    return move;
+}
+
+json_t *change_moves_made(const redisReply *reply, size_t first)
+{
+    json_t *request = need(json_object());
+    json_t *moves = need(json_array());
+    for (size_t i = first; reply && i < reply->elements; i++) {
+        json_array_append_new(moves, move_of_line(redis_text(reply, i)));
+    }
+    json_put(request, "moves", moves);
+    return request;
 }
 
 void change_show(struct ctl *ctl, const json_t *request, const struct sent *sent)
@@ -388,6 +446,9 @@ static enum ctl_exit take_answer(struct ctl *ctl, struct sent *sent)
     }
     if (strcmp(word, "outside") == 0) {
         return show_outside(ctl, reply);
+    }
+    if (strcmp(word, "unfinished") == 0) {
+        return show_unfinished(ctl, reply);
     }
     if (strcmp(word, "state") == 0) {
         return show_state(ctl, reply);

@@ -45,6 +45,9 @@ enum ctl_exit change_send(struct ctl *ctl, const char *function, const json_t *r
 void change_show(struct ctl *ctl, const json_t *request, const struct sent *sent);
 void change_show_deadline(struct ctl *ctl, const struct sent *sent);
 
+/* The moves that were made, which an answer has from an element on, as a request has them; to be freed. */
+json_t *change_moves_made(const redisReply *reply, size_t first);
+
 /* The barrier, unless --no-wait. What the command ends with. */
 enum ctl_exit change_wait(struct ctl *ctl, const struct sent *sent);
 

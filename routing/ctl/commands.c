@@ -18,6 +18,9 @@
     "silent_ms], left_out [as missing]), replicas (wanted, acknowledged), "                                 \
     "conflicts [shortcode, carrier, is, is_state, expected, expected_state, version, at_ms, who], errors, " \
     "confirm_by_ms"
+#define EXITS_WINDOW (EXIT(CTL_NOT_FOUND) | EXIT(CTL_WINDOW) | EXIT(CTL_INVALID) | EXIT(CTL_UNKNOWN))
+#define TAKES_WINDOW (OPTION(WHY) | OPTION(TICKET))
+#define JSON_WINDOW  "version, changed, errors, window_state"
 #define JSON_TABLE                                                                                       \
     "table (version, built_ms, checksum, numbers, bounds, octets), carriers {name: how many numbers by " \
     "themselves}"
@@ -83,14 +86,15 @@ const struct command command_table[] = {
         .words = "rollback",
         .args = "[SHORTCODE...]",
         .args_max = 100000,
-        .takes = OPTION(VERSION) | OPTION(FORCE) | TAKES_CHANGE,
-        .brief = "undo the last change, or another one",
+        .takes = OPTION(VERSION) | OPTION(WINDOW) | OPTION(FORCE) | TAKES_CHANGE,
+        .brief = "undo the last change, another one, or a whole window",
         .text =
             "Every route that the change moved goes back to what it was before, platform and state, in one "
             "change. That is done only where it still is what that change made of it, or with --force. A "
             "strict flip goes back to what was before its hold. With SHORTCODEs only these go back, by "
             "default those of the newest change that moved one of them. A pending confirmation of the change "
-            "is done with. Then it waits for the instances as flip does.",
+            "is done with. Then it waits for the instances as flip does.\n\n"
+            "With --window all that a window moved goes back, as window rollback does.",
         .json = "undoes; " JSON_CHANGE,
         .exits = EXITS_CHANGE | EXIT(CTL_NOT_FOUND),
         .run = run_rollback,
@@ -234,10 +238,225 @@ const struct command command_table[] = {
         .run = run_route_restore,
     },
     {
+        .words = "window create",
+        .args = "NAME FILE",
+        .args_min = 2,
+        .args_max = 2,
+        .takes = OPTION(START) | OPTION(END) | OPTION(ZONE) | OPTION(AUTO) | TAKES_WINDOW,
+        .needs = OPTION(START) | OPTION(END),
+        .brief = "plan a migration window from a CSV file",
+        .text = "The columns are shortcode,carrier,to and, if you like, at: the time when it moves by "
+                "itself. FILE may be - "
+                "for the standard input. Times have an offset from UTC, or are local times of --zone; one "
+                "that the "
+                "clocks skip, or show twice, is refused.\n\n"
+                "The window is planned until it is started, by window start or, with --auto, by itself. It "
+                "then is "
+                "open: the legs of both platforms are bound, and window step or flip moves its routes. It "
+                "ends with "
+                "window finish, or with window rollback, which takes everything back.",
+        .json = "window, moves, start_ms, end_ms, errors [line, error] or [text], version",
+        .exits = EXITS_WINDOW,
+        .run = run_window_create,
+    },
+    {
+        .words = "window list",
+        .args = "",
+        .brief = "show the windows",
+        .text = "MOVED counts the routes that are on the platform to which the window moves them.",
+        .json = "windows [name, state, zone, who, why, ticket, total, moved, left, start_ms, end_ms, auto]",
+        .run = run_window_list,
+    },
+    {
+        .words = "window show",
+        .args = "NAME",
+        .args_min = 1,
+        .args_max = 1,
+        .brief = "show a window, and where each of its routes stands",
+        .text = "Routes are waiting, moved, there before the window started, or elsewhere.",
+        .json = "window {name, state, zone, who, why, ticket, start_ms, end_ms, created_ms, opened_ms, "
+                "finished_ms, "
+                "cancelled_ms, rolled_back_ms, auto}, cells [shortcode, carrier, to, at_ms, before, "
+                "before_state, "
+                "platform, state, version, progress, failed]",
+        .exits = EXIT(CTL_NOT_FOUND),
+        .run = run_window_show,
+    },
+    {
+        .words = "window check",
+        .args = "NAME [FILE]",
+        .args_min = 1,
+        .args_max = 2,
+        .brief = "see whether a window could be carried out, and change nothing",
+        .text = "Looks at its times, whether each of its routes has a row, is open and still to be moved, "
+                "whether "
+                "every live instance has links to both platforms, at the other windows, and at what of these "
+                "carriers "
+                "is not in the window. With FILE that is compared with the window again. Where nothing is "
+                "wrong, the "
+                "instances are asked as preflight does.",
+        .json = "window [as in window show], moves, findings [severity (error, warning, note), what, text]",
+        .exits = EXIT(CTL_NOT_FOUND) | EXIT(CTL_INVALID),
+        .run = run_window_check,
+    },
+    {
+        .words = "window add",
+        .args = "NAME SHORTCODE...",
+        .args_min = 2,
+        .args_max = 100000,
+        .takes = OPTION(CARRIER) | OPTION(TO) | OPTION(AT) | TAKES_WINDOW,
+        .brief = "put shortcodes into a planned window",
+        .text = "Of one carrier, or of all that the window has; to the platform where the window moves that "
+                "carrier, "
+                "unless --to is given.",
+        .json = "count, " JSON_WINDOW,
+        .exits = EXITS_WINDOW,
+        .run = run_window_add,
+    },
+    {
+        .words = "window remove",
+        .args = "NAME SHORTCODE...",
+        .args_min = 2,
+        .args_max = 100000,
+        .takes = OPTION(CARRIER) | TAKES_WINDOW,
+        .brief = "take shortcodes out of a planned window",
+        .text = "For a client who opts out. Of one carrier, or of all.",
+        .json = "count, " JSON_WINDOW,
+        .exits = EXITS_WINDOW,
+        .run = run_window_remove,
+    },
+    {
+        .words = "window delete",
+        .args = "NAME",
+        .args_min = 1,
+        .args_max = 1,
+        .takes = TAKES_WINDOW,
+        .brief = "delete a planned window",
+        .text = "One that has started stays, for its report.",
+        .json = JSON_WINDOW,
+        .exits = EXITS_WINDOW,
+        .run = run_window_delete,
+    },
+    {
+        .words = "window start",
+        .args = "NAME",
+        .args_min = 1,
+        .args_max = 1,
+        .takes = OPTION(FORCE) | TAKES_CHANGE,
+        .brief = "open a window: legs of both platforms are bound",
+        .text =
+            "In one change every route of it learns where it goes next; nothing moves yet. Refused before "
+            "its "
+            "start, unless --force is given, and where a route has no row or belongs to another open window.",
+        .json = "overdue, window_state, " JSON_CHANGE,
+        .exits = EXITS_CHANGE | EXITS_WINDOW,
+        .run = run_window_start,
+    },
+    {
+        .words = "window step",
+        .args = "NAME",
+        .args_min = 1,
+        .args_max = 1,
+        .takes = OPTION(CARRIER) | OPTION(TO) | OPTION(STRICT) | OPTION(DRAIN) | OPTION(FORCE) |
+                 TAKES_CONFIRM | TAKES_CHANGE,
+        .brief = "move the next carrier of a window, or --carrier",
+        .text = "All its shortcodes that have not moved, in one flip; see there. The carriers come in the "
+                "order in which "
+                "the CSV file names them first.",
+        .json = "carrier, to, window_state, " JSON_CHANGE,
+        .exits = EXITS_CHANGE | EXIT(CTL_NOT_FOUND) | EXIT(CTL_STOPPED) | EXIT(CTL_WINDOW),
+        .run = run_window_step,
+    },
+    {
+        .words = "window pause",
+        .args = "NAME",
+        .args_min = 1,
+        .args_max = 1,
+        .takes = TAKES_WINDOW,
+        .brief = "let nothing of a window move",
+        .text = "Steps and flips of its routes are refused, and nothing moves by itself. What has moved "
+                "stays; the "
+                "legs of both platforms stay bound.",
+        .json = "overdue, " JSON_WINDOW,
+        .exits = EXITS_WINDOW,
+        .run = run_window_pause,
+    },
+    {
+        .words = "window resume",
+        .args = "NAME",
+        .args_min = 1,
+        .args_max = 1,
+        .takes = TAKES_WINDOW,
+        .brief = "go on with a paused window",
+        .text =
+            "Moves whose time has come meanwhile are made at once, and those that failed are tried again.",
+        .json = "overdue, " JSON_WINDOW,
+        .exits = EXITS_WINDOW,
+        .run = run_window_resume,
+    },
+    {
+        .words = "window finish",
+        .args = "NAME",
+        .args_min = 1,
+        .args_max = 1,
+        .takes = OPTION(FORCE) | TAKES_CHANGE,
+        .brief = "end a window",
+        .text = "Refused, with what is left, where a route has not moved, is not open, or a change awaits "
+                "confirmation, "
+                "unless --force is given: then these stay as they are.",
+        .json = "unfinished, overdue, window_state, " JSON_CHANGE,
+        .exits = EXITS_CHANGE | EXITS_WINDOW,
+        .run = run_window_finish,
+    },
+    {
+        .words = "window cancel",
+        .args = "NAME",
+        .args_min = 1,
+        .args_max = 1,
+        .takes = TAKES_CHANGE,
+        .brief = "give a window up in which nothing has moved",
+        .text = "",
+        .json = "overdue, window_state, " JSON_CHANGE,
+        .exits = EXITS_CHANGE | EXITS_WINDOW,
+        .run = run_window_cancel,
+    },
+    {
+        .words = "window rollback",
+        .args = "NAME",
+        .args_min = 1,
+        .args_max = 1,
+        .takes = OPTION(FORCE) | TAKES_CHANGE,
+        .brief = "take a whole window back, in one change",
+        .text = "Every route of it goes back to what it was when the window started, platform and state. "
+                "Refused where "
+                "somebody moved one to a third platform, unless --force is given. A finished window can go "
+                "back, too: "
+                "then the routes that are where it moved them. The same as rollback --window NAME.",
+        .json = "window_state, " JSON_CHANGE,
+        .exits = EXITS_CHANGE | EXITS_WINDOW,
+        .run = run_window_rollback,
+    },
+    {
+        .words = "window report",
+        .args = "NAME",
+        .args_min = 1,
+        .args_max = 1,
+        .takes = OPTION(FORMAT) | OPTION(OUTPUT),
+        .brief = "write what happened in a window, to be sent round",
+        .text = "What moved when, by whom and why, when each instance had applied it, how long routes were "
+                "on hold, what "
+                "was rolled back, what the instances have seen of each route since, and alarms. As Markdown, "
+                "as a page of "
+                "HTML, or as JSON (with --format json, or --json).",
+        .json = "report [see --format json]; file",
+        .exits = EXIT(CTL_NOT_FOUND),
+        .run = run_window_report,
+    },
+    {
         .words = "log",
         .args = "[SHORTCODE]",
         .args_max = 1,
-        .takes = OPTION(LAST) | OPTION(FOLLOW),
+        .takes = OPTION(LAST) | OPTION(FOLLOW) | OPTION(LONG),
         .brief = "show who changed what, and when",
         .text =
             "The newest change comes last. With SHORTCODE only changes of it, and restores, are shown. With "
@@ -245,6 +464,7 @@ const struct command command_table[] = {
         .json = "changes [version, at_ms, kind, who, why, ticket, moves [shortcode, carrier, from, "
                 "from_state, to, "
                 "state], windows [name], outside_window [\"shortcode carrier\" or \"shortcode carrier window "
+                "state\"], without [id], forced, undoes, undoes_window, confirm_by_ms; with --long applied "
                 "{instance: ms since 1970}, barrier]",
         .run = run_log,
     },

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "routing/change.h"
+#include "routing/ctl/applied.h"
 #include "routing/ctl/cells.h"
 #include "routing/ctl/commands.h"
 #include "routing/ctl/entry.h"
@@ -74,6 +75,13 @@ static void put_number(json_t *object, const char *name, const char *text)
     }
 }
 
+static void put_text(json_t *object, const char *name, const char *text)
+{
+    if (*text) {
+        json_put(object, name, json_text(text));
+    }
+}
+
 /* The words of a text as an array. */
 static void put_words(json_t *object, const char *name, const char *text, const char *between)
 {
@@ -113,6 +121,7 @@ static json_t *entry_json(const struct entry *entry, const char *shortcode)
     if (*entry_field(entry->item, "forced")) {
         json_put(object, "forced", json_true());
     }
+    put_text(object, "undoes_window", entry_field(entry->item, "undoes_window"));
     put_number(object, "undoes", entry_field(entry->item, "undoes"));
     put_number(object, "confirm_by_ms", entry_field(entry->item, "confirm"));
     return object;
@@ -198,6 +207,7 @@ static void print_entry(const struct entry *entry, const char *shortcode)
     print_labelled(", ticket ", entry_field(entry->item, "ticket"));
     print_labelled(", undoes version ", entry_field(entry->item, "undoes"));
     print_labelled(", window ", entry_field(entry->item, "window"));
+    print_labelled(", undoes window ", entry_field(entry->item, "undoes_window"));
     print_outside(entry_field(entry->item, "outside"));
     if (*entry_field(entry->item, "forced")) {
         fputs(", WITHOUT PREFLIGHT", stdout);
@@ -214,6 +224,45 @@ static void print_entry(const struct entry *entry, const char *shortcode)
     } else {
         printf("    cannot be understood: %s\n", entry->reason);
     }
+}
+
+/* --- which instance had applied it when --------------------------------------------------------------------
+ */
+
+/* With --long also that. */
+static json_t *long_json(struct ctl *ctl, const struct entry *entry, const char *shortcode)
+{
+    json_t *object = entry_json(entry, shortcode);
+    json_t *applied = ctl->options.detailed ? applied_read(ctl->redis, entry_version(entry->item)) : NULL;
+    if (applied) {
+        json_put(object, "applied", json_incref(json_object_get(applied, "instances")));
+        json_put(object, "barrier", json_incref(json_object_get(applied, "barrier")));
+        json_decref(applied);
+    }
+    return object;
+}
+
+static void print_applied(struct ctl *ctl, const struct entry *entry)
+{
+    uint64_t at_ms = strtoull(entry_field(entry->item, "at"), NULL, 10);
+    json_t *applied = ctl->options.detailed ? applied_read(ctl->redis, entry_version(entry->item)) : NULL;
+    const char *id;
+    json_t *ms;
+    json_object_foreach(json_object_get(applied, "instances"), id, ms)
+    {
+        fputs("    applied by ", stdout);
+        text_print(stdout, id);
+        printf(" after %lld ms\n", (long long)(json_integer_value(ms) - (json_int_t)at_ms));
+    }
+    const json_t *missing = json_object_get(json_object_get(applied, "barrier"), "missing");
+    size_t i;
+    json_t *instance;
+    json_array_foreach(missing, i, instance)
+    {
+        print_labelled("    not applied in time by ", json_member(instance, "id"));
+        putchar('\n');
+    }
+    json_decref(applied);
 }
 
 /* --- the last N --------------------------------------------------------------------------------------------
@@ -285,14 +334,15 @@ static void show_item(struct ctl *ctl, const redisReply *item, const char *short
         return;
     }
     if (array) {
-        json_array_append_new(array, entry_json(&entry, shortcode));
+        json_array_append_new(array, long_json(ctl, &entry, shortcode));
     } else if (ctl->options.json) {
-        json_t *object = entry_json(&entry, shortcode);
+        json_t *object = long_json(ctl, &entry, shortcode);
         json_dumpf(object, stdout, JSON_COMPACT);
         putchar('\n');
         json_decref(object);
     } else {
         print_entry(&entry, shortcode);
+        print_applied(ctl, &entry);
     }
     change_free(entry.change);
 }

@@ -32,6 +32,17 @@
       "open (messages pass), hold (kept back for a moment) or closed (refused); open if not given")          \
     X(WHY, why, OPTION_TEXT, "why", "TEXT", NULL, NULL, "the reason, for the log")                           \
     X(TICKET, ticket, OPTION_TEXT, "ticket", "TEXT", NULL, NULL, "the ticket or change number, for the log") \
+    X(START, start, OPTION_TEXT, "start", "TIME", NULL, NULL,                                                \
+      "2026-09-27T10:00+13:00, or 2026-09-27T10:00 with --zone")                                             \
+    X(END, end, OPTION_TEXT, "end", "TIME", NULL, NULL, "as --start")                                        \
+    X(ZONE, zone, OPTION_TEXT, "zone", "ZONE", NULL, NULL,                                                   \
+      "the time zone of times without an offset, and of what is shown: Pacific/Auckland")                    \
+    X(AT, at, OPTION_TEXT, "at", "TIME", NULL, NULL, "it moves by itself at this time")                      \
+    X(AUTO, automatic, OPTION_FLAG, "auto", NULL, NULL, NULL, "the window starts by itself")                 \
+    X(WINDOW, window, OPTION_TEXT, "window", "NAME", NULL, NULL, "the window to undo as a whole")            \
+    X(FORMAT, format, OPTION_TEXT, "format", "FORMAT", NULL, "markdown", "markdown, html or json")           \
+    X(OUTPUT, output, OPTION_TEXT, "output", "FILE", NULL, NULL, "write to FILE (else the standard output)") \
+    X(LONG, detailed, OPTION_FLAG, "long", NULL, NULL, NULL, "also which instance had applied it when")      \
     X(OUTSIDE_WINDOW, outside_window, OPTION_FLAG, "outside-window", NULL, NULL, NULL,                       \
       "also routes that belong to no open window; the log says so")                                          \
     X(CREATE, create, OPTION_FLAG, "create", NULL, NULL, NULL,                                               \
@@ -56,7 +67,7 @@
     X(LAST, last, OPTION_COUNT, "last", "N", NULL, "20", "how many changes to show")                         \
     X(FOLLOW, follow, OPTION_FLAG, "follow", NULL, NULL, NULL, "then go on with each change as it is made")  \
     X(BY_INSTANCE, by_instance, OPTION_FLAG, "by-instance", NULL, NULL, NULL, "each instance for itself")    \
-    X(KIND, kind, OPTION_TEXT, "kind", "KIND", NULL, "carrier_moved", "the kind of event to try")             \
+    X(KIND, kind, OPTION_TEXT, "kind", "KIND", NULL, "carrier_moved", "the kind of event to try")            \
     X(ALL, all, OPTION_FLAG, "all", NULL, NULL, NULL, "the whole reference, as Markdown")                    \
     X(ASK, ask, OPTION_FLAG, "ask", NULL, NULL, NULL, "ask the instances themselves, now")                   \
     X(CLIENTS, clients, OPTION_FLAG, "clients", NULL, NULL, NULL,                                            \
@@ -114,9 +125,10 @@ struct options {
     struct option_list without;
     bool clients;
     const char *carrier, *to, *from, *state, *why, *ticket;
+    const char *start, *end, *zone, *at, *window, *format, *output;
     uint64_t version;
     bool json, strict, force, any_link, create, no_wait, dry_run, yes, follow, by_instance, all, ask,
-        outside_window;
+        outside_window, automatic, detailed;
     unsigned timeout_ms, confirm_within_ms, drain_ms, last, replicas;
     const char *kind; /* of an event */
 };

@@ -15,6 +15,9 @@
 
 enum { PAGE = 100 };
 
+/* Where the lines of the moves begin in an answer. */
+enum { UNDONE_LINES = 3 };
+
 /* The change to undo, as the log has it. */
 struct undone {
     uint64_t version; /* 0: there is none */
@@ -139,33 +142,6 @@ static json_t *rollback_request(struct ctl *ctl, const struct undone *undone)
     return request;
 }
 
-/* "shortcode carrier from from_state to state previous" as a move; "-" is none. */
-static json_t *move_of_line(const char *line)
-{
-    static const char *const names[] = {"shortcode", "carrier", "from", "from_state", "to", "state"};
-    char *copy = need(strdup(line));
-    char *rest = copy;
-    json_t *move = need(json_object());
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *word = strsep(&rest, " ");
-        json_put(move, names[i], json_text(!word || (i >= 2 && strcmp(word, "-") == 0) ? "" : word));
-    }
-    free(copy);
-    return move;
-}
-
-/* The moves that were made, as a request has them. */
-static json_t *moves_made(const struct sent *sent)
-{
-    json_t *request = need(json_object());
-    json_t *moves = need(json_array());
-    for (size_t i = 3; sent->changed && i < sent->reply->elements; i++) {
-        json_array_append_new(moves, move_of_line(redis_text(sent->reply, i)));
-    }
-    json_put(request, "moves", moves);
-    return request;
-}
-
 /* Somebody who goes back from a change made on hold may think that messages flow again. */
 static void warn_not_open(const json_t *request)
 {
@@ -186,7 +162,7 @@ static void warn_not_open(const json_t *request)
 static void show(struct ctl *ctl, const struct undone *undone, const struct sent *sent)
 {
     char when[TIME_TEXT_SIZE];
-    json_t *request = moves_made(sent);
+    json_t *request = change_moves_made(sent->changed ? sent->reply : NULL, UNDONE_LINES);
     ctl_answer(ctl, "undoes", json_integer((json_int_t)undone->version));
     if (!ctl->options.json && sent->changed) {
         printf("Version %llu undoes version %llu (%s by ", (unsigned long long)sent->version,
@@ -218,9 +194,32 @@ static enum ctl_exit undo(struct ctl *ctl, const struct undone *undone)
     return code;
 }
 
+/* The same as window rollback. */
+static enum ctl_exit rollback_window(struct ctl *ctl)
+{
+    char *name = need(strdup(ctl->options.window));
+    char **args = need(calloc(2, sizeof *args));
+    if (ctl->args_count > 0 || ctl->options.version > 0) {
+        free(name);
+        free(args);
+        return ctl_fail(ctl, CTL_USAGE, NULL,
+                        "--window is the whole window: neither SHORTCODEs nor --version go with it");
+    }
+    args[0] = name;
+    free(ctl->args);
+    ctl->args = args;
+    ctl->args_count = 1;
+    enum ctl_exit code = run_window_rollback(ctl);
+    free(name);
+    return code;
+}
+
 enum ctl_exit run_rollback(struct ctl *ctl)
 {
     struct undone undone = {0};
+    if (ctl->options.window) {
+        return rollback_window(ctl);
+    }
     if (!route_names_fine(ctl)) {
         return CTL_USAGE;
     }

@@ -63,7 +63,7 @@
 --                   is-state wanted-platform wanted-state [version at who]" ...} ("-": no cell, "*": any; at the
 --                   end the change that set it last, where it is found) | {"unchanged", version} where every move
 --                   is what is there already | {"invalid", version, reason ...}
---                   | {"outside", version, "shortcode carrier [window state]" ...} | {"state", version, window, state}
+--                   | {"outside", version, "shortcode carrier [window state]" ...} | {"state", version, window, state, command ...}
 --   turnout_rollback args: request (JSON: {"who","why","ticket","version","shortcodes":[...],"force"}). Sets every
 --                   cell that this change moved (or only those of the shortcodes) back to what it was before, in
 --                   one change. A cell must still be what that change made of it, or already be what it was before;

@@ -32,6 +32,16 @@ function windows.may(prefix, name, command)
     return windows.machine[windows.state(prefix, name)][command] ~= nil
 end
 
+-- The reply to a command that its state does not take: with those that it does.
+function windows.refuse(prefix, version, name)
+    local state, commands = windows.state(prefix, name), {}
+    for command in pairs(windows.machine[state]) do
+        commands[#commands + 1] = command
+    end
+    table.sort(commands)
+    return { 'state', version, name, state, unpack(commands) }
+end
+
 -- The names of the open or paused windows that cells ("shortcode carrier") belong to, as a table.
 function windows.owners(prefix, cells)
     local owners, key = {}, prefix .. ':windowed'
@@ -45,6 +55,21 @@ function windows.owners(prefix, cells)
         end
     end
     return owners
+end
+
+-- A cell of an open or paused window that is moved anywhere but where the window moves it, also back, is still to go
+-- there: its legs stay bound.
+function windows.keep_next(prefix, move)
+    if given(move.next) ~= nil or move.to == '' then
+        return
+    end
+    local cell = move.shortcode .. ' ' .. move.carrier
+    local name = redis.call('HGET', prefix .. ':windowed', cell)
+    local row = name and redis.call('HGET', windows.key(prefix, name, 'cells'), cell)
+    local to = row and string.match(row, '^%S+')
+    if to and to ~= move.to then
+        move.next = to
+    end
 end
 
 -- The planned window that a cell is in, if any: for whoever forgot to start it.
@@ -69,7 +94,7 @@ end
 -- A flip that names its window: is that open, and are the cells its own? Then nil, else the reply.
 function windows.refuse_named(prefix, version, name, cells, owners)
     if not windows.may(prefix, name, 'flip') then
-        return { 'state', version, name, windows.state(prefix, name) }
+        return windows.refuse(prefix, version, name)
     end
     local reasons = {}
     for _, cell in ipairs(cells) do

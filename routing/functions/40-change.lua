@@ -4,7 +4,11 @@
 -- Compares every move with the table. Answers steps to take {move, cell, wanted}, and lines of conflict.
 local function plan(prefix, moves, at)
     local steps, conflicts, defaults = {}, {}, {}
+    local windowed = redis.call('EXISTS', prefix .. ':windowed') == 1
     for _, move in ipairs(moves) do
+        if windowed then
+            windows.keep_next(prefix, move)
+        end
         local cell = cell_read(prefix, move.shortcode, move.carrier)
         local conflict = conflict_of(move, cell)
         if conflict then

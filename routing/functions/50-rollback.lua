@@ -44,6 +44,7 @@ local function plan_undo(prefix, moves, version, force, at)
         local cell = cell_read(prefix, move.shortcode, move.carrier)
         local back = { shortcode = move.shortcode, carrier = move.carrier, to = move.from == '-' and '' or move.from,
             state = move.from_state }
+        windows.keep_next(prefix, back)
         local wanted = cell_next(prefix, back, cell, at, defaults)
         if not same(cell, wanted) then
             if force or still(prefix, cell, move, version) then

@@ -29,7 +29,7 @@
 --                        rollback  "force": also cells that are neither where they were nor where they go
 --                        -> {"ok", version, at_ms, overdue moves [, line ...]} (a line as in "moves" of each cell that
 --                        it changed; the version is new where there are any)
---                        | {"state", version, name, state or "missing"} | {"unfinished", version, sentence ...}
+--                        | {"state", version, name, state or "missing", command that it takes ...} | {"unfinished", version, sentence ...}
 --                        | conflict, invalid as turnout_change's
 --   turnout_windows      -> {now_ms, version, then for each: name, number of strings, field, value ...}, with total,
 --                        moved and left counted. Only reads.
@@ -715,7 +715,7 @@ local function window_command(keys, args)
     check_keys(prefix)
     local now = now_ms()
     if not windows.may(prefix, request.name, request.command) then
-        return { 'state', version, request.name, windows.state(prefix, request.name) }
+        return windows.refuse(prefix, version, request.name)
     end
     return command(prefix, request.name, request, version, now)
 end

@@ -6,7 +6,7 @@
 --   P:applied:<version>  hash, instance -> when its beat first said that it has applied it, Redis' clock, ms
 --   P:barrier:<version>  JSON: what the command saw when it waited for the instances. Both are kept for 90 days
 --
---   turnout_barrier  args: version, JSON. -> 1
+--   turnout_barrier  args: version, JSON. -> 1 | 0 (there is one already that was complete)
 --   turnout_applied  args: version ... -> for each: version, {instance, ms ...}, the JSON or "". Only reads.
 
 local applied = { kept_ms = 90 * 86400000, versions_max = 100, json_max = 65536 }
@@ -34,7 +34,12 @@ local function barrier(keys, args)
     if bad_number('version', version, VERSION_MAX) or not decode(args[2]) or #args[2] > applied.json_max then
         error('usage: version, an object in JSON')
     end
-    redis.call('SET', prefix .. ':barrier:' .. integer_text(version), args[2], 'PX', applied.kept_ms)
+    local key = prefix .. ':barrier:' .. integer_text(version)
+    local before = decode(redis.call('GET', key) or nil)
+    if before and before.complete == true then
+        return 0 -- whoever waited again saw no more
+    end
+    redis.call('SET', key, args[2], 'PX', applied.kept_ms)
     return 1
 end
 

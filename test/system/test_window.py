@@ -5,11 +5,13 @@ Run: /usr/bin/python3 -m pytest test/system/test_window.py, with TURNOUT_BUILD n
 
 import json
 import threading
+import time
 
 import pytest
 
 from resp import Table
-from test_ctl import NO_INSTANCES, ctl, instances, server, table  # noqa: F401 (fixtures)
+from test_ctl import DONE, INCOMPLETE, INVALID, NO_INSTANCES, NOT_FOUND, UNCHANGED, USAGE
+from test_ctl import ctl, instances, server, table  # noqa: F401 (fixtures)
 
 WINDOW = 14
 
@@ -325,7 +327,8 @@ def test_a_flip_in_a_paused_or_planned_window_is_outside(table):
     window(table, "pause")
     assert table.function("turnout_change", flip) == [b"outside", 2, b"61000 spark night paused"]
     named = request(outside_window=False, window="night", moves=moves)
-    assert table.function("turnout_change", named) == [b"state", 2, b"night", b"paused"]
+    assert table.function("turnout_change", named) == [b"state", 2, b"night", b"paused", b"cancel", b"finish",
+                                                      b"resume", b"rollback"]
     assert table.function("turnout_change", request(moves=moves))[0] == b"ok"
     entry = table.resp.call("XREVRANGE", "{turnout}:changes", "+", "-", "COUNT", 1)[0][1]
     assert entry[entry.index(b"outside") + 1] == b"61000 spark night paused" and b"window" not in entry
@@ -486,3 +489,259 @@ def test_what_a_command_saw_is_kept_with_the_version(table):
     for wrong in (("0", "{}"), ("x", "{}"), ("7", "no JSON"), ("7", '{"a":"%s"}' % ("x" * 70000))):
         with pytest.raises(Exception, match="usage"):
             table.function("turnout_barrier", *wrong)
+
+
+# --- turnoutctl window -----------------------------------------------------------------------------------------
+
+@pytest.fixture
+def csv(tmp_path):
+    """A CSV file of moves."""
+    def write(text, name="night.csv"):
+        path = tmp_path / name
+        path.write_text(text)
+        return str(path)
+    return write
+
+
+PLAN = "shortcode,carrier,to\n61000,spark,omni\n61001,spark,omni\n61000,onenz,omni\n"
+
+
+def around(hours=1):
+    """--start and --end around now."""
+    now = time.time()
+    return [text for option, offset in (("--start", -3600), ("--end", hours * 3600))
+            for text in (option, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now + offset)))]
+
+
+class Follower:
+    """Plays an instance for as long as the test takes: applies every change at once."""
+
+    def __init__(self, server, name, **fields):
+        self.table, self.name, self.fields = Table(server.connect()), name, fields
+        self.ended = False
+        self.thread = threading.Thread(target=self.follow)
+        self.thread.start()
+
+    def follow(self):
+        last = None
+        while not self.ended:
+            version = (self.table.resp.call("GET", "{turnout}:version") or b"0").decode()
+            if version != last:
+                self.table.beat(self.name, applied=version, desired=version, settled=version, state="following",
+                                **self.fields)
+                last = version
+            time.sleep(0.002)
+
+    def end(self):
+        self.ended = True
+        self.thread.join()
+        self.table.resp.close()
+
+
+@pytest.fixture
+def followers(server, table):
+    players = [Follower(server, name) for name in ("proxy-a", "proxy-b")]
+    while len(table.function("turnout_instances")) < 7:
+        time.sleep(0.002)
+    yield players
+    for player in players:
+        player.end()
+
+
+def test_a_night(ctl, table, followers, csv):
+    answer = ctl.json("window", "create", "night", csv(PLAN), *around(), "--why", "CHG-7 Spark and One NZ", "--ticket",
+                      "CHG-7", "--as", "alice")
+    assert (answer["window"], answer["moves"]) == ("night", 3)
+    listed = ctl.json("window", "list")["windows"]
+    assert [(one["name"], one["state"], one["total"], one["moved"], one["ticket"]) for one in listed] == [
+        ("night", "planned", 3, 0, "CHG-7")]
+    assert ctl.json("window", "step", "night", code=WINDOW)["error"] == "nothing was changed: window night is planned"
+    assert ctl.json("flip", "61000", *MOVE, code=WINDOW)["outside"][0]["state"] == "planned"
+    text = ctl.text("window", "start", "night")
+    assert "Window night is open: 3 routes; the legs of both platforms are being bound.\n" in text
+    assert "Version 2 is applied by all 2 live instances" in text
+    routes = ctl.json("route", "list")["routes"]
+    assert {route["next"] for route in routes if route["shortcode"] != "*"} == {"omni"}
+    text = ctl.text("window", "step", "night", "--why", "Spark is ready")
+    assert text.startswith("Window night: spark to omni, 2 routes\n")
+    entry = ctl.json("log", "--last", "1")["changes"][0]
+    assert (entry["kind"], entry["windows"], entry["why"], len(entry["moves"])) == (
+        "flip", ["night"], "Spark is ready", 2)
+    assert "outside_window" not in entry
+    assert ctl.json("window", "step", "night", "--carrier", "spark", code=UNCHANGED)["error"] == \
+        "window night has nothing left to move of spark"
+    shown = ctl.json("window", "show", "night")
+    assert [(cell["shortcode"], cell["carrier"], cell["progress"]) for cell in shown["cells"]] == [
+        ("61000", "onenz", "waiting, not open"), ("61000", "spark", "moved"), ("61001", "spark", "moved")]
+    answer = ctl.json("window", "finish", "night", code=WINDOW)
+    assert answer["unfinished"] == ["61000 onenz is on redx, not on omni"]
+    ctl.text("window", "pause", "night")
+    assert "window night is paused" in ctl.json("window", "step", "night", code=WINDOW)["error"]
+    assert "takes: cancel, finish, resume, rollback" in ctl.json("window", "start", "night", code=WINDOW)["error"]
+    ctl.text("window", "resume", "night")
+    answer = ctl.json("window", "step", "night", "--strict")
+    assert (answer["carrier"], answer["to"]) == ("onenz", "omni")
+    assert "nothing left to move; " not in ctl.text("window", "step", "night", code=UNCHANGED)
+    answer = ctl.json("window", "finish", "night")
+    assert (answer["result"], answer["changed"]) == ("done", False)
+    assert ctl.json("window", "finish", "night", code=WINDOW)["window_state"] == "finished"
+    assert ctl.json("window", "list")["windows"][0]["moved"] == 3
+    answer = ctl.json("rollback", "--window", "night", "--why", "no receipts at One NZ")
+    assert len(answer["moves"]) == 3 and answer["barrier"]["complete"]
+    assert (cell(table), cell(table, "61000", "onenz")) == ("redx open", "redx hold")
+    assert "undoes window night" in ctl.text("log", "--last", "1")
+    ctl.json("window", "rollback", "night", code=WINDOW)
+    for command in ("show", "start", "step", "pause", "rollback", "report", "check", "finish"):
+        assert ctl.json("window", command, "nowhere", code=NOT_FOUND)["error"].endswith('no window "nowhere"')
+        ctl.json("window", command, "no where", code=USAGE)
+
+
+def test_strict_steps_keep_the_window_in_both_changes(ctl, table, followers, csv):
+    ctl.json("window", "create", "night", csv(PLAN), *around())
+    ctl.json("window", "start", "night")
+    ctl.json("window", "step", "night", "--strict", "--confirm-within", "10m")
+    entries = ctl.json("log", "--last", "2")["changes"]
+    assert [(entry["windows"], entry["moves"][0]["state"]) for entry in entries] == [(["night"], "hold"),
+                                                                                  (["night"], "open")]
+    answer = ctl.json("window", "finish", "night", code=WINDOW)
+    assert "version 4 awaits confirmation" in answer["unfinished"]
+    ctl.json("window", "rollback", "night")
+    assert table.resp.call("ZCARD", "{turnout}:confirm") == 0
+    assert cell(table) == "redx open"
+
+
+def test_a_carrier_that_goes_to_two_platforms(ctl, table, followers, csv):
+    ctl.json("window", "create", "night", csv("61000,spark,omni\n61001,spark,third\n"), *around())
+    ctl.json("window", "start", "night")
+    assert "to omni and to third" in ctl.json("window", "step", "night", code=USAGE)["error"]
+    assert len(ctl.json("window", "step", "night", "--to", "third")["moves"]) == 1
+    assert ctl.json("window", "step", "night")["to"] == "omni"
+    assert (cell(table), cell(table, "61001")) == ("omni open", "third open")
+
+
+def test_times_of_a_window(ctl, table, csv):
+    zone = ("--zone", "Pacific/Auckland")
+
+    def create(start, end, *more, code):
+        return ctl.json("window", "create", "night", csv(PLAN), "--start", start, "--end", end, *more, code=code)
+    assert "--zone Pacific/Auckland" in create("2126-09-27T10:00", "2126-09-27T11:00", code=USAGE)["error"]
+    assert "knows no zone" in create("2126-09-27T10:00", "2126-09-27T11:00", "--zone", "NZ/Auckland", code=USAGE)["error"]
+    assert "does not exist" in create("2027-09-26T02:30", "2027-09-26T04:00", *zone, code=USAGE)["error"]
+    assert "comes twice" in create("2027-04-04T00:30", "2027-04-04T02:30", *zone, code=USAGE)["error"]
+    assert create("2027-04-04T02:00+13:00", "2027-04-04T02:00+13:00", *zone, code=INVALID)["errors"] == [
+        "the window ends before it starts"]
+    # An hour later by the clock, two hours later in truth.
+    answer = create("2027-04-04T01:30", "2027-04-04T03:30", *zone, code=DONE)
+    assert answer["end_ms"] - answer["start_ms"] == 3 * HOUR
+    text = ctl.text("window", "show", "night")
+    assert "2027-04-04 01:30:00 +1300 to 2027-04-04 03:30:00 +1200" in text
+    ctl.json("window", "delete", "night")
+    answer = create("2027-09-26T01:30+12:00", "2027-09-26T04:30", code=DONE)
+    assert "2027-09-26 01:30:00 +1200 to 2027-09-26 04:30:00 +1200" in ctl.text("window", "show", "night")
+    assert answer["end_ms"] - answer["start_ms"] == 3 * HOUR
+
+
+def test_every_error_of_a_file_is_shown(ctl, table, csv):
+    file = csv("shortcode,carrier,to,at\n61000,spark\n61 000,spark,omni\n61000,spark,omni\n61000,spark,omni\n"
+               "61001,spark,omni,noon\n")
+    answer = ctl.json("window", "create", "night", file, *around(), code=INVALID)
+    assert [error["line"] for error in answer["errors"]] == [2, 3, 5, 6]
+    assert state(table) == "missing"
+    assert "has no moves" in ctl.json("window", "create", "night", csv("# nothing\n"), *around(), code=INVALID)["error"]
+    assert "cannot be read" in ctl.json("window", "create", "night", "/nowhere", *around(), code=INVALID)["error"]
+
+
+def test_opting_in_and_out(ctl, table, csv):
+    ctl.json("window", "create", "night", csv(PLAN), *around())
+    assert ctl.json("window", "remove", "night", "61000", "--carrier", "onenz")["count"] == 1
+    assert ctl.json("window", "remove", "night", "61000", "70000", code=NOT_FOUND)["error"] == \
+        "nothing was changed: 70000 is not in window night"
+    assert ctl.json("window", "add", "night", "61000", "--carrier", "onenz", "--to", "third")["count"] == 1
+    assert ctl.json("window", "add", "night", "61002")["count"] == 2  # of both carriers, each to where it goes
+    cells = {(row["shortcode"], row["carrier"]): row["to"] for row in ctl.json("window", "show", "night")["cells"]}
+    assert cells == {("61000", "spark"): "omni", ("61001", "spark"): "omni", ("61000", "onenz"): "third",
+                     ("61002", "spark"): "omni", ("61002", "onenz"): "third"}
+    assert "already" in ctl.json("window", "add", "night", "61002", code=INVALID)["errors"][0]
+    assert ctl.json("window", "remove", "night", "61002")["count"] == 2
+    ctl.json("window", "start", "night", code=NO_INSTANCES)
+    ctl.json("window", "add", "night", "61002", code=WINDOW)
+    ctl.json("window", "remove", "night", "61001", code=WINDOW)
+
+
+def findings(answer):
+    return {(one["severity"], one["what"]): one["text"] for one in answer["findings"]}
+
+
+def test_check_finds_what_would_go_wrong(ctl, table, csv):
+    table.beat("proxy-a", applied="1", state="following", links="spark:redx spark:omni onenz:redx")
+    ctl.json("window", "create", "night", csv(PLAN + "70000,spark,omni\n"), *around())
+    ctl.json("window", "create", "other", csv("61001,spark,third\n"), *around())
+    table.function("turnout_change", request("set", moves=[("61000", "spark", "omni"), ("61005", "spark", "redx")]))
+    answer = ctl.json("window", "check", "night", csv(PLAN + "61009,spark,omni\n61001,onenz,omni\n"), code=INVALID)
+    found = findings(answer)
+    assert found["error", "row"] == "70000 spark has no row of its own in the table"
+    assert found["note", "there"] == "61000 spark is on omni already"
+    assert found["error", "link"] == "instance proxy-a has no link for onenz by omni, where the window moves to"
+    assert found["warning", "state"] == "61000 onenz is on hold"
+    assert found["error", "window"] == "61001 spark is in window other, too, which is planned"
+    assert found["note", "rest"] == "2 routes of spark not in the window: * and others"
+    texts = [one["text"] for one in answer["findings"] if one["what"] == "csv"]
+    assert texts[:2] == ["line 5: 61009 spark is not in the window", "line 6: 61001 onenz is not in the window"]
+    assert texts[2].startswith("70000 spark is in the window, but not in ")
+    text = ctl.text("window", "check", "night", code=INVALID)
+    assert "error: 70000 spark has no row of its own in the table\n" in text
+    assert "Nothing was changed." in text and "window night is not ready: 3 errors" in text
+    assert table.resp.call("GET", "{turnout}:version") == b"2"
+
+
+def test_start_refuses_a_platform_without_a_link(ctl, table, csv):
+    table.beat("proxy-a", applied="1", state="following", links="spark:redx spark:omni onenz:redx")
+    ctl.json("window", "create", "night", csv(PLAN), *around())
+    assert "has no link for onenz by omni" in ctl.json("window", "start", "night", code=INVALID)["error"]
+    assert state(table) == "planned"
+
+
+def test_a_window_by_itself_through_the_commands(ctl, table, followers, csv):
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60))
+    text = ctl.text("window", "create", "night", csv("61000,spark,omni,%s\n61001,spark,omni\n" % at), *around(),
+                    "--auto")
+    assert "It starts by itself. 1 move is made by itself.\n" in text
+    followers[0].table.function("turnout_due")
+    deadline = time.monotonic() + 10
+    while cell(table) != "omni open" and time.monotonic() < deadline:
+        table.function("turnout_due")
+    assert [(entry["kind"], entry["who"]) for entry in ctl.json("log", "--last", "2")["changes"]] == [
+        ("window", "window-timer"), ("flip", "window-timer")]
+    assert state(table) == "open" and cell(table, "61001") == "redx open omni"
+
+
+def test_the_log_says_when_each_instance_had_applied_it(ctl, table, followers):
+    ctl.json("flip", "61000", "--outside-window", *MOVE)
+    entry = ctl.json("log", "--last", "1", "--long")["changes"][0]
+    assert entry["applied"].keys() == {"proxy-a", "proxy-b"}
+    assert all(0 <= ms - entry["at_ms"] < 5000 for ms in entry["applied"].values())
+    assert (entry["barrier"]["complete"], entry["barrier"]["live"]) == (True, 2)
+    text = ctl.text("log", "--last", "1", "--long")
+    assert "    applied by proxy-b after " in text
+    assert "applied" not in ctl.json("log", "--last", "1")["changes"][0]
+
+
+def test_the_log_says_who_had_not_applied_it_in_time(ctl, table, followers):
+    table.beat("hung", applied="1", state="following")
+    ctl.json("flip", "61000", "--outside-window", *MOVE, "--timeout", "50ms", code=INCOMPLETE)
+    assert "    not applied in time by hung\n" in ctl.text("log", "--last", "1", "--long")
+    table.beat("hung", applied="2", state="following")
+    ctl.json("flip", "61000", "--outside-window", *MOVE, code=UNCHANGED)
+    entry = ctl.json("log", "--last", "1", "--long")["changes"][0]
+    assert entry["barrier"]["complete"] and "hung" in entry["applied"]
+
+
+def test_a_cell_that_went_back_still_knows_where_it_goes(table):
+    three(table)
+    window(table, "start")
+    table.function("turnout_change", request(moves=[("61000", "spark", "omni"), ("61001", "spark", "omni")]))
+    table.function("turnout_rollback", json.dumps({"who": "bob", "version": 3, "shortcodes": ["61000"]}))
+    table.function("turnout_change", request(moves=[("61001", "spark", "redx")]))
+    assert (cell(table), cell(table, "61001")) == ("redx open omni", "redx open omni")
+    window(table, "rollback")
+    assert (cell(table), cell(table, "61001")) == ("redx open", "redx open")

@@ -173,7 +173,7 @@ static void takes_the_moves_of_a_window(void **state)
     moves_told("1,a,b,2026-04-05T02:30\n", NULL, out, sizeof out);
     assert_non_null(strstr(out, "needs an offset from UTC"));
     /* Routes have states where moves have times. */
-    told("1,a,b,2026-04-05T02:30Z\n", 26, out, sizeof out);
+    told("1,a,b,2026-04-05T02:30Z\n", strlen("1,a,b,2026-04-05T02:30Z\n"), out, sizeof out);
     assert_non_null(strstr(out, "must be open, hold or closed"));
 }
 

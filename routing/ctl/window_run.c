@@ -1,0 +1,217 @@
+/* window start, step, pause, resume, finish, cancel and rollback: the night itself.
+ *
+ *   start, finish, cancel, rollback ──window_send──▶ turnout_window ──▶ barrier, where cells changed
+ *   step ──▶ the next carrier's cells that have not moved ──▶ flip, with the window named
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "routing/ctl/commands.h"
+#include "routing/ctl/links.h"
+#include "routing/ctl/output.h"
+#include "routing/ctl/window.h"
+
+/* Where in an answer of turnout_window the number of moves overdue is, and the first line of a cell. */
+enum { ANSWER_OVERDUE = 3, ANSWER_LINES = 4 };
+
+static void show_overdue(struct ctl *ctl, const struct sent *sent)
+{
+    uint64_t overdue = redis_number(sent->reply, ANSWER_OVERDUE);
+    ctl_answer(ctl, "overdue", json_integer((json_int_t)overdue));
+    if (overdue > 0 && !ctl->options.json) {
+        printf("%llu move%s overdue, and made by themselves now.\n", (unsigned long long)overdue,
+               overdue == 1 ? " is" : "s are");
+    }
+}
+
+/* A command that changes no more than the window and where its cells go next. */
+static enum ctl_exit command(struct ctl *ctl, const char *name, const char *done)
+{
+    struct sent sent = {0};
+    json_t *request = window_request(ctl, name);
+    enum ctl_exit code = request ? window_send(ctl, request, &sent) : CTL_USAGE;
+    if (code == CTL_DONE) {
+        if (!ctl->options.json) {
+            printf("Window %s %s.\n", ctl->args[0], done);
+        }
+        show_overdue(ctl, &sent);
+        code = window_wait(ctl, &sent);
+    }
+    freeReplyObject(sent.reply);
+    return code;
+}
+
+enum ctl_exit run_window_pause(struct ctl *ctl)
+{
+    return command(ctl, "pause", "is paused: nothing moves until it is resumed");
+}
+
+enum ctl_exit run_window_resume(struct ctl *ctl)
+{
+    return command(ctl, "resume", "goes on");
+}
+
+enum ctl_exit run_window_finish(struct ctl *ctl)
+{
+    return command(ctl, "finish", "is finished");
+}
+
+enum ctl_exit run_window_cancel(struct ctl *ctl)
+{
+    return command(ctl, "cancel", "is cancelled");
+}
+
+/* --- start -------------------------------------------------------------------------------------------------
+ */
+
+/* Has every live instance the links that the window will move to? */
+static enum ctl_exit check_links(struct ctl *ctl, const struct window *window)
+{
+    json_t *moves = need(json_array());
+    for (size_t i = 0; i < window->count; i++) {
+        const struct window_cell *cell = &window->cells[i];
+        json_array_append_new(moves, need(json_pack("{ssss}", "carrier", cell->now.carrier, "to", cell->to)));
+    }
+    json_t *request = need(json_pack("{so}", "moves", moves));
+    enum ctl_exit code = links_check(ctl, request);
+    json_decref(request);
+    return code;
+}
+
+enum ctl_exit run_window_start(struct ctl *ctl)
+{
+    struct window window = {0};
+    enum ctl_exit code = window_name_fine(ctl) ? window_read(ctl, ctl->args[0], &window) : CTL_USAGE;
+    code = code == CTL_DONE ? check_links(ctl, &window) : code;
+    size_t count = window.count;
+    window_free(&window);
+    if (code != CTL_DONE) {
+        return code;
+    }
+    char done[96];
+    snprintf(done, sizeof done, "is open: %zu route%s; the legs of both platforms are being bound", count,
+             plural(count));
+    return command(ctl, "start", done);
+}
+
+/* --- step --------------------------------------------------------------------------------------------------
+ */
+
+static bool left_to_move(const struct window_cell *cell)
+{
+    return cell->state == WINDOW_CELL_WAITING || cell->state == WINDOW_CELL_WAITING_HELD ||
+           cell->state == WINDOW_CELL_MOVED_HELD;
+}
+
+static size_t carrier_left(const struct window *window, const char *carrier)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < window->count; i++) {
+        count += left_to_move(&window->cells[i]) && strcmp(window->cells[i].now.carrier, carrier) == 0;
+    }
+    return count;
+}
+
+/* The first carrier that has something left to move, or --carrier. NULL where there is none. */
+static const char *next_carrier(const struct ctl *ctl, const struct window *window,
+                                char name[NAME_LEN_MAX + 1])
+{
+    const char *rest = NULL;
+    if (ctl->options.carrier) {
+        return carrier_left(window, ctl->options.carrier) > 0 ? ctl->options.carrier : NULL;
+    }
+    while (window_carrier_next(window, &rest, name)) {
+        if (carrier_left(window, name) > 0) {
+            return name;
+        }
+    }
+    return NULL;
+}
+
+/* Makes the command a flip of what the carrier has left. */
+static enum ctl_exit become_flip(struct ctl *ctl, const struct window *window, const char *carrier)
+{
+    char **shortcodes = need(calloc(window->count + 1, sizeof *shortcodes));
+    const char *to = ctl->options.to;
+    int count = 0;
+    for (size_t i = 0; i < window->count; i++) {
+        const struct window_cell *cell = &window->cells[i];
+        if (!left_to_move(cell) || strcmp(cell->now.carrier, carrier) != 0) {
+            continue;
+        }
+        to = to ? to : cell->to;
+        if (strcmp(to, cell->to) == 0) {
+            shortcodes[count++] = need(strdup(cell->now.shortcode));
+        } else if (!ctl->options.to) {
+            free(shortcodes);
+            return ctl_fail(ctl, CTL_USAGE, "Give --to PLATFORM, one after the other.",
+                            "window %s moves %s to %s and to %s: a step moves to one platform", window->name,
+                            carrier, to, cell->to);
+        }
+    }
+    ctl->options.window = ctl->args[0];
+    ctl->options.carrier = need(strdup(carrier));
+    ctl->options.to = need(strdup(to));
+    ctl->args = shortcodes;
+    ctl->args_count = count;
+    return CTL_DONE;
+}
+
+static enum ctl_exit nothing_left(struct ctl *ctl, const struct window *window)
+{
+    const char *carrier = ctl->options.carrier;
+    return ctl_fail(ctl, CTL_UNCHANGED, "See turnoutctl window show; turnoutctl window finish ends it.",
+                    "window %s has nothing left to move%s%s", window->name, carrier ? " of " : "",
+                    carrier ? carrier : "");
+}
+
+enum ctl_exit run_window_step(struct ctl *ctl)
+{
+    struct window window = {0};
+    char name[NAME_LEN_MAX + 1];
+    enum ctl_exit code = window_name_fine(ctl) ? window_read(ctl, ctl->args[0], &window) : CTL_USAGE;
+    if (code == CTL_DONE && !window_is(&window, "open")) {
+        code = ctl_fail(ctl, CTL_WINDOW, NULL, "nothing was changed: window %s is %s", window.name,
+                        window_field(&window, "state"));
+    }
+    const char *carrier = code == CTL_DONE ? next_carrier(ctl, &window, name) : NULL;
+    if (code == CTL_DONE && !carrier) {
+        code = nothing_left(ctl, &window);
+    }
+    code = code == CTL_DONE ? become_flip(ctl, &window, carrier) : code;
+    if (code == CTL_DONE && !ctl->options.json) {
+        printf("Window %s: %s to %s, %d route%s\n", window.name, ctl->options.carrier, ctl->options.to,
+               ctl->args_count, plural((uint64_t)ctl->args_count));
+    }
+    if (code == CTL_DONE) {
+        ctl_answer(ctl, "carrier", json_text(ctl->options.carrier));
+        ctl_answer(ctl, "to", json_text(ctl->options.to));
+    }
+    window_free(&window);
+    return code == CTL_DONE ? run_flip(ctl) : code;
+}
+
+/* --- rollback ----------------------------------------------------------------------------------------------
+ */
+
+enum ctl_exit run_window_rollback(struct ctl *ctl)
+{
+    struct sent sent = {0};
+    json_t *request = window_request(ctl, "rollback");
+    enum ctl_exit code = request ? window_send(ctl, request, &sent) : CTL_USAGE;
+    if (code == CTL_DONE) {
+        bool moved = sent.reply->elements > ANSWER_LINES;
+        json_t *moves = change_moves_made(sent.reply, ANSWER_LINES);
+        if (!ctl->options.json) {
+            printf("Window %s is rolled back%s\n", ctl->args[0], moved ? ":" : ": nothing had moved.");
+        }
+        sent.changed = moved;
+        if (moved) {
+            change_show(ctl, moves, &sent);
+        }
+        json_decref(moves);
+        code = window_wait(ctl, &sent);
+    }
+    freeReplyObject(sent.reply);
+    return code;
+}
