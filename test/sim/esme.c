@@ -11,7 +11,7 @@
 #include "test/sim/ledger.h"
 #include "test/sim/peers.h"
 
-enum { ESMES_MAX = 10, PDU_CAP = 4096, IDS_MAX = 64 };
+enum { ESMES_MAX = 10, PDU_CAP = 8192, BIG_MOST = 6000, IDS_MAX = 64 };
 enum state { DOWN, OPEN, BINDING, BOUND, LEAVING };
 
 const char *const account_names[ACCOUNTS] = {"acme", "beta", "gamma", "any"};
@@ -30,6 +30,7 @@ struct esme {
     bool mute;             /* answers nothing any more */
     uint32_t ids[IDS_MAX]; /* messages accepted, to be asked about */
     unsigned ids_count;
+    struct ages ages; /* of MO that it has not answered yet */
 };
 
 static struct esme esmes[ESMES_MAX];
@@ -67,7 +68,7 @@ static size_t some_tlvs(uint8_t *out, size_t cap)
             value[j] = (uint8_t)(sim_random(200) + 1);
             value[j] = value[j] == 'm' ? 'M' : value[j];
         }
-        uint16_t tag = (uint16_t)(sim_chance(500) ? 0x1400 + sim_random(0x2BFF) : 0x0200 + sim_random(32));
+        uint16_t tag = (uint16_t)(sim_chance(500) ? 0x1400 + sim_random(0x2BFF) : 0x0210 + sim_random(32));
         at += smpp_encode_tlv(out + at, cap - at, tag, value, len);
     }
     return at;
@@ -77,15 +78,24 @@ static size_t some_tlvs(uint8_t *out, size_t cap)
 static size_t write_message(const struct message *m, uint32_t command, uint32_t sequence, const char *from,
                             const char *to, uint8_t *pdu)
 {
-    uint8_t tlvs[1600];
+    uint8_t tlvs[BIG_MOST + 1600];
     char text[160];
-    size_t tlvs_len = some_tlvs(tlvs, sizeof tlvs - 100);
+    size_t tlvs_len = some_tlvs(tlvs, 1400);
     int len = snprintf(
         text, sizeof text, "m%08u%.*s", m->number, (int)sim_random(100),
         "  Lorem ipsum, dolor sit! Consectetur? 0123456789 ABCDEFGHIJKLNOPQRSTUVWXYZ abcdefghijklnopq");
     if (command == SMPP_DATA_SM || sim_chance(80)) {
         tlvs_len += smpp_encode_tlv(tlvs + tlvs_len, sizeof tlvs - tlvs_len, 0x0424, text, (uint16_t)len);
         len = 0;
+    }
+    if (sim_chance(shape.big)) {
+        uint8_t filler[BIG_MOST];
+        size_t filler_len = sim_random(sizeof filler);
+        for (size_t i = 0; i < filler_len; i++) {
+            filler[i] = (uint8_t)('n' + i % 13);
+        }
+        tlvs_len +=
+            smpp_encode_tlv(tlvs + tlvs_len, sizeof tlvs - tlvs_len, 0x1403, filler, (uint16_t)filler_len);
     }
     struct smpp_message_fields fields = {.command_id = command,
                                          .sequence_number = sequence,
@@ -340,6 +350,7 @@ static void give_answer(void *ctx, uint64_t arg)
     uint8_t pdu[256];
     (void)arg;
     if (e->serial == a->serial && e->wire != NULL && !e->mute) {
+        ages_remove(&e->ages, a->sequence);
         uint32_t status = sim_chance(60) ? (sim_chance(500) ? ESME_RMSGQFUL : 0x401) : ESME_ROK;
         size_t len = SMPP_HEADER_LEN;
         if (sim_chance(900)) {
@@ -371,6 +382,7 @@ static void on_message(struct esme *e, const uint8_t *pdu, uint32_t len)
     }
     *a = (struct answer){e, e->serial, smpp_get32(pdu + 4), smpp_get32(pdu + 12),
                          ledger_mo_arrived(e->wire, e->account, pdu, len)};
+    ages_add(&e->ages, e->wire, a->sequence, shape.mo_window);
     if (sim_chance(15)) {
         free(a); /* never answered */
         return;
@@ -458,6 +470,7 @@ static void dial(void *ctx, uint64_t serial)
     account_begin(&e->requests);
     e->wild = e->mute = false;
     e->ids_count = 0;
+    e->ages.count = 0;
     e->state = OPEN;
     e->wire = wire_dial(p, (unsigned)sim_random(p->workers_count), &events, e);
     snprintf(e->wire->name, sizeof e->wire->name, "%s%u/%u", account_names[e->account], e->number,

@@ -113,6 +113,40 @@ void account_check(const struct account *a, const struct wire *wire, bool last)
     }
 }
 
+/* --- windows --------------------------------------------------------------------------------------------- */
+
+void ages_remove(struct ages *ages, uint32_t sequence)
+{
+    for (unsigned i = 0; i < ages->count; i++) {
+        if (ages->of[i].sequence == sequence) {
+            ages->of[i] = ages->of[--ages->count];
+            return;
+        }
+    }
+}
+
+void ages_add(struct ages *ages, const struct wire *wire, uint32_t sequence, unsigned window)
+{
+    unsigned young = 0;
+    for (unsigned i = 0; i < ages->count;) {
+        if (ages->of[i].time + RESPONSE_TIMEOUT_MS * MS / 2 < sim_now) {
+            ages->of[i] = ages->of[--ages->count];
+        } else {
+            young++;
+            i++;
+        }
+    }
+    if (ages->count < AGES_MAX) {
+        ages->of[ages->count].sequence = sequence;
+        ages->of[ages->count++].time = sim_now;
+    }
+    bool prompt = wire->step == 0 && wire->lag < 10 * MS && wire->disturbed + 5 * SECOND < sim_now;
+    if (prompt && young + 1 > window) {
+        violated("8: memory, queues and windows within their limits", 0,
+                 "%s has %u requests in a window of %u", wire->name, young + 1, window);
+    }
+}
+
 /* --- messages -------------------------------------------------------------------------------------------- */
 
 static struct message *message_new(bool mo)

@@ -51,6 +51,20 @@ struct account {
     size_t open; /* unanswered */
 };
 
+/* Requests that a peer has got and not answered yet. */
+enum { AGES_MAX = 256 };
+struct ages {
+    unsigned count;
+    struct {
+        uint32_t sequence;
+        uint64_t time;
+    } of[AGES_MAX];
+};
+
+/* One more: no more of them than the window, but for those that the proxy may have given up by now. */
+void ages_add(struct ages *ages, const struct wire *wire, uint32_t sequence, unsigned window);
+void ages_remove(struct ages *ages, uint32_t sequence);
+
 void ledger_begin(void);
 
 void account_begin(struct account *a);

@@ -1,6 +1,7 @@
 /* turnout-sim: worlds from seeds.
  *
- *   turnout-sim --seed N [--count N] [--trace] [--hash] [--redis PORT]
+ *   turnout-sim --seed N [--count N] [--trace] [--hash]
+ *   turnout-sim --seed N --redis PORT         the model of Redis against a real one
  *
  * A line a world; the first broken rule ends it with its story and exit status 1. */
 #include <ftw.h>
@@ -11,16 +12,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "test/sim/compare.h"
 #include "test/sim/ledger.h"
 #include "test/sim/operator.h"
 #include "test/sim/peers.h"
 #include "test/sim/redis_net.h"
 #include "test/sim/rules.h"
 
-enum { EVENTS_MAX = 20000000, END_S = 12 };
+enum { EVENTS_MAX = 20000000, END_S = 12, PERTURB = 0x5A, WORLD_CPU_S = 10 };
 
 const char *const carrier_names[CARRIERS] = {"spark", "onenz"};
 const char *const platform_names[PLATFORMS] = {"redx", "omni"};
@@ -49,6 +52,9 @@ static void choose_shape(void)
                            .client_window = (unsigned)sim_between(2, 40),
                            .wait_count = (unsigned)sim_random(30),
                            .submit_ms = (unsigned)sim_between(8, 120)};
+    shape.lag_ms = sim_chance(500) ? 5 : (unsigned)sim_between(50, 1500);
+    shape.trouble_ms = (unsigned)sim_between(60, 900);
+    shape.big = sim_chance(300) ? (unsigned)sim_between(20, 400) : 2;
     if (!shape.calm) {
         shape.redis_faults = sim_chance(500);
         shape.kills = sim_chance(500);
@@ -122,7 +128,7 @@ static void disturb(void *ctx, uint64_t arg)
         processes->skew += (int64_t)sim_random(7) - 3;
         tell(processes->name, "has its clock set by some seconds, to %" PRId64, processes->skew);
     }
-    sim_after(sim_between(50 * MS, 1500 * MS), disturb, NULL, 0);
+    sim_after(sim_between(10 * MS, 2 * shape.trouble_ms * MS), disturb, NULL, 0);
 }
 
 static void mend(void *ctx, uint64_t arg)
@@ -243,7 +249,31 @@ static void run_world(uint64_t seed, const char *directory)
     run_until(shape.end);
     esmes_check(true);
     smscs_check(true);
+    operator_check_tables();
     end_instances();
+}
+
+/* A crash is the world's, too: it is told with its seed. The program ends here, so what is not safe in a handler does no
+ * more harm. */
+static void on_crash(int number)
+{
+    violated("it goes on", 0, "ended by %s",
+             number == SIGPROF ? "never coming to an end" : strsignal(number));
+}
+
+static void watch_for_crashes(void)
+{
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGPROF};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        (void)signal(numbers[i], on_crash);
+    }
+}
+
+/* From now on so much time of the processor, then it is stopped. */
+static void limit_time(void)
+{
+    struct itimerval limit = {.it_value = {.tv_sec = WORLD_CPU_S}};
+    (void)setitimer(ITIMER_PROF, &limit, NULL);
 }
 
 static double seconds(void)
@@ -270,14 +300,15 @@ static void report(uint64_t seed, double began, bool with_hash)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"seed", required_argument, NULL, 's'},
-                                            {"count", required_argument, NULL, 'c'},
-                                            {"trace", no_argument, NULL, 't'},
-                                            {"hash", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"seed", required_argument, NULL, 's'},  {"count", required_argument, NULL, 'c'},
+        {"trace", no_argument, NULL, 't'},       {"hash", no_argument, NULL, 'h'},
+        {"redis", required_argument, NULL, 'r'}, {NULL, 0, NULL, 0}};
+    (void)mallopt(M_PERTURB, PERTURB); /* what was freed cannot be read as if it were there still */
     uint64_t seed = 1;
     uint64_t count = 1;
     bool with_hash = false;
+    int port = 0;
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
@@ -285,9 +316,17 @@ int main(int argc, char **argv)
         case 'c': count = strtoull(optarg, NULL, 10); break;
         case 't': trace_on = true; break;
         case 'h': with_hash = true; break;
+        case 'r': port = (int)strtol(optarg, NULL, 10); break;
         default: fprintf(stderr, "turnout-sim --seed N [--count N] [--trace] [--hash]\n"); return 2;
         }
     }
+    if (port != 0) {
+        unsigned steps = compare_with_redis(seed, port);
+        printf("redis: seed %" PRIu64 ": %u answers of redis-server and the model are the same\n", seed,
+               steps);
+        return 0;
+    }
+    watch_for_crashes();
     for (uint64_t end = seed + count; seed < end; seed++) {
         char directory[] = "/tmp/turnout-sim-XXXXXX";
         double began = seconds();
@@ -299,6 +338,7 @@ int main(int argc, char **argv)
             perror(directory);
             return 2;
         }
+        limit_time();
         run_world(seed, ".");
         nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
         report(seed, began, with_hash);

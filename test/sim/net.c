@@ -193,10 +193,10 @@ static struct wire *wire_new(struct process *p, struct loop *loop, struct stream
     wire->loop = loop;
     wire->link = link;
     wire->capacity = sim_chance(300) ? sim_between(200, 2000) : sim_between(4096, 65536);
-    wire->step = sim_chance(150) ? sim_between(1, 40) : sim_chance(300) ? sim_between(41, 400) : 0;
+    wire->step = sim_chance(300) ? sim_between(20, 500) : 0;
     wire->lag = sim_chance(200) ? sim_between(5 * MS, 60 * MS) : sim_between(50000, 4 * MS);
-    if (wire->step > 0 && wire->step < 41) {
-        wire->lag = sim_between(20000, MS);
+    if (wire->step > 0) {
+        wire->lag = sim_between(10000, 300000);
     }
     wire->pair = stream_pair_new(env, wire->capacity);
     if (wire->pair == NULL) {
@@ -427,6 +427,12 @@ void wire_read(struct wire *wire, bool on)
     soon(wire);
 }
 
+/* How many octets a step carries, at most; 0: all. */
+static size_t some_octets(const struct wire *wire)
+{
+    return wire->step == 0 ? 0 : sim_chance(200) ? 1 : 1 + sim_random(wire->step);
+}
+
 /* --- steps ----------------------------------------------------------------------------------------------- */
 
 static void notice_break(void *ctx, uint64_t arg)
@@ -458,7 +464,7 @@ static bool step(struct wire *wire)
     if (wire_frozen(wire)) {
         return step_frozen(wire);
     }
-    bool moved = stream_pair_step(wire->pair, wire->step);
+    bool moved = stream_pair_step(wire->pair, some_octets(wire));
     wire->next_step = moved ? sim_now + some_lag(wire) : UINT64_MAX;
     return moved;
 }
@@ -528,7 +534,7 @@ static void step_orphan(void *ctx, uint64_t arg)
     if (wire->far == NULL || wire->pair == NULL) {
         return;
     }
-    bool moved = !wire_frozen(wire) && stream_pair_step(wire->pair, wire->step);
+    bool moved = !wire_frozen(wire) && stream_pair_step(wire->pair, some_octets(wire));
     uint64_t pause = wire_frozen(wire) ? 100 * MS : moved ? some_lag(wire) : 50 * MS;
     sim_after(pause, step_orphan, wire, 0);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "routing/table.h"
 #include "test/sim/ledger.h"
 #include "test/sim/redis_model.h"
 #include "test/sim/redis_net.h"
@@ -243,8 +244,55 @@ static void give_up(const char *why)
     work.busy = false;
 }
 
+static void check_cell(const struct process *p, const struct worker *w, unsigned cell)
+{
+    const struct cell *is = &cells[cell];
+    struct route route;
+    uint8_t carrier = w->config->carriers[cell % CARRIERS].id;
+    bool there = table_cell(w->table, shortcodes[cell / CARRIERS], carrier, &route);
+    const struct config_link *link =
+        !there || route.platform >= NAMES_MAX ? NULL : w->config->link_of[carrier][route.platform];
+    int platform = link == NULL ? -1 : link->port - PORT_FIRST - (int)(cell % CARRIERS) * PLATFORMS;
+    char state = !there ? 'o' : route_state_name(route.state)[0];
+    if (platform != is->platform || state != is->state) {
+        violated("9: an instance that follows has Redis' table", 0,
+                 "%s has %s %s at %d %c, Redis at %d %c, version %" PRIu64, p->name,
+                 shortcodes[cell / CARRIERS], carrier_names[cell % CARRIERS], platform, state, is->platform,
+                 is->state, seen);
+    }
+}
+
+/* only: of these processes; NULL: of all. */
+static void check_tables(const struct look *only)
+{
+    for (const struct process *p = processes; p != NULL; p = p->next) {
+        bool counted = only == NULL;
+        for (unsigned i = 0; only != NULL && i < only->live && i < LIVE_MAX; i++) {
+            counted |= only->serials[i] == p->serial;
+        }
+        for (unsigned i = 0; i < p->workers_count && p->alive && !p->ending && counted; i++) {
+            const struct worker *w = p->workers[i];
+            if (only == NULL && w->version != seen) {
+                violated("9: Redis is followed when it is back", 0,
+                         "%s is at version %" PRIu64 " of %" PRIu64, p->name, w->version, seen);
+            }
+            for (unsigned cell = 0; cell < CELLS && w->version == seen && w->table != NULL; cell++) {
+                check_cell(p, w, cell);
+            }
+        }
+    }
+}
+
+void operator_check_tables(void)
+{
+    check_tables(NULL);
+}
+
 static void promise(const struct look *look)
 {
+    if (work.version == seen) {
+        check_tables(look);
+    }
     tell("operator", "version %" PRIu64 " is applied by %u, %.1f ms after the change", work.version,
          look->live, (double)(sim_now - work.since) / (double)MS);
     for (unsigned cell = 0; cell < CELLS; cell++) {
@@ -455,11 +503,6 @@ void operator_mend(void)
     if (held) {
         begin_work(change("import", work.moved, -1, 'o', 0), -1);
     }
-}
-
-bool operator_idle(void)
-{
-    return !work.busy;
 }
 
 void operator_begin(void)

@@ -10,6 +10,8 @@ void operator_watch(void);        /* Redis may hold new changes: promises about 
 void operator_lost_changes(void); /* Redis has failed over without them */
 void operator_mend(
     void); /* restores the table where instances refuse what Redis holds, and opens what is held */
-bool operator_idle(void);
+
+/* At the end of a world: all instances go by the table that Redis has. */
+void operator_check_tables(void);
 
 #endif

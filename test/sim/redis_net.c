@@ -181,8 +181,7 @@ static void after_command(void)
     serve_blocked();
     if (!copying) {
         copying = true;
-        sim_after(sim_chance(100) ? sim_between(50 * MS, SECOND) : sim_between(100000, 5 * MS), replicate,
-                  NULL, 0);
+        sim_after(sim_between(100000, shape.lag_ms * MS), replicate, NULL, 0);
     }
 }
 

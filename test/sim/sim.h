@@ -90,7 +90,10 @@ struct shape {
     bool own;         /* links with one system_id for all clients, and no client of any shortcode */
     bool redis_faults, kills, hostile, clocks;
     unsigned window, mo_window, client_window, wait_count;
-    unsigned submit_ms; /* mean pause between a session's messages */
+    unsigned lag_ms;     /* of the replica, at most */
+    unsigned trouble_ms; /* mean pause between faults */
+    unsigned big;        /* of 1000 messages, how many are of some thousand octets */
+    unsigned submit_ms;  /* mean pause between a session's messages */
     uint64_t chaos_end, sending_end, end;
 };
 extern struct shape shape;

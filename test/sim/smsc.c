@@ -9,7 +9,7 @@
 #include "test/sim/ledger.h"
 #include "test/sim/peers.h"
 
-enum { PDU_CAP = 4096, OPEN_MAX = 512 };
+enum { PDU_CAP = 8192 };
 
 /* One session of an SMSC. */
 struct session {
@@ -20,7 +20,7 @@ struct session {
     int account; /* by the system_id of its bind; -1: not to be told */
     char system_id[20];
     struct account requests; /* its MO */
-    unsigned unanswered;     /* messages that it has not answered yet */
+    struct ages ages;        /* of the messages that it has not answered yet */
 };
 
 struct smsc {
@@ -147,7 +147,7 @@ static void give_answer(void *ctx, uint64_t arg)
     if (s->wire != NULL) {
         uint32_t status = some_status(s);
         size_t len = write_answer(a, status, pdu, sizeof pdu);
-        s->unanswered--;
+        ages_remove(&s->ages, a->sequence);
         if (a->message != NULL) {
             ledger_responded(a->message, pdu, (uint32_t)len);
         }
@@ -174,14 +174,6 @@ static uint64_t answer_pause(const struct session *s)
     return sim_between(100000, sim_chance(100) ? 300 * MS : 20 * MS);
 }
 
-static void check_window(const struct session *s)
-{
-    if (s->unanswered > OPEN_MAX) {
-        violated("8: windows within their limits", 0, "%s holds %u requests unanswered", s->wire->name,
-                 s->unanswered);
-    }
-}
-
 static void on_request(struct session *s, const uint8_t *pdu, uint32_t len, uint64_t end)
 {
     uint32_t command = smpp_get32(pdu + 4);
@@ -194,8 +186,7 @@ static void on_request(struct session *s, const uint8_t *pdu, uint32_t len, uint
                  "%s is asked about \"%s\", which another link gave", s->wire->name, pdu + SMPP_HEADER_LEN);
     }
     uint64_t pause = answer_pause(s);
-    s->unanswered++;
-    check_window(s);
+    ages_add(&s->ages, s->wire, smpp_get32(pdu + 12), shape.window);
     if (pause == 0) {
         return;
     }
