@@ -110,7 +110,9 @@ static bool take_cells(struct hook_event *event, const char *text)
     char *rest = event->cells_memory;
     for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
         for (char *c = line; *c != '\0'; c++) {
-            *c = *c > ' ' && *c <= '~' ? *c : ' '; /* names are ASCII */
+            if (*c < ' ' || *c > '~') {
+                *c = ' '; /* names are ASCII */
+            }
         }
         struct hook_cell cell = cell_of(line);
         if (strcmp(cell.shortcode, "-") != 0) {

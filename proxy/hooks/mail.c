@@ -242,7 +242,9 @@ static bool values_make(struct values *v, const struct config *config, const str
 
 enum {
     SUBJECT_MAX = 255,
-    WORD_OCTETS = 45, /* of an encoded word, so that all of it has 72 characters of the 75 of RFC 2047, 2 */
+    /* Of encoded words, so that their lines have 76 characters at most (RFC 2047, 2), with "Subject: " in the first. */
+    FIRST_WORD_OCTETS = 36,
+    WORD_OCTETS = 45,
 };
 
 static bool is_plain(const char *text)
@@ -269,12 +271,12 @@ static void put_base64(FILE *out, const uint8_t *data, size_t len)
 }
 
 /* As many whole characters as an encoded word takes (RFC 2047, 5 (3): none is divided). */
-static size_t word_length(const uint8_t *data, size_t len)
+static size_t word_length(const uint8_t *data, size_t len, size_t max)
 {
     size_t used = 0;
     while (used < len) {
         size_t n = utf8_length(data + used, len - used);
-        if (used + n > WORD_OCTETS) {
+        if (used + n > max) {
             break;
         }
         used += n;
@@ -287,7 +289,7 @@ static void put_words(FILE *out, const char *text)
     const uint8_t *data = (const uint8_t *)text;
     size_t len = strlen(text);
     for (size_t at = 0; at < len;) {
-        size_t n = word_length(data + at, len - at);
+        size_t n = word_length(data + at, len - at, at == 0 ? FIRST_WORD_OCTETS : WORD_OCTETS);
         fputs(at == 0 ? "=?UTF-8?B?" : "\r\n =?UTF-8?B?", out);
         put_base64(out, data + at, n);
         fputs("?=", out);
