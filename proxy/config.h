@@ -126,11 +126,16 @@ struct config_webhook {
 /* STARTTLS */
 enum config_smtp_tls { SMTP_TLS_REQUIRED, SMTP_TLS_OFFERED, SMTP_TLS_NEVER };
 
+enum config_sandbox { SANDBOX_AUTO, SANDBOX_ON, SANDBOX_OFF };
+
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
 struct config {
     char *file;
     char *instance;
+    char *user, *group; /* to become; NULL: as started */
+    enum config_sandbox sandbox;
+    bool core_dumps;
     char *state_directory; /* NULL: nothing is kept */
     unsigned workers;
     char *default_carrier;

@@ -52,6 +52,7 @@
     X(EVENT_ADMIN_LISTENING, "admin_listening", LOG_INFO, "the admin listener serves")                     \
     X(EVENT_STATE_BEGUN_ANEW, "state_begun_anew", LOG_WARNING,                                             \
       "a file of the state directory was not usable")                                                      \
+    X(EVENT_SANDBOX_OFF, "sandbox_off", LOG_WARNING, "system calls are not filtered, and why")             \
     X(EVENT_START_FAILED, "start_failed", LOG_ERROR, "turnoutd could not start, and why")                  \
     X(EVENT_TABLE_PUBLISHED, "table_published", LOG_INFO, "a routing table was handed to the workers")     \
     X(EVENT_TABLE_APPLIED, "table_applied", LOG_INFO, "every worker has passed a routing table")           \

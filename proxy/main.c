@@ -85,6 +85,6 @@ int main(int argc, char **argv)
     case KEY_OPTIONS: config_print_options(stdout, a.markdown); return 0;
     case KEY_METRICS: metrics_print_reference(); return 0;
     case KEY_EVENTS: log_print_events(); return 0;
-    default: return turnoutd_run(a.file);
+    default: return turnoutd_run_confined(a.file);
     }
 }

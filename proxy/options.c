@@ -109,6 +109,8 @@ static const struct option_word on_loss_words[] = {{"serve", false}, {"fence", t
 static const struct option_word version_words[] = {
     {"client", 0}, {"3.3", 0x33}, {"3.4", 0x34}, {"5.0", 0x50}, {0}};
 static const struct option_word format_words[] = {{"text", false}, {"json", true}, {0}};
+static const struct option_word sandbox_words[] = {
+    {"auto", SANDBOX_AUTO}, {"on", SANDBOX_ON}, {"off", SANDBOX_OFF}, {0}};
 static const struct option_word level_words[] = {
     {"error", LOG_ERROR}, {"warning", LOG_WARNING}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}, {0}};
 #define KIND_WORD(id, name, help) {name, 1U << (id)},
@@ -155,6 +157,17 @@ const struct option_row option_rows[] = {
     /* message_payload holds up to 65,535 octets; the rest is for addresses and other TLVs. */
     {SECTION_ROOT, OPTION_SIZE, "max-pdu-bound", FIELD(struct config, max_pdu_bound), .standard = "70k",
      RANGE(1 * KIB, 1 * MIB), .help = "longest PDU of a peer that has bound"},
+    {SECTION_ROOT, OPTION_TEXT, "user", FIELD(struct config, user), RANGE(1, 32), .restart = true,
+     .help = "to become before any file but this one is opened, where it is started as root; the certificates' keys and "
+             "the state directory must be this user's to read and write"},
+    {SECTION_ROOT, OPTION_TEXT, "group", FIELD(struct config, group), RANGE(1, 32), .restart = true,
+     .help = "to become; without it: the user's"},
+    {SECTION_ROOT, OPTION_WORD, "sandbox", FIELD(struct config, sandbox), .standard = "auto",
+     .words = sandbox_words, .restart = true,
+     .help = "a filter of system calls for the whole process: auto, where it can be had; on, and no start without it; off"},
+    {SECTION_ROOT, OPTION_BOOL, "core-dumps", FIELD(struct config, core_dumps), .standard = "false", .restart = true,
+     .help = "may the memory, which has passwords and keys in it, be dumped when the program crashes, or be looked at by "
+             "others of the same user?"},
     {SECTION_ROOT, OPTION_INTEGER, "max-sessions", FIELD(struct config, max_sessions), .standard = "10000",
      RANGE(1, 1000000), .help = "client sessions in all; more are not accepted"},
     {SECTION_ROOT, OPTION_INTEGER, "max-unbound", FIELD(struct config, max_unbound), .standard = "1000",

@@ -21,6 +21,7 @@
 #include "proxy/log.h"
 #include "proxy/number_answers.h"
 #include "proxy/questions.h"
+#include "proxy/sandbox.h"
 #include "proxy/thread.h"
 #include "proxy/watchman.h"
 #include "proxy/witness.h"
@@ -35,6 +36,7 @@ struct published {
 };
 
 struct turnoutd {
+    bool confined; /* it is the whole process */
     uv_loop_t loop;
     struct mailbox box;
     uv_signal_t signals[3];
@@ -830,10 +832,27 @@ static void check_descriptors(const struct config *config)
     }
 }
 
+static bool confine(const struct config *config, char *error, size_t cap)
+{
+    char why[ERROR_TEXT];
+    if (!sandbox_close(config, why, sizeof why)) {
+        snprintf(error, cap, "%s", why);
+        return false;
+    }
+    if (why[0] != '\0') {
+        log_event(EVENT_SANDBOX_OFF, LOG_TEXT("why", why));
+    }
+    return true;
+}
+
 static bool start(struct turnoutd *d, const char *config_file, char *error, size_t cap)
 {
     struct config *config = config_read(config_file, &d->ids, error, cap);
     if (config == NULL) {
+        return false;
+    }
+    if (d->confined && !sandbox_drop(config, error, cap)) {
+        config_free(config);
         return false;
     }
     if (!log_open(config->log.json, config->log.level, config->log.file, config->instance)) {
@@ -869,6 +888,9 @@ static bool start(struct turnoutd *d, const char *config_file, char *error, size
     d->hooks = hooks_open(d->bundle->config);
     if (d->hooks == NULL) {
         snprintf(error, cap, "no memory for the hooks");
+        return false;
+    }
+    if (d->confined && !confine(d->bundle->config, error, cap)) {
         return false;
     }
     /* the listeners come last: nobody is accepted by a process that cannot start */
@@ -909,11 +931,12 @@ static void clear(struct turnoutd *d)
 }
 
 /* Not static: a simulation runs several in one process. */
-int turnoutd_run(const char *config_file)
+static int run(const char *config_file, bool confined)
 {
     struct turnoutd *d = calloc(1, sizeof *d);
     char error[ERROR_TEXT] = "no memory";
     if (d != NULL) {
+        d->confined = confined;
         d->process.start_time = (double)time(NULL);
         d->config_since = (uint64_t)d->process.start_time;
     }
@@ -931,4 +954,14 @@ int turnoutd_run(const char *config_file)
     log_close();
     free(d);
     return 0;
+}
+
+int turnoutd_run(const char *config_file)
+{
+    return run(config_file, false);
+}
+
+int turnoutd_run_confined(const char *config_file)
+{
+    return run(config_file, true);
 }

@@ -11,4 +11,7 @@
  * (why is on standard error, and in the log where there is one). */
 int turnoutd_run(const char *config_file);
 
+/* The same for a process that does nothing else: it gives up what it does not need (sandbox.h), for good. */
+int turnoutd_run_confined(const char *config_file);
+
 #endif

@@ -84,6 +84,7 @@ void visitors_free(struct visitors *visitors)
     struct caller *next;
     HASH_ITER(hh, visitors->callers, caller, next)
     {
+        /* the analyzer cannot follow uthash's lists: NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
         HASH_DEL(visitors->callers, caller);
         free(caller);
     }
@@ -112,7 +113,6 @@ static struct caller *caller_add(struct visitors *visitors, uint64_t address)
         free(caller);
         return NULL;
     }
-    /* the analyzer cannot follow uthash's lists: NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
     return caller;
 }
 

@@ -149,11 +149,12 @@ static void note_where(void)
 
 /* Where a library is known to go down with a failed allocation, which nobody but itself can mend: libuv ends the
  * process where its table of descriptors cannot grow; hiredis 0.14 does not look at what sdsempty gives it after a
- * write, and forgets the callback of a command that it sends; libconfuse looks at few of its allocations, glibc's
- * argp at none. */
+ * write, forgets the callback of a command that it sends, and aborts in hi_malloc; libconfuse and libseccomp look at
+ * few of their allocations, glibc's argp at none. */
 static bool beyond_us(enum function function)
 {
-    static const char *const unchecked[] = {"redisBufferWrite", "redisAsyncCommandArgv", "argp_parse"};
+    static const char *const unchecked[] = {"redisBufferWrite", "redisAsyncCommandArgv", "hi_malloc",
+                                            "argp_parse"};
     void *frames[FRAMES];
     int count = backtrace(frames, FRAMES);
     for (int i = 2; i < count; i++) {
@@ -161,7 +162,7 @@ static bool beyond_us(enum function function)
         if (dladdr(frames[i], &info) == 0) {
             continue;
         }
-        if (strstr(info.dli_fname, "libconfuse") != NULL ||
+        if (strstr(info.dli_fname, "libconfuse") != NULL || strstr(info.dli_fname, "libseccomp") != NULL ||
             (function == FUNCTION_realloc && i == 3 && strstr(info.dli_fname, "libuv") != NULL)) {
             return true;
         }

@@ -46,7 +46,7 @@ def answers(leg, pdu):
 def until(look, what):
     deadline = time.monotonic() + PATIENCE
     while not look():
-        assert time.monotonic() < deadline, what
+        assert time.monotonic() < deadline, what() if callable(what) else what
         time.sleep(0.01)
 
 
@@ -247,7 +247,9 @@ def test_any_call_may_fail_at_the_start(world, tmp_path, certificates):
     for function, count in sorted(start_calls(scene).items()):
         for nth in chosen(count, START_SOME):
             daemon = scene.start(armed='%s %d' % (function, nth), wait=False)
-            until(lambda d=daemon: d.find('started') or not d.running, 'neither a start nor an end')
+            fault = '%s %d' % (function, nth)
+            until(lambda d=daemon: d.find('started') or not d.running,
+                  lambda f=fault: '%s: neither a start nor an end\n%s' % (f, scene.faults.where()))
             code = daemon.stop()
             tried += 1
             told = daemon.junk + [e for e in daemon.events if e['level'] in ('error', 'warning')]
@@ -295,7 +297,7 @@ def test_without_descriptors_accepting_pauses_and_resumes(world):
     smsc = world.smsc('spark', 'redx', answers=answers)
     world.client(bind_answer='once')
     world.routes()
-    daemon = world.start()
+    daemon = world.start(core_dumps=True)  # its descriptors are counted
     kept = world.bound()
     kept.on_pdu = Guest.on_pdu
     smsc.leg()
