@@ -16,6 +16,7 @@
 #include "proxy/mailbox.h"
 #include "proxy/questions.h"
 #include "proxy/thread.h"
+#include "proxy/witness.h"
 #include "routing/table.h"
 
 /* What of the process questions look at. */
@@ -25,6 +26,7 @@ struct inquiry_source {
     struct mailbox *main;
     const struct bundle *(*bundle)(void *ctx); /* in use */
     const struct table *(*table)(void *ctx);   /* the newest published; NULL for none */
+    struct witness *const *witness;            /* NULL, or of NULL: nothing is known of traffic */
     void *ctx;
 };
 

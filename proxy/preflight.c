@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "proxy/inquiry.h"
 #include "proxy/probe.h"
@@ -421,6 +422,62 @@ static json_t *sources_json(const struct touched *t)
     return array;
 }
 
+/* --- what went lately ----------------------------------------------------------------------------------- */
+
+struct busy {
+    const char *shortcode;
+    uint64_t hour;
+};
+
+static int by_hour(const void *left_item, const void *right_item)
+{
+    const struct busy *left = left_item;
+    const struct busy *right = right_item;
+    return left->hour < right->hour   ? 1
+           : left->hour > right->hour ? -1
+                                      : strcmp(left->shortcode, right->shortcode);
+}
+
+static uint64_t pending_of(const struct evidence_side *side)
+{
+    return side->receipts_awaited > side->receipts ? side->receipts_awaited - side->receipts : 0;
+}
+
+/* Accepted messages whose receipt has not come yet, by either platform. */
+static uint64_t receipts_pending(struct witness *witness, const char *shortcode, const char *carrier)
+{
+    struct evidence evidence;
+    return witness_cell(witness, shortcode, carrier, &evidence)
+               ? pending_of(&evidence.now) + pending_of(&evidence.other)
+               : 0;
+}
+
+static void put_traffic(struct flight *flight, const char *const *list, size_t count)
+{
+    struct witness *witness = flight->source->witness == NULL ? NULL : *flight->source->witness;
+    struct busy *busy = witness == NULL ? NULL : calloc(count + 1, sizeof *busy);
+    const char *carrier = text_of(flight->request, "carrier");
+    json_t *rows = json_array();
+    uint64_t sum = 0;
+    for (size_t i = 0; busy != NULL && i < count; i++) {
+        busy[i] =
+            (struct busy){list[i], witness_hour(witness, list[i], carrier, (uint64_t)time(NULL) * 1000)};
+        sum += busy[i].hour;
+    }
+    if (busy != NULL) {
+        qsort(busy, count, sizeof *busy, by_hour);
+    }
+    for (size_t i = 0; busy != NULL && i < count && i < PREFLIGHT_TRAFFIC_SHOWN; i++) {
+        json_array_append_new(rows,
+                              json_pack("{s:s, s:I, s:I}", "shortcode", busy[i].shortcode, "last_hour",
+                                        (json_int_t)busy[i].hour, "receipts_pending",
+                                        (json_int_t)receipts_pending(witness, busy[i].shortcode, carrier)));
+    }
+    free(busy);
+    put(flight->answer, "last_hour", json_integer((json_int_t)sum));
+    put(flight->answer, "traffic", rows);
+}
+
 static void survey_for_flip(struct touched *t)
 {
     static const char *const credentials[] = {
@@ -432,6 +489,7 @@ static void survey_for_flip(struct touched *t)
         links_of_today(t->flight, t->link, list, count, t->from);
         look_at_all(t, list, count, true);
         look_at_all(t, list, count, false);
+        put_traffic(t->flight, list, count);
     }
     free(list);
     put(answer, "link", json_string(t->link->name));

@@ -9,7 +9,8 @@
  *    "target": {"verdict", "why", "round_trip_ms", ...} of the link itself where its credentials are its own,
  *    "clients": [{"client", "sessions", "in_flight", "held", "verdict", "why", "legs", "bound", "window_used",
  *                 "window_size", "round_trip_ms", "connect_ms", "bind_ms", "command_status"}],
- *    "from": [{"link", "legs", "bound", "in_flight"}]}
+ *    "from": [{"link", "legs", "bound", "in_flight"}], "last_hour",
+ *    "traffic": [{"shortcode", "last_hour", "receipts_pending"}], the busiest PREFLIGHT_TRAFFIC_SHOWN}
  *   verdict: bound (legs are bound here), bindable (a probe was bound and answered enquire_link), failed (why),
  *   untried (why).
  * message  {"instance", "carrier", "to", "client" (or none), "source", "destination", "text", "timeout_ms"} ->
@@ -25,7 +26,7 @@
 
 struct question;
 
-enum { PREFLIGHT_PROBES = 8, PREFLIGHT_CLIENTS_SHOWN = 500 };
+enum { PREFLIGHT_PROBES = 8, PREFLIGHT_CLIENTS_SHOWN = 500, PREFLIGHT_TRAFFIC_SHOWN = 20 };
 
 /* Question functions; ctx is the inquiry. */
 void preflight_ask(void *ctx, struct question *question, const json_t *request);

@@ -331,6 +331,7 @@ static bool start_questions(struct turnoutd *d)
                                                 .main = &d->box,
                                                 .bundle = bundle_in_use,
                                                 .table = newest_table,
+                                                .witness = &d->witness,
                                                 .ctx = d};
     d->questions = questions_new(send_answer, d);
     if (d->questions == NULL) {

@@ -119,11 +119,13 @@ static char *what_is_with(const struct barrier *barrier, const struct instance *
     const char *trouble = instance_trouble(instance);
     uint64_t silence = instance_silence_ms(&barrier->instances, instance);
     if (silence > SILENCE_MS) {
-        len =
-            asprintf(&text,
-                     "%s is silent for %s: it hangs, or is cut off from Redis. It counts as dead in %.1f s; "
-                     "--without %s does not wait for it",
-                     instance->id, age_text(silence, age), (double)instance->lease_ms / 1000, instance->id);
+        bool fence = strcmp(instance_field(instance, "on_loss"), "fence") == 0;
+        len = asprintf(
+            &text,
+            "%s is silent for %s: it hangs, or is cut off from Redis. It counts as dead in %.1f s%s; "
+            "--without %s does not wait for it",
+            instance->id, age_text(silence, age), (double)instance->lease_ms / 1000,
+            fence ? ", and sends nothing from then on (on-loss fence)" : "", instance->id);
     } else if (*trouble) {
         len = asprintf(&text, "%s has not %s version %llu: %s", instance->id,
                        barrier->mark == BARRIER_SETTLED ? "settled" : "applied",
@@ -291,6 +293,16 @@ static void print_missing(const struct barrier *barrier)
     grid_free(grid);
 }
 
+/* What one may do that still runs, and is only cut off from Redis. */
+static const char *if_cut_off(const struct instance *instance)
+{
+    return strcmp(instance_field(instance, "on_loss"), "fence") == 0
+               ? "Should it still run, cut off from Redis, then it sends nothing since its lease was over, "
+                 "and "
+                 "until it has caught up (on-loss fence)."
+               : "Should it still run, cut off from Redis, then it goes by an older table.";
+}
+
 static void print_dead(const struct barrier *barrier)
 {
     char age[AGE_TEXT_SIZE];
@@ -298,12 +310,12 @@ static void print_dead(const struct barrier *barrier)
         const struct instance *instance = &barrier->instances.items[i];
         char *text = NULL;
         if (!instance_alive(instance)) {
-            int len = asprintf(
-                &text,
-                "%s is dead, silent for %s: not waited for. Should it still run, cut off from Redis, "
-                "then it goes by an older table. Should it be gone: turnoutctl instances forget %s",
-                instance->id, age_text(instance_silence_ms(&barrier->instances, instance), age),
-                instance->id);
+            int len =
+                asprintf(&text,
+                         "%s is dead, silent for %s: not waited for. %s Should it be gone: turnoutctl "
+                         "instances forget %s",
+                         instance->id, age_text(instance_silence_ms(&barrier->instances, instance), age),
+                         if_cut_off(instance), instance->id);
             text_wrap(stdout, "", need(len < 0 ? NULL : text));
             free(text);
         }

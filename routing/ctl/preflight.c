@@ -10,7 +10,7 @@
 #include "routing/ctl/route.h"
 
 /* What an instance adds to the time that its probes may take. */
-enum { ANSWER_MS = 500, LINES_SHOWN = 10 };
+enum { ANSWER_MS = 500, LINES_SHOWN = 10, SHORTCODES_SHOWN = 4 };
 
 /* --- judging ----------------------------------------------------------------------------------------------
  */
@@ -357,6 +357,42 @@ static void print_clients(const struct target *target)
     json_decref(seen);
 }
 
+/* Messages of the last hour by shortcode, and receipts that are still to come, over all instances. */
+static void print_traffic(const struct target *target)
+{
+    json_t *hours = need(json_object());
+    long long sum = 0;
+    long long pending = 0;
+    for (size_t i = 0; i < target->ask.count; i++) {
+        const json_t *rows = json_object_get(target->ask.items[i].answer, "traffic");
+        size_t at;
+        json_t *row;
+        sum += number_of(target->ask.items[i].answer, "last_hour");
+        json_array_foreach(rows, at, row)
+        {
+            const char *shortcode = json_member(row, "shortcode");
+            json_put(hours, shortcode,
+                     json_integer(number_of(hours, shortcode) + number_of(row, "last_hour")));
+            pending += number_of(row, "receipts_pending");
+        }
+    }
+    printf("  last hour: %lld message%s", sum, plural((uint64_t)sum));
+    const char *shortcode;
+    json_t *count;
+    size_t shown = 0;
+    json_object_foreach(hours, shortcode, count)
+    {
+        if (json_integer_value(count) > 0 && shown++ < SHORTCODES_SHOWN) {
+            fputs(shown == 1 ? " (" : ", ", stdout);
+            text_print(stdout, shortcode);
+            printf(" %lld", (long long)json_integer_value(count));
+        }
+    }
+    printf("%s%s; receipts pending: %lld\n", shown > SHORTCODES_SHOWN ? ", ..." : "", shown > 0 ? ")" : "",
+           pending);
+    json_decref(hours);
+}
+
 static const char *headline(const struct target *target)
 {
     return json_array_size(target->refusals) > 0   ? "REFUSED"
@@ -374,6 +410,7 @@ static void print_target(const struct target *target)
     }
     print_instances(target);
     print_clients(target);
+    print_traffic(target);
     print_sentences(stdout, "  ! ", target->refusals);
     print_sentences(stdout, "  ? ", target->warnings);
 }

@@ -43,6 +43,7 @@
 --   P:guards, P:guards:...   what flips are watched for (38-guards)
 --   P:evidence:..., P:alarms what the instances have seen since, and what came of it (65-evidence)
 --   P:instances          sorted set, instance -> last beat in ms
+--   P:on_loss            hash, instance -> what it does without Redis (serve | fence): outlives its entry
 --   P:instance:<id>      hash with a time to live: applied and the chain at that version, desired, state,
 --                        obstacle, beat, and what the instance reports
 --
@@ -84,7 +85,8 @@
 --   turnout_leave   args: id. -> 1 | 0 (unknown)
 --   turnout_instances -> {now_ms, then for each: id, lease left in ms (-1: dead), number of strings, field, value ...}
 --                   "history" is added: "same" or "other", whether what it has applied is part of this history.
---                   A dead instance has the field "beat" alone, its last one. Only reads.
+--                   A dead instance has the fields "beat", its last one, and "on_loss", where it has told so. Only
+--                   reads.
 --   turnout_forget  args: id. Takes a dead instance out of the list. -> 1 | 0 (alive, or unknown)
 --   turnout_restore args: request (JSON: {"who","why","ticket","version","rows":{shortcode:{carrier:value}}}).
 --                   Replaces the whole table, with a version higher than its own, the given one and any that a

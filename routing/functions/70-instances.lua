@@ -46,6 +46,7 @@ local function beat(keys, args)
     end
     redis.call('PEXPIRE', key, integer_text(lease))
     redis.call('ZADD', prefix .. ':instances', now, id)
+    redis.call('HSET', prefix .. ':on_loss', id, mine.on_loss or '')
     pcall(applied.note, prefix, id, mine.applied, now)
     pcall(carry_out_due, prefix)
     pcall(windows.carry_out_due, prefix)
@@ -57,6 +58,7 @@ local function leave(keys, args)
     local id = instance_id(args)
     applied.forget(prefix, id)
     redis.call('DEL', prefix .. ':instance:' .. id)
+    redis.call('HDEL', prefix .. ':on_loss', id)
     return redis.call('ZREM', prefix .. ':instances', id)
 end
 
@@ -92,6 +94,10 @@ local function instances(keys)
         local left = #fields > 0 and redis.call('PTTL', key) or -1
         if #fields == 0 then
             fields = { 'beat', integer_text(tonumber(known[i + 1])) }
+            local on_loss = redis.call('HGET', prefix .. ':on_loss', known[i])
+            if on_loss and on_loss ~= '' then
+                fields[3], fields[4] = 'on_loss', on_loss
+            end
         else
             local applied = redis.call('HMGET', key, 'applied', 'chain')
             fields[#fields + 1] = 'history'
@@ -114,6 +120,7 @@ local function forget(keys, args)
         return 0
     end
     applied.forget(prefix, id)
+    redis.call('HDEL', prefix .. ':on_loss', id)
     return redis.call('ZREM', prefix .. ':instances', id)
 end
 

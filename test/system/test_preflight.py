@@ -2,7 +2,7 @@
 import os
 import signal
 import subprocess
-import threading
+import time
 
 import pytest
 
@@ -16,12 +16,12 @@ TARGET = ('--carrier', 'spark', '--to', 'omni')
 @pytest.fixture
 def start(world):
     """Starts instances by name, and waits until their entries say what they can be asked."""
-    def begin(*names, lease='30s', **more):
+    def begin(*names, lease='30s', on_loss='serve', **more):
         for name in names:
             (world.directory / name).mkdir(exist_ok=True)
             world.start(instance=name, name=name, state_directory=str(world.directory / name), redis={
                 'host': '127.0.0.1', 'port': world.redis.port, 'prefix': world.prefix, 'beat': Raw('200ms'),
-                'lease': Raw(lease), 'reconnect_min': Raw('50ms'), 'reconnect_max': Raw('200ms')}, **more)
+                'lease': Raw(lease), 'on_loss': on_loss, 'reconnect_min': Raw('50ms'), 'reconnect_max': Raw('200ms')}, **more)
         for name in names:
             while not world.redis.call('HGET', '%s:instance:%s' % (world.prefix, name), 'answers'):
                 pass
@@ -124,6 +124,34 @@ def test_what_is_in_flight_on_the_routes_of_today(links, start):
     assert code == DONE
     assert 'spark to omni: ready' in out and 'clients: acme (1)' in out and '5001 spark: redx (open) -> omni' in out
     assert all(len(line) < 80 for line in out.splitlines()), 'a terminal of 80 columns'
+
+
+def test_the_last_hour_and_receipts_that_are_owed(links, start):
+    world = links
+    start('a', 'b')
+    clients = [world.bound(daemon=daemon) for daemon in world.daemons]
+    for client, shortcodes in zip(clients, (['5001', '5001', '5002'], ['5001'])):
+        leg = world.smscs['spark-redx'].leg()
+        for index, shortcode in enumerate(shortcodes):
+            client.submit(source=shortcode, registered=1)
+            leg.send(leg.expect('submit_sm').answer(0, b'%d\0' % index))
+            client.expect('submit_sm_resp')
+    sent = leg.deliver(text=wire.receipt_text('0'), esm_class=4)
+    client.send(client.expect('deliver_sm').answer(0, b'\0'))
+    leg.expect('deliver_sm_resp', seq=sent.seq, status=0)
+
+    def seen():
+        found = world.ctl('preflight', '5001', '5002', *TARGET)[1]['preflight'][0]['instances']
+        rows = {(i['id'], row['shortcode']): (row['last_hour'], row['receipts_pending']) for i in found
+                for row in i['traffic']}
+        return rows, [i['last_hour'] for i in found]
+
+    deadline = time.monotonic() + 10
+    while seen()[1] != [3, 1] and time.monotonic() < deadline:
+        pass  # it is counted once a second
+    assert seen()[0] == {('a', '5001'): (2, 2), ('a', '5002'): (1, 1), ('b', '5001'): (1, 0), ('b', '5002'): (0, 0)}
+    out = text(world, 'preflight', '5001', '5002', *TARGET)[1]
+    assert 'last hour: 4 messages (5001 3, 5002 1); receipts pending: 3' in out
 
 
 def test_no_room_is_told(links, start):
@@ -266,12 +294,29 @@ def test_one_that_hangs_is_named_and_can_be_left_out(links, start):
         assert entry['without'] == ['b'] and entry['version'] == answer['version']
         assert 'NOT WAITED FOR: b' in text(world, 'log', '--last', '1')[1]
         assert 'b was left out: it may still send' in text(world, *OUTSIDE, '5002', *TARGET, '--without', 'b')[1]
-        left = world.redis.call('XRANGE', world.prefix + ':left_out', '-', '+')
-        assert 'b' in left.split() and 'tester' in left, 'also where nothing was to be changed any more'
+        note, = world.ctl('log', '--last', '1')[1]['left_out']
+        assert (note['without'], note['who'], note['version']) == (['b'], 'tester', answer['version']), (
+            'also where nothing was to be changed any more')
+        assert 'not waited for any more: b, by tester' in text(world, 'log', '--last', '1')[1]
     finally:
         os.kill(second.pid, signal.SIGCONT)
     second.wait_version(answer['version'])
     flip(world, code=6)
+
+
+@pytest.mark.parametrize('on_loss, words', [('serve', 'it goes by an older table'), ('fence', 'it sends nothing')])
+def test_a_dead_one_is_told_of(links, start, on_loss, words):
+    """What it would do if it were only cut off from Redis is known after its entry has expired."""
+    world = links
+    _, second = start('a', 'b', lease='1s', on_loss=on_loss)
+    world.kill(second)
+    while world.redis.call('EXISTS', world.prefix + ':instance:b') != '0':
+        pass
+    code, out, _ = text(world, *OUTSIDE, '5001', *TARGET)
+    assert code == DONE and 'b is dead' in out and words in ' '.join(out.split()), out
+    world.ctl('instances', 'forget', 'b')
+    assert world.redis.call('HGET', world.prefix + ':on_loss', 'b') == ''
+    assert world.redis.call('HGET', world.prefix + ':on_loss', 'a') == on_loss
 
 
 def test_strict_flips_leave_out_and_are_refused_alike(links, start):
