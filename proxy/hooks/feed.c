@@ -348,6 +348,20 @@ void feed_told(struct feed *feed, const char *id, const char *target)
     }
 }
 
+char *feed_zone(struct feed *feed, const char *window)
+{
+    char key[256];
+    if (feed->redis == NULL || window[0] == '\0') {
+        return NULL;
+    }
+    put_text(key, sizeof key, redis_key(feed->redis, "window:%s", window));
+    const char *const words[] = {"HGET", key, "zone"};
+    redisReply *reply = call(feed, words, 3);
+    char *zone = reply != NULL && reply->type == REDIS_REPLY_STRING ? strdup(reply->str) : NULL;
+    freeReplyObject(reply);
+    return zone;
+}
+
 /* --- the turn -------------------------------------------------------------------------------------------- */
 
 bool feed_turn(struct feed *feed, size_t room, unsigned wait_ms)

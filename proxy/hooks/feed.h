@@ -40,6 +40,9 @@ void feed_takeover(struct feed *feed, uint64_t takeover);
  * may be another's by now. */
 bool feed_turn(struct feed *feed, size_t room, unsigned wait_ms);
 
+/* The time zone of a window (malloc'd), for the times in mails; NULL where none is known. */
+char *feed_zone(struct feed *feed, const char *window);
+
 /* Is it connected, so that a turn with nothing new took its time? */
 bool feed_waits(const struct feed *feed);
 

@@ -40,6 +40,16 @@ struct hooks {
 
 /* --- from the stream to the outbox ----------------------------------------------------------------------- */
 
+/* Its window knows the zone that its times are told in. */
+static void find_zone(struct hooks *hooks, struct hook_event *event)
+{
+    char *zone = event->zone[0] == '\0' ? feed_zone(hooks->feed, event->window) : NULL;
+    if (zone != NULL) {
+        free(event->zone);
+        event->zone = zone;
+    }
+}
+
 /* One that cannot be told of is done with; without memory it comes again. */
 static void on_event(void *ctx, const char *id, const char *const *fields, size_t count,
                      const char *const *told, size_t told_count)
@@ -53,6 +63,7 @@ static void on_event(void *ctx, const char *id, const char *const *fields, size_
         feed_done(hooks->feed, id);
         return;
     }
+    find_zone(hooks, event);
     if (!outbox_add(hooks->outbox, hooks->config, hooks->owners, event, told, told_count)) {
         log_event(EVENT_HOOK_SKIPPED, LOG_TEXT("id", id), LOG_TEXT("why", "no memory; it is taken up again"));
     }

@@ -11,6 +11,7 @@
 
 #include "proxy/hooks/sign.h"
 #include "proxy/hooks/template.h"
+#include "proxy/hooks/zone.h"
 #include "proxy/utf8.h"
 
 /* What is named of a change of many shortcodes; the rest is counted. */
@@ -189,7 +190,7 @@ static const char *or_dash(const char *text)
 struct values {
     const char *of[PLACE_COUNT];
     char *made[PLACE_COUNT]; /* of them, those to be freed */
-    char at[HOOK_TIME_SIZE], version[24];
+    char at[HOOK_ZONE_TEXT_SIZE], version[24];
 };
 
 static void values_free(struct values *v)
@@ -224,7 +225,9 @@ static bool values_make(struct values *v, const struct config *config, const str
 {
     bool all_its_own = audience->client == NULL || audience->cells_count == event->cells_count;
     *v = (struct values){.of = {[PLACE_EVENT] = hook_kind_name(event->kind)}};
-    hook_time_text(event->at_ms, v->at);
+    if (!hook_zone_text(event->zone, event->at_ms, v->at)) {
+        hook_time_text(event->at_ms, v->at);
+    }
     snprintf(v->version, sizeof v->version, "%" PRIu64, event->version);
     v->of[PLACE_WINDOW] = or_dash(event->window);
     v->of[PLACE_AT] = v->at;

@@ -275,6 +275,14 @@ def test_no_mail_can_be_given_headers(world, exim):
     assert {to_of(m) for m in mails} == {'ops@acme.example', 'duty@acme.example'}
 
 
+def test_times_are_told_in_the_zone_of_the_window(world, exim):
+    two_clients(world)
+    start(world, None, exim, mail_body='{window} {at}')
+    world.redis.call('HSET', world.prefix + ':window:night', 'zone', 'Pacific/Auckland')
+    add_event(world, cells='6001 spark redx omni open', window='night', at='1790431200000')
+    assert exim.wait_mails(1)[0].get_content() == 'night 2026-09-27 03:00:00 +1300\n'
+
+
 def test_a_mail_server_may_want_to_be_asked_again(world, exim):
     two_clients(world)
     world.client('acme', shortcodes=['5001'], mail=['nobody@acme.example', 'later@acme.example', 'ops@acme.example'])

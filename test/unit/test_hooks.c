@@ -17,6 +17,7 @@
 #include "proxy/hooks/mail.h"
 #include "proxy/hooks/sign.h"
 #include "proxy/hooks/template.h"
+#include "proxy/hooks/zone.h"
 
 #define HASH "$y$j9T$sXx49dla0ns5ntASPInf2/$Y9vvgPBFdy5B0rlMBDVfpqyQBtD5ehKsBloFY4fiWJ8"
 
@@ -376,6 +377,67 @@ static void many_cells_are_counted(void **state)
     free_mails(&m);
 }
 
+/* --- zones --- */
+
+static void check_zone(const char *name, uint64_t seconds, const char *expected)
+{
+    char text[HOOK_ZONE_TEXT_SIZE];
+    bool found = hook_zone_text(name, seconds * 1000, text);
+    assert_true(found == (expected != NULL));
+    if (found)
+        assert_string_equal(text, expected);
+}
+
+/* New Zealand's clocks go forward on 2026-09-27 at 2 o'clock, and back on 2027-04-04 at 3 o'clock. */
+static void times_are_told_in_a_zone(void **state)
+{
+    (void)state;
+    check_zone("Pacific/Auckland", 1790431199, "2026-09-27 01:59:59 +1200");
+    check_zone("Pacific/Auckland", 1790431200, "2026-09-27 03:00:00 +1300");
+    check_zone("Pacific/Auckland", 1806760799, "2027-04-04 02:59:59 +1300");
+    check_zone("Pacific/Auckland", 1806760800, "2027-04-04 02:00:00 +1200");
+    check_zone("America/St_Johns", 1790431200, "2026-09-26 11:30:00 -0230");
+    check_zone("UTC", 0, "1970-01-01 00:00:00 +0000");
+    check_zone("+13:00", 1790431200, "2026-09-27 03:00:00 +1300");
+    check_zone("-0330", 0, "1969-12-31 20:30:00 -0330");
+    check_zone("Z", 0, "1970-01-01 00:00:00 +0000");
+    check_zone("", 0, NULL);
+    check_zone("Nowhere/City", 0, NULL);
+    check_zone("../../etc/passwd", 0, NULL);
+    check_zone("+13", 0, "1970-01-01 13:00:00 +1300");
+    static const char *const wrong[] = {"+",       "+1",    "+1a",   "+13:", "+13:0",
+                                        "+13:00x", "+1360", "+2000", "13:00"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        check_zone(wrong[i], 0, NULL);
+}
+
+/* Whatever is missing of a file, or wrong in it, nothing is read beyond its end. */
+static void a_bad_zone_file_is_none(void **state)
+{
+    (void)state;
+    FILE *in = fopen("/usr/share/zoneinfo/Pacific/Auckland", "r");
+    assert_non_null(in);
+    uint8_t whole[8192];
+    size_t len = fread(whole, 1, sizeof whole, in);
+    fclose(in);
+    int32_t offset;
+    assert_true(hook_zone_offset(whole, len, 1790431200, &offset));
+    assert_int_equal(offset, 13 * 3600);
+    for (size_t part = 0; part < len; part++) {
+        uint8_t *copy = malloc(part + 1); /* its end is where the sanitizer looks */
+        memcpy(copy, whole, part);
+        (void)hook_zone_offset(copy, part, 1790431200, &offset);
+        free(copy);
+    }
+    for (size_t at = 0; at < len; at++) {
+        uint8_t was = whole[at];
+        whole[at] = 0xFF;
+        (void)hook_zone_offset(whole, len, 1790431200, &offset);
+        whole[at] = was;
+    }
+    assert_false(hook_zone_offset(whole, 100, 0, &offset));
+}
+
 /* --- the config --- */
 
 static void expect_fault(const char *more, int line, const char *says)
@@ -463,6 +525,8 @@ int main(void)
         cmocka_unit_test(a_mail_is_as_rfc_5322_wants_it),
         cmocka_unit_test(a_text_makes_no_header_and_no_line_too_long),
         cmocka_unit_test(many_cells_are_counted),
+        cmocka_unit_test(times_are_told_in_a_zone),
+        cmocka_unit_test(a_bad_zone_file_is_none),
         cmocka_unit_test(a_wrong_config_is_refused_at_its_line),
         cmocka_unit_test(templates_are_read_from_files),
         cmocka_unit_test(a_config_may_be_held),
