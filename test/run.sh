@@ -7,6 +7,7 @@
 #   system    turnoutd against scripted peers: all tests with the release build, those marked `sanitize` with the others
 #   fuzz      each corpus, then each fuzz target for a few seconds (test/fuzz/run)
 #   budget    the instructions that a message costs, against test/bench/budget.json (release build)
+#   sim       2000 seeded worlds, each deliberate fault caught, the model of Redis against a real one (test/sim/run)
 #   interop   Kannel, node-smpp, and a dissection of all that the proxy sent in the system tests
 #
 # --sanitize keeps to one build: none (release), address (with undefined), thread. Builds are in build-release,
@@ -33,7 +34,7 @@ trap 'exit 130' INT TERM
 
 while [ $# -gt 0 ]; do
     case $1 in
-    unit | system | interop | lint | fuzz | budget) parts="$parts $1" ;;
+    unit | system | interop | lint | fuzz | budget | sim) parts="$parts $1" ;;
     --sanitize)
         shift
         case ${1:-} in
@@ -47,7 +48,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-: "${parts:=lint unit budget fuzz system interop}"
+: "${parts:=lint unit budget fuzz sim system interop}"
 : "${kinds:=release address thread}"
 
 wanted() {
@@ -173,6 +174,16 @@ if wanted fuzz "$parts"; then
     [ "$found" -le "$bad" ] || bad=$found
     report fuzz "$began" "$good" "$bad" 0 "$work/fuzz"
     [ "$bad" != 0 ] || cat "$work/fuzz"
+fi
+
+if wanted sim "$parts" && wanted release "$built"; then
+    began=$(date +%s)
+    TURNOUT_BUILD="$builds/build-release" test/sim/run --ci >"$work/sim" 2>&1 || true
+    counts=$(tail -n 1 "$work/sim")
+    good=$(echo "$counts" | sed -n 's/^\([0-9]*\) passed.*/\1/p')
+    bad=$(echo "$counts" | sed -n 's/.* \([0-9]*\) failed.*/\1/p')
+    report sim "$began" "${good:-0}" "${bad:-1}" 0 "$work/sim"
+    [ "${bad:-1}" != 0 ] || grep -E '^(seeds|twice):' "$work/sim"
 fi
 
 if wanted budget "$parts" && wanted release "$built"; then

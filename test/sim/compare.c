@@ -291,7 +291,7 @@ static void restore(void)
     const char *const arguments[] = {request};
     int at = put_number(request, 0, "{\"who\":\"ann\",\"version\":%" PRIu64, version + sim_random(3));
     at = put(request, at, ",\"rows\":{\"%s\":", ANY(codes));
-    at = put(request, at, "{\"spark\":\"%s open - 1700000000000 4\"}}}", ANY(names));
+    (void)put(request, at, "{\"spark\":\"%s open - 1700000000000 4\"}}}", ANY(names));
     function("turnout_restore", 1, arguments);
 }
 

@@ -496,10 +496,10 @@ static void tick(void *ctx, uint64_t serial)
     if (shape.hostile && sim_chance(5)) {
         misbehave(e);
     }
-    if (!shape.calm && e->wire != NULL && sim_chance(4) && sim_now < shape.chaos_end) {
+    if (shape.peers_fail && e->wire != NULL && sim_chance(4) && sim_now < shape.chaos_end) {
         leave(e);
     }
-    sim_after(sim_between(MS, 2 * shape.submit_ms * MS), tick, e, serial);
+    sim_after(sim_between(MS, 2 * MS * shape.submit_ms), tick, e, serial);
 }
 
 /* Nothing is owed for too long, session by session. */
@@ -523,7 +523,7 @@ void esmes_begin(void)
         *e = (struct esme){.number = i, .account = i < ACCOUNTS ? i : (unsigned)sim_random(ACCOUNTS)};
         e->bind = sim_chance(550) ? SMPP_BIND_TRANSCEIVER : bind_ids[sim_random(2)];
         e->version = sim_chance(700) ? 0x34 : sim_chance(500) ? 0x33 : 0x50;
-        e->window = (unsigned)sim_between(1, 2 * shape.client_window);
+        e->window = (unsigned)sim_between(1, UINT64_C(2) * shape.client_window);
         sim_after(sim_random(600 * MS), dial, e, 0);
     }
 }

@@ -441,6 +441,11 @@ void ledger_answered(struct message *m, const struct wire *wire, const uint8_t *
         violated(RULE_ONCE, m->number, "m%08u was sent on, but its sender is told 0x%x: not sent", m->number,
                  m->status);
     }
+    if (m->by_proxy && shape.only_redis && m->sent > SIM_BEGIN + 3 * SECOND &&
+        m->from->opened_at + SECOND < m->sent && !m->mo) {
+        violated("9: Redis down changes nothing for traffic", m->number, "m%08u is refused by the proxy",
+                 m->number);
+    }
     if (m->overtaken && shape.strict_only && !m->by_proxy) {
         violated(RULE_ORDER, m->number, "m%08u was overtaken by a message sent later", m->number);
     }

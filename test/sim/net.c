@@ -31,6 +31,7 @@ static void near_opened(void *owner)
 {
     struct wire *wire = owner;
     wire->opened = true;
+    wire->opened_at = sim_now;
     wire->up->opened(wire->up_owner);
 }
 

@@ -35,7 +35,7 @@ struct wire {
     const struct wire_events *events;
     void *peer;
     size_t capacity, step;
-    uint64_t lag, next_step;
+    uint64_t lag, next_step, opened_at;
     bool opened, near_closed, near_closing, orphan, timed_out;
     uint64_t frozen_until; /* UINT64_MAX: for ever */
     uint64_t disturbed;    /* when something last kept it from carrying */

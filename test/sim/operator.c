@@ -10,6 +10,7 @@
 
 #include "routing/table.h"
 #include "test/sim/ledger.h"
+#include "test/sim/peers.h"
 #include "test/sim/redis_model.h"
 #include "test/sim/redis_net.h"
 
@@ -422,7 +423,9 @@ static void act(void *ctx, uint64_t arg)
     }
     if (!work.busy && redis_is_up()) {
         uint64_t choice = sim_random(100);
-        if (shape.strict_only || choice < 25) {
+        if (shape.only_redis) {
+            flip(false);
+        } else if (shape.strict_only || choice < 25) {
             flip(true);
         } else if (choice < 65) {
             flip(false);

@@ -31,4 +31,8 @@ void smscs_heal(void);
 void smscs_check(bool last);
 void smsc_disturb(void); /* something happens to one of them */
 
+/* --- main.c ---------------------------------------------------------------------------------------------- */
+
+void disturb_promise(void); /* a change was reported as applied: a moment for evil */
+
 #endif

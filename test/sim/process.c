@@ -148,6 +148,7 @@ void __wrap_log_lines(enum log_event event, const char *name, const char *text)
 
 /* --- life -------------------------------------------------------------------------------------------------- */
 
+/* Some links may be of another look than before, so that a reload replaces their legs. */
 static void write_links(FILE *out)
 {
     for (unsigned i = 0; i < LINKS; i++) {
@@ -155,10 +156,13 @@ static void write_links(FILE *out)
         fprintf(out,
                 "link \"%s\" { carrier = \"%s\" platform = \"%s\" host = \"x\" port = %u window = %u\n"
                 " credentials = %s %s\n connect-timeout = 800ms bind-timeout = 1s enquire-link = 2s\n"
-                " response-timeout = %ums reconnect-min = 100ms reconnect-max = 1s }\n",
+                " response-timeout = %ums reconnect-min = 100ms reconnect-max = 1s system-type = \"%s\" }\n",
                 link_names[i], carrier_names[link_carrier(i)], platform_names[link_platform(i)],
                 PORT_FIRST + i, shape.window, own ? "own" : "pass",
-                own ? "system-id = \"us\" password = \"pw\"" : "", RESPONSE_TIMEOUT_MS);
+                own ? "system-id = \"us\" password = \"pw\"" : "", RESPONSE_TIMEOUT_MS,
+                sim_chance(700)   ? ""
+                : sim_chance(500) ? "a"
+                                  : "b");
     }
 }
 
@@ -232,6 +236,16 @@ void processes_begin(const char *where)
         config_path(i, path);
         write_config(i, path);
     }
+}
+
+void process_reload(struct process *p)
+{
+    char path[96];
+    config_path(p->instance, path);
+    if (sim_chance(700)) {
+        write_config(p->instance, path);
+    }
+    process_signal(p, SIGHUP);
 }
 
 static void run_main(void *arg)

@@ -41,6 +41,7 @@ void processes_begin(const char *directory);
 struct process *process_start(unsigned instance);
 void process_kill(struct process *p);
 void process_signal(struct process *p, int number);
+void process_reload(struct process *p); /* SIGHUP, with a configuration in which links may look another way */
 void process_stop(struct process *p, uint64_t ns);
 struct process *process_of(unsigned instance); /* the living one, or NULL */
 

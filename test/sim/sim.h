@@ -88,6 +88,9 @@ struct shape {
     bool calm;        /* no faults: rules on what must succeed apply */
     bool strict_only; /* operators move cells strictly, if at all */
     bool own;         /* links with one system_id for all clients, and no client of any shortcode */
+    bool peers_fail;
+    bool only_redis; /* nothing else fails: no message may be refused for that */
+    bool slow_disk;
     bool redis_faults, kills, hostile, clocks;
     unsigned window, mo_window, client_window, wait_count;
     unsigned lag_ms;     /* of the replica, at most */

@@ -165,10 +165,10 @@ static void give_answer(void *ctx, uint64_t arg)
 /* How long an answer takes; 0: it never comes. */
 static uint64_t answer_pause(const struct session *s)
 {
-    if (!shape.calm && sim_now < shape.chaos_end && sim_chance(8)) {
+    if (shape.peers_fail && sim_now < shape.chaos_end && sim_chance(8)) {
         return 0;
     }
-    if (sim_now < smscs[s->link].slow_until || (!shape.calm && sim_chance(5))) {
+    if (sim_now < smscs[s->link].slow_until || (shape.peers_fail && sim_chance(5))) {
         return sim_between(300 * MS, 2600 * MS);
     }
     return sim_between(100000, sim_chance(100) ? 300 * MS : 20 * MS);
@@ -215,7 +215,7 @@ static void on_bind(struct session *s, const uint8_t *pdu)
 {
     uint8_t out[64];
     uint32_t command = smpp_get32(pdu + 4);
-    uint32_t status = !shape.calm && sim_chance(40) ? ESME_RBINDFAIL : ESME_ROK;
+    uint32_t status = shape.peers_fail && sim_chance(40) ? ESME_RBINDFAIL : ESME_ROK;
     snprintf(s->system_id, sizeof s->system_id, "%s", (const char *)pdu + SMPP_HEADER_LEN);
     s->account = account_of(s->system_id);
     s->receives = command != SMPP_BIND_TRANSMITTER;

@@ -568,7 +568,8 @@ int uv_queue_work(uv_loop_t *uv, uv_work_t *work, uv_work_cb call, uv_after_work
     work->reserved[0] = loop;
     work->reserved[1] = work->reserved[2] = NULL;
     loop->works++;
-    sim_after(sim_chance(30) ? sim_random(SECOND) : sim_between(MS, 25 * MS), work_begin, work, 0);
+    bool slow = shape.slow_disk ? sim_chance(500) : sim_chance(30);
+    sim_after(slow ? sim_random(2 * SECOND) : sim_between(MS, 25 * MS), work_begin, work, 0);
     return 0;
 }
 
