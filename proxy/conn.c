@@ -591,8 +591,8 @@ static void on_writable(void *owner)
 static void on_closed(void *owner, enum stream_end end, const char *detail)
 {
     struct conn *c = owner;
+    c->stream = NULL; /* before the worker wakes: it may close what it finds open */
     worker_wake(c->worker);
-    c->stream = NULL;
     end_session(c);
     c->owner->closed(c, c->why != NULL ? c->why : stream_end_name(end), detail);
 }

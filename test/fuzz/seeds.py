@@ -4,7 +4,7 @@
     test/fuzz/seeds.py DIRECTORY [CAPTURE.pcap...]
 
     test/system/wire.py, node-smpp (where test/interop has it), captures of the system tests (TURNOUT_CAPTURE)
-        --> PDUs --> DIRECTORY/frame, tlv, receipt, session, oracle
+        --> PDUs --> DIRECTORY/frame, tlv, part, receipt, session, oracle
     docker/*.conf, routes, stream entries, snapshots, HTTP --> DIRECTORY/config, csv, change, snapshot, admin
 
 `test/fuzz/run --merge DIRECTORY` takes into test/fuzz/corpus what of it reaches code that nothing there reaches yet.
@@ -154,6 +154,18 @@ def configs():
           b'link s { carrier = spark platform = redx host = h port = 1 system-id = a }\nredis {}\n'
 
 
+def parts():
+    """Parts of messages: by header, 8- and 16-bit, by TLVs, in message_payload, behind another element."""
+    sar = wire.tlv(0x020C, b'\x12\x34') + wire.tlv(0x020E, b'\3') + wire.tlv(0x020F, b'\2')
+    headers = (b'\5\0\3\x77\3\2part', b'\6\x08\4\x12\x34\3\1part', b'\x0e\5\4\1\2\3\4\x24\1\x09\0\3\x77\2\1part')
+    for header in headers:
+        yield wire.Pdu('submit_sm', 0, 1, wire.message('5001', '64251234567', header, esm_class=0x40)).octets()
+        yield wire.Pdu('submit_sm', 0, 1, wire.message('5001', '64251234567', b'', esm_class=0x40, validity='000001000000000R',
+                                                       tlvs=wire.tlv(wire.MESSAGE_PAYLOAD, header))).octets()
+    yield wire.Pdu('submit_sm', 0, 1, wire.message('5001', '64251234567', b'part', tlvs=sar)).octets()
+    yield wire.Pdu('data_sm', 0, 1, wire.data('5001', '64251234567', b'part', tlvs=sar)).octets()
+
+
 def seeds(captures):
     pdus = list(pdus_of_wire()) + list(pdus_of_node())
     for path in captures:
@@ -163,6 +175,7 @@ def seeds(captures):
     everything['frame'] = [b'\3' + pdu for pdu in pdus]
     everything['tlv'] = [pdu[at:] for pdu in pdus for at in range(16, len(pdu) - 3)
                          if 4 + struct.unpack_from('>H', pdu, at + 2)[0] <= len(pdu) - at][:400]
+    everything['part'] = pdus + list(parts())
     everything['receipt'] = [pdu[pdu.index(b'id:'):] for pdu in pdus if b'id:' in pdu] + [pdu[16:] for pdu in pdus]
     binds = [pdu for pdu in pdus if pdu[4:8] in (b'\0\0\0\1', b'\0\0\0\2', b'\0\0\0\x09')]
     answers = [pdu for pdu in pdus if pdu[4:8] in (b'\x80\0\0\1', b'\x80\0\0\2', b'\x80\0\0\x09')]
