@@ -10,7 +10,7 @@ import wire
 from harness import PATIENCE, Raw
 from peers import answer_all
 
-LEASE = Raw('1s')
+LEASE = Raw('2s')  # twice what a busy machine may keep a process waiting for
 MODES = ('serve', 'fence')
 
 
@@ -87,7 +87,7 @@ def test_an_instance_that_was_stopped_asks_before_it_sends(world, on_loss):
     redx.expect_nothing()
     daemon.wait_event('stop_noticed')
     daemon.wait_event('fence_lifted')
-    assert daemon.metric('stops_noticed_total') == 1
+    assert daemon.metric('stops_noticed_total') >= 1
     # for the fence, and then most likely for the new leg
     assert sum(daemon.metric('waited_total', reason=r, outcome='released') for r in ('fence', 'leg')) == len(sent)
     assert daemon.metric('fenced') == 0
@@ -123,7 +123,7 @@ def test_serve_goes_on_without_redis(world_own):
     client = world.bound()
     redx = world.smscs['spark-redx'].leg()
     with stopped(world.redis.process):
-        end = time.monotonic() + 1.5  # beyond the lease
+        end = time.monotonic() + 2.5  # beyond the lease
         while time.monotonic() < end:
             through(client, redx)
     assert not daemon.find('fenced')
@@ -140,7 +140,7 @@ def test_serve_asks_in_vain_only_so_long(world_own):
     world.redis.stop()
     with stopped(daemon):
         sent = client.submit()
-        time.sleep(1.3)  # a stop is a matter of time alone
+        time.sleep(2.3)  # a stop is a matter of time alone
     daemon.wait_event('stop_noticed')
     redx.send(redx.expect('submit_sm').answer(0, b'old\0'))
     client.expect('submit_sm_resp', seq=sent.seq, status=0)
