@@ -63,9 +63,9 @@ static bool row_parse(struct window_cell *cell, const char *text)
     char before_state[16];
     char end[64] = "";
     char end_state[16] = "";
-    unsigned long long end_version = 0;
-    int count = sscanf(text, "%63s %63s %63s %15s %63s %15s %llu", to, at, before, before_state, end,
-                       end_state, &end_version);
+    char end_version[24] = "";
+    int count = sscanf(text, "%63s %63s %63s %15s %63s %15s %23s", to, at, before, before_state, end,
+                       end_state, end_version);
     if ((count != 4 && count != 7) || !copy_name(cell->to, to) || !copy_name(cell->before, before)) {
         return false;
     }
@@ -74,7 +74,7 @@ static bool row_parse(struct window_cell *cell, const char *text)
         return false;
     }
     if (count == 7) {
-        cell->now.version = end_version;
+        cell->now.version = strtoull(end_version, NULL, 10);
         return copy_name(cell->now.platform, end) &&
                (!*cell->now.platform || route_state_parse(end_state, &cell->now.state));
     }

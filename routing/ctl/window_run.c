@@ -128,33 +128,59 @@ static const char *next_carrier(const struct ctl *ctl, const struct window *wind
     return NULL;
 }
 
-/* Makes the command a flip of what the carrier has left. */
-static enum ctl_exit become_flip(struct ctl *ctl, const struct window *window, const char *carrier)
+/* The platform that the step moves to: --to, or where all go that the carrier has left. NULL where that is told:
+ * CTL_USAGE. */
+static const char *step_platform(struct ctl *ctl, const struct window *window, const char *carrier)
 {
-    char **shortcodes = need(calloc(window->count + 1, sizeof *shortcodes));
-    const char *to = ctl->options.to;
-    int count = 0;
+    const char *to = NULL;
+    if (ctl->options.to) {
+        return ctl->options.to;
+    }
     for (size_t i = 0; i < window->count; i++) {
         const struct window_cell *cell = &window->cells[i];
         if (!left_to_move(cell) || strcmp(cell->now.carrier, carrier) != 0) {
             continue;
         }
-        to = to ? to : cell->to;
-        if (strcmp(to, cell->to) == 0) {
-            shortcodes[count++] = need(strdup(cell->now.shortcode));
-        } else if (!ctl->options.to) {
-            free(shortcodes);
-            return ctl_fail(ctl, CTL_USAGE, "Give --to PLATFORM, one after the other.",
-                            "window %s moves %s to %s and to %s: a step moves to one platform", window->name,
-                            carrier, to, cell->to);
+        if (to && strcmp(to, cell->to) != 0) {
+            ctl_fail(ctl, CTL_USAGE, "Give --to PLATFORM, one after the other.",
+                     "window %s moves %s to %s and to %s: a step moves to one platform", window->name,
+                     carrier, to, cell->to);
+            return NULL;
+        }
+        to = cell->to;
+    }
+    return to;
+}
+
+/* Makes the command a flip of what the carrier has left to move there, and gives it. The strings are the
+ * window's. */
+static enum ctl_exit flip_carrier(struct ctl *ctl, struct window *window, const char *carrier)
+{
+    const char *to = step_platform(ctl, window, carrier);
+    if (!to) {
+        return CTL_USAGE;
+    }
+    char **shortcodes = need(calloc(window->count + 1, sizeof *shortcodes));
+    int count = 0;
+    for (size_t i = 0; i < window->count; i++) {
+        struct window_cell *cell = &window->cells[i];
+        if (left_to_move(cell) && strcmp(cell->now.carrier, carrier) == 0 && strcmp(cell->to, to) == 0) {
+            shortcodes[count++] = cell->now.shortcode;
         }
     }
-    ctl->options.window = ctl->args[0];
-    ctl->options.carrier = need(strdup(carrier));
-    ctl->options.to = need(strdup(to));
+    free(ctl->args);
     ctl->args = shortcodes;
     ctl->args_count = count;
-    return CTL_DONE;
+    ctl->options.window = window->name;
+    ctl->options.carrier = carrier;
+    ctl->options.to = to;
+    ctl_answer(ctl, "carrier", json_text(carrier));
+    ctl_answer(ctl, "to", json_text(to));
+    if (!ctl->options.json) {
+        printf("Window %s: %s to %s, %d route%s\n", window->name, carrier, to, count,
+               plural((uint64_t)count));
+    }
+    return run_flip(ctl);
 }
 
 static enum ctl_exit nothing_left(struct ctl *ctl, const struct window *window)
@@ -174,21 +200,12 @@ enum ctl_exit run_window_step(struct ctl *ctl)
         code = ctl_fail(ctl, CTL_WINDOW, NULL, "nothing was changed: window %s is %s", window.name,
                         window_field(&window, "state"));
     }
-    const char *carrier = code == CTL_DONE ? next_carrier(ctl, &window, name) : NULL;
-    if (code == CTL_DONE && !carrier) {
-        code = nothing_left(ctl, &window);
-    }
-    code = code == CTL_DONE ? become_flip(ctl, &window, carrier) : code;
-    if (code == CTL_DONE && !ctl->options.json) {
-        printf("Window %s: %s to %s, %d route%s\n", window.name, ctl->options.carrier, ctl->options.to,
-               ctl->args_count, plural((uint64_t)ctl->args_count));
-    }
     if (code == CTL_DONE) {
-        ctl_answer(ctl, "carrier", json_text(ctl->options.carrier));
-        ctl_answer(ctl, "to", json_text(ctl->options.to));
+        const char *carrier = next_carrier(ctl, &window, name);
+        code = carrier ? flip_carrier(ctl, &window, carrier) : nothing_left(ctl, &window);
     }
     window_free(&window);
-    return code == CTL_DONE ? run_flip(ctl) : code;
+    return code;
 }
 
 /* --- rollback ----------------------------------------------------------------------------------------------

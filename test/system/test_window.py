@@ -706,7 +706,6 @@ def test_a_window_by_itself_through_the_commands(ctl, table, followers, csv):
     text = ctl.text("window", "create", "night", csv("61000,spark,omni,%s\n61001,spark,omni\n" % at), *around(),
                     "--auto")
     assert "It starts by itself. 1 move is made by itself.\n" in text
-    followers[0].table.function("turnout_due")
     deadline = time.monotonic() + 10
     while cell(table) != "omni open" and time.monotonic() < deadline:
         table.function("turnout_due")
