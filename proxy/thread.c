@@ -18,7 +18,7 @@
 
 #define SECOND       1000000000ULL
 #define SETTLE_PAUSE (SECOND / 200)
-enum { RESUME_ROUNDS = 16, DESCRIPTORS_KEPT = 16 };
+enum { RESUME_ROUNDS = 16, DESCRIPTORS_KEPT = 16, SPARE_NOTES = 16 };
 
 struct listener {
     uv_tcp_t tcp;
@@ -28,6 +28,20 @@ struct listener {
     uint64_t paused_until;  /* log an exhausted descriptor table once a second */
     int backlog;
     bool paused; /* a connection waits to be taken, the rest in the backlog */
+};
+
+struct note {
+    struct letter letter;
+    struct thread *thread;
+    const void *thing;
+    uint64_t version;
+    uint64_t time, gap;
+    struct thread_release release;
+    struct legs_released released;
+    void (*call)(struct worker *w, void *arg);
+    void *arg;
+    bool flag;
+    char text[OBSTACLE_TEXT];
 };
 
 struct thread {
@@ -58,28 +72,40 @@ struct thread {
     bool past_limit; /* of the drain */
     _Atomic uint64_t turned;
     struct thread_view view; /* main's */
+    struct note spares[SPARE_NOTES];
+    atomic_bool spare_taken[SPARE_NOTES];
 };
 
 /* --- letters -------------------------------------------------------------------------------------------- */
 
-struct note {
-    struct letter letter;
-    struct thread *thread;
-    const void *thing;
-    uint64_t version;
-    uint64_t time, gap;
-    struct thread_release release;
-    struct legs_released released;
-    void (*call)(struct worker *w, void *arg);
-    void *arg;
-    bool flag;
-    char text[OBSTACLE_TEXT];
-};
+/* A letter that is not sent is not sent again: without memory, there are the spare ones. */
+static struct note *take_spare(struct thread *t)
+{
+    for (unsigned i = 0; i < SPARE_NOTES; i++) {
+        if (!atomic_exchange(&t->spare_taken[i], true)) {
+            return &t->spares[i];
+        }
+    }
+    return NULL;
+}
+
+static void note_free(struct note *note)
+{
+    struct thread *t = note->thread;
+    if (note >= t->spares && note < t->spares + SPARE_NOTES) {
+        atomic_store(&t->spare_taken[note - t->spares], false);
+    } else {
+        free(note);
+    }
+}
 
 static struct note *write_note(struct thread *thread, void (*open)(void *, struct letter *),
                                const struct note *what)
 {
     struct note *note = malloc(sizeof *note);
+    if (note == NULL) {
+        note = take_spare(thread);
+    }
     if (note != NULL) {
         *note = *what;
         note->thread = thread;
@@ -104,7 +130,7 @@ static bool order(struct thread *thread, void (*open)(void *, struct letter *), 
 {
     struct note *note = write_note(thread, open, what);
     if (note != NULL && !shared_post(thread->worker.shared, thread->worker.number, &note->letter)) {
-        free(note);
+        note_free(note);
         note = NULL;
     }
     return note != NULL;
@@ -116,7 +142,7 @@ static void open_passed(void *main, struct letter *letter)
     struct note *note = (struct note *)letter;
     (void)main;
     note->thread->events->table_passed(note->thread->ctx, note->thread, note->version);
-    free(note);
+    note_free(note);
 }
 
 static void open_applied(void *main, struct letter *letter)
@@ -124,7 +150,7 @@ static void open_applied(void *main, struct letter *letter)
     struct note *note = (struct note *)letter;
     (void)main;
     note->thread->events->table_applied(note->thread->ctx, note->thread, note->version);
-    free(note);
+    note_free(note);
 }
 
 static void open_settled(void *main, struct letter *letter)
@@ -132,7 +158,7 @@ static void open_settled(void *main, struct letter *letter)
     struct note *note = (struct note *)letter;
     (void)main;
     note->thread->events->table_settled(note->thread->ctx, note->thread, note->version);
-    free(note);
+    note_free(note);
 }
 
 static void open_obstacle(void *main, struct letter *letter)
@@ -141,7 +167,7 @@ static void open_obstacle(void *main, struct letter *letter)
     (void)main;
     note->thread->events->obstacle(note->thread->ctx, note->thread,
                                    note->text[0] == '\0' ? NULL : note->text);
-    free(note);
+    note_free(note);
 }
 
 static void open_bundle_passed(void *main, struct letter *letter)
@@ -149,7 +175,7 @@ static void open_bundle_passed(void *main, struct letter *letter)
     struct note *note = (struct note *)letter;
     (void)main;
     note->thread->events->bundle_passed(note->thread->ctx, note->thread, note->thing);
-    free(note);
+    note_free(note);
 }
 
 static void open_released(void *main, struct letter *letter)
@@ -158,7 +184,7 @@ static void open_released(void *main, struct letter *letter)
     (void)main;
     note->thread->events->legs_released(note->thread->ctx, note->thread, &note->release, note->released.ended,
                                         note->released.needed);
-    free(note);
+    note_free(note);
 }
 
 static void open_stopped(void *main, struct letter *letter)
@@ -166,7 +192,7 @@ static void open_stopped(void *main, struct letter *letter)
     struct note *note = (struct note *)letter;
     (void)main;
     note->thread->events->stopped(note->thread->ctx, note->thread, note->time, note->gap);
-    free(note);
+    note_free(note);
 }
 
 static void open_ended(void *main, struct letter *letter)
@@ -174,7 +200,7 @@ static void open_ended(void *main, struct letter *letter)
     struct note *note = (struct note *)letter;
     (void)main;
     note->thread->events->ended(note->thread->ctx, note->thread);
-    free(note);
+    note_free(note);
 }
 
 /* --- the barrier ---------------------------------------------------------------------------------------- */
@@ -353,7 +379,7 @@ static void open_table(void *owner, struct letter *letter)
     }
     check_applied(t);
     check_settled(&t->settle, w->now);
-    free(note);
+    note_free(note);
 }
 
 static void follow_listeners(struct thread *t, const struct bundle *bundle)
@@ -383,7 +409,7 @@ static void open_bundle(void *owner, struct letter *letter)
         passed.thing = note->thing;
     }
     (void)post(t->main, t, open_bundle_passed, &passed);
-    free(note);
+    note_free(note);
 }
 
 static void open_go_on(void *owner, struct letter *letter)
@@ -393,7 +419,7 @@ static void open_go_on(void *owner, struct letter *letter)
     worker_wake(&t->worker);
     (void)fence_caught_up(&t->worker, note->time);
     forward_release(&t->worker);
-    free(note);
+    note_free(note);
 }
 
 static void open_release(void *owner, struct letter *letter)
@@ -406,7 +432,7 @@ static void open_release(void *owner, struct letter *letter)
         done.released = forward_release_legs(&t->worker, note->release.link, note->release.client);
     }
     (void)post(t->main, t, open_released, &done);
-    free(note);
+    note_free(note);
 }
 
 static void open_call(void *owner, struct letter *letter)
@@ -415,7 +441,7 @@ static void open_call(void *owner, struct letter *letter)
     struct note *note = (struct note *)letter;
     worker_wake(&t->worker);
     note->call(&t->worker, note->arg);
-    free(note);
+    note_free(note);
 }
 
 /* What is in flight gets its answer, and both sides their unbind. */
@@ -498,7 +524,7 @@ static void open_end(void *owner, struct letter *letter)
     if (note->flag) {
         timer_set(&w->timers, &t->drain, w->now);
     }
-    free(note);
+    note_free(note);
 }
 
 /* When the last session has gone, so does the thread. */

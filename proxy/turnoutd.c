@@ -63,15 +63,16 @@ struct turnoutd {
     struct witness_source witness_source;
     struct witness *witness;
     struct watchman *watchman;
-    uv_timer_t second;     /* of the witness */
-    uint64_t config_since; /* when the config in use was loaded, seconds since 1970 */
-    unsigned connecting;   /* times that the store has told so */
-    uv_timer_t grace;      /* for Redis, before the table on disk is served */
-    struct table *on_disk; /* until then */
-    struct keeper keeper;  /* of the lease */
-    uv_timer_t patience;   /* after which an end that does not come is made */
-    unsigned ending;       /* signals that asked for it */
-    unsigned closing;      /* parts that still have to close */
+    uv_timer_t second;         /* of the witness */
+    uint64_t config_since;     /* when the config in use was loaded, seconds since 1970 */
+    unsigned connecting;       /* times that the store has told so */
+    uv_timer_t grace;          /* for Redis, before the table on disk is served */
+    struct table *on_disk;     /* until then */
+    struct table *unpublished; /* for want of memory; NULL: none */
+    struct keeper keeper;      /* of the lease */
+    uv_timer_t patience;       /* after which an end that does not come is made */
+    unsigned ending;           /* signals that asked for it */
+    unsigned closing;          /* parts that still have to close */
 };
 
 /* --- tables --------------------------------------------------------------------------------------------- */
@@ -110,7 +111,13 @@ static void free_older(struct turnoutd *d, uint64_t version)
 static void publish(struct turnoutd *d, struct table *table)
 {
     struct published *p = malloc(sizeof *p);
-    if (p == NULL || d->running == 0) {
+    table_free(d->unpublished); /* what is newer has all that it had */
+    d->unpublished = NULL;
+    if (p == NULL && d->running > 0) {
+        d->unpublished = table; /* nobody hands it to us again: see on_second */
+        return;
+    }
+    if (d->running == 0) {
         free(p);
         table_free(table);
         return;
@@ -379,6 +386,11 @@ static void on_guards(void *ctx, uint64_t count)
 static void on_second(uv_timer_t *timer)
 {
     struct turnoutd *d = timer->data;
+    if (d->unpublished != NULL) {
+        struct table *table = d->unpublished;
+        d->unpublished = NULL;
+        publish(d, table);
+    }
     witness_turn(d->witness, uv_hrtime(), clock_ms());
 }
 
@@ -917,6 +929,7 @@ static void clear(struct turnoutd *d)
         free(p);
     }
     table_free(d->on_disk);
+    table_free(d->unpublished);
     bundle_free(d->next);
     bundle_free(d->bundle);
     metrics_free(d->metrics);

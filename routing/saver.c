@@ -97,6 +97,10 @@ static void job_start(struct saver *saver)
     saver->waiting.table = NULL;
     saver->job_names = *saver->names;
     saver->busy = uv_queue_work(saver->loop, &saver->work, job_run, job_done) == 0;
+    if (!saver->busy) { /* it waits for saver_retry, as a table that could not be written does */
+        saver->waiting = saver->job;
+        saver->job.table = NULL;
+    }
 }
 
 void saver_save(struct saver *saver, const struct table *table, const char *chain)

@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -40,7 +41,7 @@
 enum function { FUNCTIONS(AS_ENUM) FUNCTION_COUNT };
 #undef AS_ENUM
 
-enum { NAME_SIZE = 32, WHERE_SIZE = 2048, FRAMES = 16, EARLY_SIZE = 1 << 16, ALIGNMENT = 16 };
+enum { NAME_SIZE = 32, WHERE_SIZE = 2048, FRAMES = 16, EARLY_SIZE = 4 << 20, ALIGNMENT = 16 };
 
 /* Read and written by the test, too: little-endian 32-bit words and texts, in this order. */
 struct control {
@@ -67,7 +68,7 @@ static const char *const names[] = {
 #undef AS_NAME
 };
 
-/* --- allocations before the real ones are known: dlsym itself may ask for some ------------------------------- */
+/* --- allocations before the real ones are known ------------------------------- */
 
 static char early[EARLY_SIZE];
 static size_t early_used;
@@ -87,35 +88,22 @@ static bool is_early(const void *p)
     return (const char *)p >= early && (const char *)p < early + sizeof early;
 }
 
+/* From the end of begin on. Before it nobody may be asked: a sanitizer that is still being set up stands behind. */
+static bool ready;
+
 static void *real(enum function function)
 {
-    static _Thread_local bool resolving;
-    if (reals[function] == NULL && !resolving) {
-        resolving = true;
-        reals[function] = dlsym(RTLD_NEXT, names[function]);
-        resolving = false;
-    }
     return reals[function];
 }
 
 /* --- the count ----------------------------------------------------------------------------------------------- */
 
-__attribute__((constructor)) static void begin(void)
+static void begin_control(int fd, const char *armed)
 {
-    const char *path = getenv("FAULT_CONTROL");
-    const char *armed = getenv("FAULT_ARMED"); /* "malloc 17": from the program's start on */
-    int fd = path != NULL ? open(path, O_RDWR | O_CLOEXEC) : -1;
     void *frames[FRAMES];
-    if (fd < 0) {
-        return;
-    }
-    inside = true;
     (void)backtrace(frames, FRAMES); /* loads what it needs now */
-    struct control *c = ((void *(*)(void *, size_t, int, int, int, off_t))real(FUNCTION_mmap))(
-        NULL, sizeof *c, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    close(fd);
+    struct control *c = mmap(NULL, sizeof *c, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     for (unsigned i = 0; i < FUNCTION_COUNT; i++) {
-        (void)real((enum function)i);
         snprintf(c->functions[i].name, NAME_SIZE, "%s", names[i]);
         size_t len = strlen(names[i]);
         if (armed != NULL && strncmp(armed, names[i], len) == 0 && armed[len] == ' ') {
@@ -127,7 +115,22 @@ __attribute__((constructor)) static void begin(void)
     atomic_store(&c->count, FUNCTION_COUNT);
     atomic_store(&c->ready, 1);
     control = c;
-    inside = false;
+}
+
+__attribute__((constructor)) static void begin(void)
+{
+    const char *path = getenv("FAULT_CONTROL");
+    for (unsigned i = 0; i < FUNCTION_COUNT; i++) {
+        reals[i] = dlsym(RTLD_NEXT, names[i]);
+    }
+    ready = true;
+    int fd = path != NULL ? open(path, O_RDWR | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        inside = true;
+        begin_control(fd, getenv("FAULT_ARMED")); /* "malloc 17": from the program's start on */
+        inside = false;
+        close(fd);
+    }
 }
 
 static void note_where(void)
@@ -238,8 +241,7 @@ void *malloc(size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    void *(*function)(size_t) = (void *(*)(size_t))real(FUNCTION_malloc);
-    return function == NULL ? early_alloc(size) : function(size);
+    return ready ? ((void *(*)(size_t))real(FUNCTION_malloc))(size) : early_alloc(size);
 }
 
 void *calloc(size_t count, size_t size)
@@ -248,8 +250,8 @@ void *calloc(size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    void *(*function)(size_t, size_t) = (void *(*)(size_t, size_t))real(FUNCTION_calloc);
-    return function == NULL ? early_alloc(count * size) : function(count, size);
+    return ready ? ((void *(*)(size_t, size_t))real(FUNCTION_calloc))(count, size)
+                 : early_alloc(count * size);
 }
 
 void *realloc(void *p, size_t size)
@@ -258,10 +260,10 @@ void *realloc(void *p, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    if (is_early(p)) {
+    if (!ready || is_early(p)) {
         void *copy = malloc(size);
-        size_t most = (size_t)(early + sizeof early - (char *)p);
-        return copy == NULL ? NULL : memcpy(copy, p, size < most ? size : most);
+        size_t most = p == NULL ? 0 : (size_t)(early + sizeof early - (char *)p);
+        return copy == NULL ? NULL : memcpy(copy, p == NULL ? "" : p, size < most ? size : most);
     }
     return ((void *(*)(void *, size_t))real(FUNCTION_realloc))(p, size);
 }
@@ -279,8 +281,15 @@ void free(void *p)
 }
 
 FAILING_ERRNO(void *, aligned_alloc, ENOMEM, NULL, (size_t alignment, size_t size), (alignment, size))
-FAILING_ERRNO(void *, mmap, ENOMEM, MAP_FAILED, (void *a, size_t len, int prot, int flags, int fd, off_t at),
-              (a, len, prot, flags, fd, at))
+void *mmap(void *address, size_t len, int prot, int flags, int fd, off_t offset)
+{
+    if (fails(FUNCTION_mmap)) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    return (void *)syscall(SYS_mmap, address, len, prot, flags, fd, offset);
+}
+
 FAILING_ERRNO(int, socket, EMFILE, -1, (int domain, int type, int protocol), (domain, type, protocol))
 FAILING_ERRNO(int, accept4, EMFILE, -1, (int fd, struct sockaddr *address, socklen_t *len, int flags),
               (fd, address, len, flags))
