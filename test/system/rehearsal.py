@@ -75,13 +75,14 @@ class Carriers:
 class Load:
     """turnout-load for one client."""
 
-    def __init__(self, world, name, args, port, password='secret', tls_ca=None, carriers=tuple(CARRIERS)):
+    def __init__(self, world, name, args, port, password='secret', tls_ca=None, carriers=tuple(CARRIERS),
+                 to=None):
         self.name = name
         self.ledger = world.directory / (name + '.ledger')
         self.control_path = world.directory / (name + '.sock')
         command = [harness.TOOLS / 'turnout-load', '--connect', '127.0.0.1:%d' % port,
                    '--system-id', name, '--password', password, '--run', name, '--ledger', self.ledger, '--control',
-                   self.control_path, '--to', ','.join(NUMBERS[c] for c in carriers), *args]
+                   self.control_path, '--to', to or ','.join(NUMBERS[c] for c in carriers), *args]
         if tls_ca:
             command += ['--tls', '--ca', tls_ca]
         self.process = world.run(command, 'turnout-load ' + name)
