@@ -287,7 +287,7 @@ const struct command command_table[] = {
         .args = "NAME [FILE]",
         .args_min = 1,
         .args_max = 2,
-        .brief = "see whether a window could be carried out, and change nothing",
+        .brief = "see whether a window could be carried out",
         .text = "Looks at its times, whether each of its routes has a row, is open and still to be moved, "
                 "whether "
                 "every live instance has links to both platforms, at the other windows, and at what of these "
@@ -358,7 +358,7 @@ const struct command command_table[] = {
         .args_min = 1,
         .args_max = 1,
         .takes = OPTION(CARRIER) | OPTION(TO) | OPTION(STRICT) | OPTION(DRAIN) | OPTION(FORCE) |
-                 TAKES_CONFIRM | TAKES_CHANGE,
+                 OPTION(PROBE) | OPTION(TEXT) | OPTION(CLIENT) | TAKES_CONFIRM | TAKES_CHANGE,
         .brief = "move the next carrier of a window, or --carrier",
         .text = "All its shortcodes that have not moved, in one flip; see there. The carriers come in the "
                 "order in which "
