@@ -1,12 +1,13 @@
-"""What Turnout costs, against HAProxy in TCP mode, which copies bytes without reading them.
+"""What Turnout costs, against HAProxy in TCP mode, which copies bytes without reading them, and against itself.
 
     turnout-load ──▶ middle (turnoutd | HAProxy) ──▶ turnout-smsc      middle: one processor, the ends: another
 
-    for each pair:  for each cell (sessions × window):  a run with A, a run with B     (so that what else the machine
-    then for each cell and middle: one more run, with its system calls counted          does hits neighbours alike)
+    for each pair:  for each comparison:  a run of its one side, a run of the other    (so that what else the machine
+    then for each side: one more run, with its system calls counted                     does hits neighbours alike; which
+    then what is no load: look-ups, memory, idle sessions, a storm of binds              side is first changes)
 
-world.py starts and ends the processes, middles.py knows the middles, measure.py does one run, report.py makes figures
-of runs. Run it by run.sh, which builds first.
+comparisons.py is the table, world.py starts and ends the processes, middles.py knows the middles, measure.py does one
+run, still.py what is no load, report.py makes figures of runs, drawing.py a picture. Run it by run.sh, which builds first.
 """
 import argparse
 import json
@@ -16,36 +17,56 @@ import signal
 import sys
 import time
 
+import drawing
 import measure
 import report
+import still
+from comparisons import ALL, CELLS, SPECIAL, comparison
 from middles import MIDDLES, Smsc
 from world import Failed, World
 
-DEFAULT_CELLS = '1x10,1x100,10x10,10x100,100x10'
+DEFAULT = '1x10,1x100,10x10,10x100,100x10'
 WINDOW_AT_LEAST = 100
 
 
-def cells_of(text):
+def comparisons_of(text):
     try:
-        return [measure.Cell(*map(int, word.split('x'))) for word in text.split(',')]
+        return [comparison(word) for word in (ALL if text == 'all' else text.split(',') if text else [])]
     except (TypeError, ValueError):
-        raise argparse.ArgumentTypeError('"%s": SESSIONSxWINDOW,... is wanted, such as %s' % (text, DEFAULT_CELLS))
+        raise argparse.ArgumentTypeError('"%s": SESSIONSxWINDOW, %s, comma-separated, or all is wanted, such as %s' % (
+            text, ', '.join(SPECIAL), DEFAULT))
+
+
+def still_of(text):
+    names = list(still.MEASURES) if text == 'all' else text.split(',') if text else []
+    unknown = [name for name in names if name not in still.MEASURES]
+    if unknown:
+        raise argparse.ArgumentTypeError('"%s": one of %s, or all' % (unknown[0], ', '.join(still.MEASURES)))
+    return names
 
 
 def options():
     parser = argparse.ArgumentParser(prog='test/bench/run.sh',
                                      description='Measures turnoutd against HAProxy in TCP mode.')
-    parser.add_argument('--pairs', type=int, default=5, help='runs with each middle, in turn (%(default)s)')
+    parser.add_argument('--pairs', type=int, default=5, help='runs of each side, in turn (%(default)s)')
     parser.add_argument('--seconds', type=float, default=5, help='measured in a run (%(default)s)')
-    parser.add_argument('--cells', type=cells_of, default=DEFAULT_CELLS, help='SESSIONSxWINDOW,... (%(default)s)')
+    parser.add_argument('--cells', type=comparisons_of, default=DEFAULT,
+                        help='SESSIONSxWINDOW,...; also %s; all: %s and these (%%(default)s)' % (
+                            ', '.join(SPECIAL), ', '.join(CELLS)))
+    parser.add_argument('--still', type=still_of, default='', metavar='NAMES',
+                        help='what is no load: %s, or all (none)' % ', '.join(still.MEASURES))
+    parser.add_argument('--all', action='store_true', help='the whole table: --cells all --still all')
     parser.add_argument('--quick', action='store_true', help='one pair of two seconds: no figure to rely on')
     parser.add_argument('--json', type=pathlib.Path, metavar='FILE', help='write the figures and every run')
+    parser.add_argument('--svg', type=pathlib.Path, metavar='FILE', help='draw the ratios')
     parser.add_argument('--compare', type=pathlib.Path, metavar='FILE', help='print the differences to a saved run')
     parser.add_argument('--no-calls', action='store_true', help='do not count system calls')
     parser.add_argument('--build', type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.quick:
         chosen.pairs, chosen.seconds = 1, min(chosen.seconds, 2)
+    if chosen.all:
+        chosen.cells, chosen.still = comparisons_of('all'), still_of('all')
     return chosen
 
 
@@ -53,10 +74,11 @@ def progress(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def run_pair(number, cell, chosen, smsc, middles):
-    """One run with each middle, one after the other."""
-    for middle in middles:
-        run = measure.timed(cell, middle, smsc, chosen.seconds)
+def run_pair(number, compared, chosen, smsc, middles):
+    """One run of each side, one after the other; in odd pairs the other way round."""
+    sides = [compared.subject, compared.peer]
+    for side in sides if number % 2 == 0 else reversed(sides):
+        run = measure.timed(compared.name, side, middles[side.middle], smsc, chosen.seconds)
         run.pair = number
         progress('pair %d  %s' % (number + 1, report.line(run)))
         yield run
@@ -65,28 +87,43 @@ def run_pair(number, cell, chosen, smsc, middles):
 def run_all(chosen, smsc, middles):
     """(timed runs, counts of system calls)"""
     runs, calls = [], []
-    for middle in middles:
-        progress('warm-up  ' + report.line(measure.timed(measure.Cell(1, 10), middle, smsc, 0.3)))
+    for middle in middles.values():
+        cell = measure.Cell(1, 10, tls=middle.tls)
+        side = measure.Side(middle.name, middle.name, cell)
+        progress('warm-up  ' + report.line(measure.timed('1x10', side, middle, smsc, 0.3)))
     for number in range(chosen.pairs):
-        for cell in chosen.cells:
-            runs.extend(run_pair(number, cell, chosen, smsc, middles))
-    if not chosen.no_calls:
-        for cell in chosen.cells:
-            calls.extend(measure.counted(cell, middle, smsc, min(1, chosen.seconds / 2)) for middle in middles)
+        for compared in chosen.cells:
+            runs.extend(run_pair(number, compared, chosen, smsc, middles))
+    for compared in [] if chosen.no_calls else chosen.cells:
+        for side in (compared.subject, compared.peer):
+            calls.append(measure.counted(compared.name, side, middles[side.middle], smsc, min(1, chosen.seconds / 2)))
     return runs, calls
+
+
+def make_middles(chosen, world, ports):
+    """Those that somebody asks for, by name."""
+    sides = [side for compared in chosen.cells for side in (compared.subject, compared.peer)]
+    window = 2 * max([WINDOW_AT_LEAST] + [side.cell.window for side in sides])
+    wanted = {side.middle for side in sides}
+    return {kind.name: kind(world, ports, window) for kind in MIDDLES if kind.name in wanted}
 
 
 def bench(chosen):
     """Everything between the first process and the last. The result is what --json writes."""
-    window = 2 * max([WINDOW_AT_LEAST] + [cell.window for cell in chosen.cells])
     load_before = os.getloadavg()
+    runs, calls, found = [], [], []
     with World(chosen.build) as world:
         smsc = Smsc(world)
-        middles = [kind(world, smsc.ports, window) for kind in MIDDLES]
-        runs, calls = run_all(chosen, smsc, middles)
-        machine = report.machine(world, middles)
+        middles = make_middles(chosen, world, smsc.ports)
+        if middles:
+            runs, calls = run_all(chosen, smsc, middles)
+        machine = report.machine(world, list(middles.values()))
+        for middle in middles.values():
+            middle.end()
+        for name in chosen.still:
+            found.extend(still.MEASURES[name](world, smsc, progress))
     machine['load_average'] = {'before': load_before, 'after': os.getloadavg()}
-    return report.result(machine, vars(chosen), runs, calls)
+    return report.result(machine, chosen, runs, calls, found)
 
 
 def end_by_signal(number, _frame):
@@ -105,11 +142,13 @@ def main():
         sys.exit('bench: %s' % fault)
     result['took_seconds'] = round(time.monotonic() - began, 1)
     report.show(result)
+    if chosen.svg:
+        chosen.svg.write_text(drawing.draw(result))
     if before:
         report.show_differences(before, result)
     if chosen.json:
         chosen.json.write_text(json.dumps(result, indent=1) + '\n')
-    return 0 if any(not run['discarded'] for run in result['runs']) else 1
+    return 0 if result['still'] or any(not run['discarded'] for run in result['runs']) else 1
 
 
 if __name__ == '__main__':

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import time
 
-from middles import DESTINATIONS, PASSWORD, SHORTCODE, SYSTEM_ID
+from middles import PASSWORD, SHORTCODE, SYSTEM_ID, destinations
 from world import Child, Control, Failed
 
 WARM_UP = 0.2
@@ -29,15 +29,39 @@ TICKS = os.sysconf('SC_CLK_TCK')
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """What the load is. Further dimensions (rate, TLS, carriers) would be fields here."""
+    """What the load is."""
     sessions: int
     window: int
+    rate: int = 0           # messages a second over all sessions; 0: as fast as they are answered
+    carriers: int = 1       # that the destinations are spread over
+    tls: bool = False
 
     def __str__(self):
-        return '%dx%d' % (self.sessions, self.window)
+        more = [text for text, has in (('%d/s' % self.rate, self.rate), ('%d carriers' % self.carriers, self.carriers > 1),
+                                       ('TLS', self.tls)) if has]
+        return ' '.join(['%dx%d' % (self.sessions, self.window)] + more)
 
     def arguments(self):
-        return ['--sessions', self.sessions, '--window', self.window]
+        return ['--sessions', self.sessions, '--window', self.window, '--to', destinations(self.carriers),
+                *(['--rate', self.rate] if self.rate else []), *(['--tls', '--insecure'] if self.tls else [])]
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """A load on a middle, under a name that is the comparison's own."""
+    label: str
+    middle: str
+    cell: Cell
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Two sides, run one after the other; what their ratios should be: {measure: aim}, at most, or at least where the
+    measure is messages_per_second."""
+    name: str
+    subject: Side
+    peer: Side
+    aims: tuple = ()
 
 
 @dataclasses.dataclass
@@ -83,7 +107,7 @@ class Load:
         self.control = None
         self.child = Child(self.world, 'load', [
             self.world.build / 'turnout-load', '--connect', '127.0.0.1:%d' % middle.port, '--system-id', SYSTEM_ID,
-            '--password', PASSWORD, '--from', SHORTCODE, '--to', DESTINATIONS, '--control', self.path,
+            '--password', PASSWORD, '--from', SHORTCODE, '--control', self.path,
             '--enquire-link', '0', '--seed', 1, '--run', 'bench', '--drain', '%ds' % DRAIN,
             '--duration', '%dms' % (1000 * (seconds + 30)), *cell.arguments()], self.world.ends_cpu)
 
@@ -153,9 +177,9 @@ def under_load(cell, middle, smsc, seconds, work):
     return report, discarded
 
 
-def timed(cell, middle, smsc, seconds):
+def timed(name, side, middle, smsc, seconds):
     """A Run: messages a second, processor time, latency."""
-    run = Run(str(cell), middle.name)
+    cell, run = side.cell, Run(name, side.label)
     samples = []
 
     def work(load):
@@ -251,9 +275,9 @@ def calls_traced(load, seconds):
     return {name: calls / max(messages, 1) for name, calls in strace_table(result.read_text()).items()}
 
 
-def counted(cell, middle, smsc, seconds):
+def counted(name, side, middle, smsc, seconds):
     """A Calls. It is no timed run: counting costs time."""
-    calls = Calls(str(cell), middle.name)
+    cell, calls = side.cell, Calls(name, side.label)
 
     def work(load):
         calls.total = calls_at_full_speed(load, seconds)

@@ -12,9 +12,15 @@ PLATFORM = 'redx'
 SHORTCODE = '5001'
 SYSTEM_ID, PASSWORD = 'bench', 'secret'
 PASSWORD_HASH = '$y$j9T$aunwD7RI7iDL2SLdh2k3J0$9X8yHYzfQt0Srm122CmE1p5NwavEfnIjhq72d9PvDE3'
-PREFIXES = {'spark': '6427'}
-DESTINATIONS = ','.join(prefix + 'x' * 7 for prefix in PREFIXES.values())
-MAX_SESSIONS = 1000      # what a client may have at most
+PREFIXES = {'spark': '6427', 'onenz': '6421', '2degrees': '6422', 'skinny': '64204'}
+MAX_SESSIONS = 12000     # 10,000 idle ones at most
+PEER_SESSIONS = 2000     # of which each takes two descriptors, and HAProxy asks for them beforehand
+CERTIFICATE = 'bench.pem'
+
+
+def destinations(carriers):
+    """Random numbers of so many carriers."""
+    return ','.join(prefix + 'x' * (11 - len(prefix)) for prefix in list(PREFIXES.values())[:carriers])
 
 
 def output_of(command):
@@ -41,6 +47,7 @@ class Middle:
     """A middle that stays up for all runs, so that its own start costs none of them. It is started when first needed,
     and again if it died."""
     name = None
+    tls = False
 
     def __init__(self, world, ports, window):
         self.world, self.ports, self.window = world, ports, window
@@ -53,6 +60,21 @@ class Middle:
             self.child.wait_for(self.ready, 'readiness')
         return self.child
 
+    def end(self):
+        if self.child is not None and self.child.running:
+            self.world.end(self.child)
+        self.child = None
+
+    def certificate(self):
+        """A file with a key and a certificate of it, for both kinds of middle."""
+        path = self.world.directory / CERTIFICATE
+        if not path.exists():
+            key, cert = (self.world.directory / name for name in ('bench.key', 'bench.crt'))
+            output_of(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes',
+                       '-days', '30', '-subj', '/CN=localhost', '-keyout', key, '-out', cert])
+            path.write_text(cert.read_text() + key.read_text())
+        return path
+
     def write(self, name, text):
         path = self.world.directory / name
         path.write_text(text)
@@ -60,17 +82,17 @@ class Middle:
 
 
 TURNOUTD_CONFIG = '''
-workers = 1
-instance = "bench"
-max-sessions = {max_sessions}
-listener "plain" {{ address = "127.0.0.1" port = {port} backlog = 4096 }}
+workers = {workers}
+instance = "{name}"
+max-sessions = {max_sessions} max-unbound = {max_sessions} max-sessions-per-address = {max_sessions}
+listener "plain" {{ address = "127.0.0.1" port = {port} backlog = 8192 {tls} }}
 platform "{platform}" {{}}
 {carriers}
 client "{system_id}" {{
     password-hash = "{password_hash}" shortcodes = {{ "{shortcode}" }}
-    max-binds = {max_sessions} window = {window} wait-count = {window}
+    max-binds = 1000 window = {window} wait-count = {window}
 }}
-redis {{ port = {redis_port} }}
+redis {{ port = {redis_port} prefix = "{{{name}}}" }}
 admin {{ port = {admin_port} }}
 log {{ level = warning }}
 '''
@@ -86,19 +108,23 @@ link "{carrier}-{platform}" {{
 class Turnoutd(Middle):
     """With a Redis of its own, and one row in the table for each carrier."""
     name = 'turnoutd'
+    workers = 1
+    tls = False
+    more_routes = more_config = ''
 
     def __init__(self, world, ports, window):
         super().__init__(world, ports, window)
         self.redis_port, self.admin_port = free_port(), free_port()
-        redis = Child(world, 'redis', ['redis-server', '--port', self.redis_port, '--bind', '127.0.0.1', '--save', '',
+        redis = Child(world, self.name + '-redis', ['redis-server', '--port', self.redis_port, '--bind', '127.0.0.1', '--save', '',
                                        '--appendonly', 'no', '--dir', world.directory], world.ends_cpu)
         redis.wait_for(lambda: listens(self.redis_port), 'port')
         self.import_routes()
 
     def import_routes(self):
-        rows = ''.join('%s,%s,%s\n' % (SHORTCODE, carrier, PLATFORM) for carrier in self.ports)
-        done = subprocess.run([self.world.build / 'turnoutctl', '--redis', '127.0.0.1:%d' % self.redis_port, 'route',
-                               'import', '-', '--no-wait'], input=rows, text=True, capture_output=True, timeout=20)
+        rows = ''.join('%s,%s,%s\n' % (SHORTCODE, carrier, PLATFORM) for carrier in self.ports) + self.more_routes
+        done = subprocess.run([self.world.build / 'turnoutctl', '--redis', '127.0.0.1:%d' % self.redis_port, '--prefix',
+                               '{%s}' % self.name, 'route', 'import', '-', '--no-wait'], input=rows, text=True,
+                              capture_output=True, timeout=20)
         if done.returncode != 0:
             raise Failed('turnoutctl: ' + done.stdout + done.stderr)
 
@@ -109,12 +135,15 @@ class Turnoutd(Middle):
         carriers = ''.join(TURNOUTD_CARRIER.format(carrier=carrier, prefix=PREFIXES[carrier], platform=PLATFORM,
                                                    port=port, window=self.window)
                            for carrier, port in self.ports.items())
-        return TURNOUTD_CONFIG.format(port=self.port, platform=PLATFORM, carriers=carriers, system_id=SYSTEM_ID,
+        tls = 'tls = true certificate = "%s" key = "%s"' % ((self.certificate(),) * 2) if self.tls else ''
+        return TURNOUTD_CONFIG.format(name=self.name, workers=self.workers, tls=tls, port=self.port, platform=PLATFORM,
+                                      carriers=carriers, system_id=SYSTEM_ID,
                                       password_hash=PASSWORD_HASH, shortcode=SHORTCODE, max_sessions=MAX_SESSIONS,
-                                      window=self.window, redis_port=self.redis_port, admin_port=self.admin_port)
+                                      window=self.window, redis_port=self.redis_port,
+                                      admin_port=self.admin_port) + self.more_config
 
     def command(self):
-        return [self.world.build / 'turnoutd', '--config', self.write('turnoutd.conf', self.config())]
+        return [self.world.build / 'turnoutd', '--config', self.write(self.name + '.conf', self.config())]
 
     def ready(self):
         try:
@@ -122,6 +151,17 @@ class Turnoutd(Middle):
                 return answer.status == 200
         except (urllib.error.URLError, OSError):
             return False
+
+
+class Turnoutd2(Turnoutd):
+    """Two workers on the one processor: what sharing the work costs, not what it gains."""
+    name = 'turnoutd-2-workers'
+    workers = 2
+
+
+class TurnoutdTls(Turnoutd):
+    name = 'turnoutd-tls'
+    tls = True
 
 
 HAPROXY_CONFIG = '''
@@ -135,7 +175,7 @@ defaults
     timeout client 1h
     timeout server 1h
 listen smpp
-    bind 127.0.0.1:{port} backlog 4096
+    bind 127.0.0.1:{port} backlog 8192 {tls}
     server smsc 127.0.0.1:{smsc_port}
 '''
 
@@ -143,17 +183,24 @@ listen smpp
 class Haproxy(Middle):
     """One thread, no logs, no health checks, its defaults otherwise. It reads no SMPP, so it has one SMSC: the first."""
     name = 'haproxy'
+    tls = False
 
     def version(self):
         return output_of(['haproxy', '-v']).split(' 20')[0]
 
     def command(self):
-        config = HAPROXY_CONFIG.format(port=self.port, max_sessions=MAX_SESSIONS,
-                                       smsc_port=next(iter(self.ports.values())))
-        return ['haproxy', '-db', '-f', self.write('haproxy.cfg', config)]
+        config = HAPROXY_CONFIG.format(port=self.port, max_sessions=PEER_SESSIONS,
+                                       smsc_port=next(iter(self.ports.values())),
+                                       tls='ssl crt %s' % self.certificate() if self.tls else '')
+        return ['haproxy', '-db', '-f', self.write(self.name + '.cfg', config)]
 
     def ready(self):
         return listens(self.port)
 
 
-MIDDLES = (Turnoutd, Haproxy)
+class HaproxyTls(Haproxy):
+    name = 'haproxy-tls'
+    tls = True
+
+
+MIDDLES = (Turnoutd, Haproxy, Turnoutd2, TurnoutdTls, HaproxyTls)

@@ -10,14 +10,16 @@ import re
 import statistics
 import time
 
-SUBJECT, PEER = 'turnoutd', 'haproxy'
+from comparisons import meets
+
+NAMES = {'messages_per_second': 'messages/s', 'cpu': 'CPU per message', 'latency_p50': 'p50', 'latency_p99': 'p99'}
 MEASURES = ('messages_per_second', 'cpu', 'latency_p50', 'latency_p99')
 
 
 def line(run):
     if run.discarded:
-        return '%-8s%-10s discarded: %s' % (run.cell, run.middle, '; '.join(run.discarded))
-    return '%-8s%-10s%9.0f messages/s  %7.3f CPU-s per million  p50 %8.0f us  p99 %8.0f us  others %3.0f %%' % (
+        return '%-20s%-15s discarded: %s' % (run.cell, run.middle, '; '.join(run.discarded))
+    return '%-20s%-15s%9.0f messages/s  %7.3f CPU-s per million  p50 %8.0f us  p99 %8.0f us  others %3.0f %%' % (
         run.cell, run.middle, run.messages_per_second, run.cpu, run.latency_p50, run.latency_p99,
         100 * run.others_on_middle)
 
@@ -35,30 +37,44 @@ def spread(values):
     return [min(values), statistics.median(values), max(values)] if values else None
 
 
-def summarise_cell(runs):
+def summarise_cell(runs, subject, peer):
     good = [run for run in runs if not run['discarded']]
     by_pair = {}
     for run in good:
         by_pair.setdefault(run['pair'], {})[run['middle']] = run
-    pairs = [pair for pair in by_pair.values() if SUBJECT in pair and PEER in pair]
+    pairs = [pair for pair in by_pair.values() if subject in pair and peer in pair]
     summary = {}
     for middle in dict.fromkeys(run['middle'] for run in runs):
         own = [run for run in good if run['middle'] == middle]
         summary[middle] = {m: spread([run[m] for run in own])
                            for m in MEASURES + ('cpu_user', 'cpu_system', 'others_on_middle')}
-    summary['ratio'] = {m: spread([p[SUBJECT][m] / p[PEER][m] for p in pairs if p[PEER][m]]) for m in MEASURES}
+    summary['ratio'] = {m: spread([p[subject][m] / p[peer][m] for p in pairs if p[peer][m]]) for m in MEASURES}
     return summary
 
 
-def summarise(runs):
-    return {cell: summarise_cell([run for run in runs if run['cell'] == cell])
-            for cell in dict.fromkeys(run['cell'] for run in runs)}
+def summarise(runs, compared):
+    return {c.name: summarise_cell([run for run in runs if run['cell'] == c.name], c.subject.label, c.peer.label)
+            for c in compared}
 
 
-def result(machine_facts, chosen, runs, calls):
+def judge(summary, compared):
+    """A row for each aim: what, how much, and whether it was met."""
+    rows = []
+    for c in compared:
+        for measure, aim in c.aims:
+            ratio = summary[c.name]['ratio'][measure]
+            rows.append({'cell': c.name, 'what': '%s, %s / %s' % (NAMES[measure], c.subject.label, c.peer.label),
+                         'measure': measure, 'aim': aim, 'ratio': ratio,
+                         'met': None if not ratio or aim is None else meets(measure, ratio[1], aim)})
+    return rows
+
+
+def result(machine_facts, chosen, runs, calls, found):
     runs = [dataclasses.asdict(run) for run in runs]
-    return {'machine': machine_facts, 'pairs': chosen['pairs'], 'seconds': chosen['seconds'],
-            'summary': summarise(runs), 'calls': [dataclasses.asdict(c) for c in calls], 'runs': runs}
+    summary = summarise(runs, chosen.cells)
+    return {'machine': machine_facts, 'pairs': chosen.pairs, 'seconds': chosen.seconds, 'summary': summary,
+            'aims': judge(summary, chosen.cells), 'still': found,
+            'calls': [dataclasses.asdict(c) for c in calls], 'runs': runs}
 
 
 def ranged(values, form, scale=1):
@@ -83,7 +99,7 @@ def show_machine(result):
     facts = result['machine']
     print('%s, %d processors, Linux %s; middle on processor %d, client and SMSC on %d' % (
         facts['cpu'], facts['processors'], facts['kernel'], facts['middle_on'], facts['ends_on']))
-    print('%s; %s' % (', '.join(facts['versions'].values()), facts['date']))
+    print('%s; %s' % (', '.join(dict.fromkeys(facts['versions'].values())) or 'no middle', facts['date']))
     print('%d pair(s) of %g s; load average %.1f before, %.1f after; took %.0f s' % (
         result['pairs'], result['seconds'], facts['load_average']['before'][0], facts['load_average']['after'][0],
         result['took_seconds']))
@@ -103,10 +119,28 @@ def show_figures(summary):
 
 
 def show_ratios(summary):
-    rows = [(SUBJECT + ' / ' + PEER, '', 'messages/s', 'CPU per message', 'p50', 'p99')]
+    rows = [('the one side / the other', '', 'messages/s', 'CPU per message', 'p50', 'p99')]
     for cell, by_middle in summary.items():
         rows.append((cell, '', *(ranged(by_middle['ratio'][m], '%.2f') for m in MEASURES)))
     table(rows)
+
+
+def verdict(met):
+    return '' if met is None else 'met' if met else 'NOT MET'
+
+
+def show_aims(result):
+    """The table of the targets."""
+    rows = [('target', '', 'aim', 'found', '')]
+    for row in result['aims']:
+        sign = '>=' if row['measure'] == 'messages_per_second' else '<='
+        rows.append((row['cell'], row['what'], '-' if row['aim'] is None else '%s %g' % (sign, row['aim']),
+                     ranged(row['ratio'], '%.2f'), verdict(row['met'])))
+    for row in result['still']:
+        rows.append((row['name'], row['what'], '-' if row['aim'] is None else '<= %g %s' % (row['aim'], row['unit']),
+                     '%s %s' % (plain(row['value']), row['unit']),
+                     verdict(None if row['aim'] is None else row['value'] <= row['aim'])))
+    table(rows, right=(2, 3))
 
 
 def show_calls(calls):
@@ -135,10 +169,13 @@ def show_discarded(result):
 
 def show(result):
     show_machine(result)
-    print('\nmedian [least-most] of the runs')
-    show_figures(result['summary'])
-    print('\nmedian [least-most] of the ratios pair by pair')
-    show_ratios(result['summary'])
+    if result['summary']:
+        print('\nmedian [least-most] of the runs')
+        show_figures(result['summary'])
+        print('\nmedian [least-most] of the ratios pair by pair')
+        show_ratios(result['summary'])
+    print()
+    show_aims(result)
     print()
     if result['calls']:
         show_calls(result['calls'])

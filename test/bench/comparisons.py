@@ -1,0 +1,48 @@
+"""What is compared with what, and what should come of it: the table of the targets, row by row.
+
+    comparison ──▶ two sides (a load on a middle each), run in turn ──▶ ratios ──▶ held against its aims
+"""
+from measure import Cell, Comparison, Side
+
+CELLS = {'1x10': 1.1, '10x10': 1.1, '100x10': 1.1, '1x100': 1.1, '10x100': 1.3, '100x100': 1.3, '1x1000': 1.5,
+         '10x1000': 1.5}  # sessions x window: CPU per message, at most
+RATE = 20000
+
+
+def cell_of(text):
+    return Cell(*map(int, text.split('x')))
+
+
+def against_haproxy(text):
+    cell = cell_of(text)
+    return Comparison(text, Side('turnoutd', 'turnoutd', cell), Side('haproxy', 'haproxy', cell),
+                      (('cpu', CELLS.get(text)), ('messages_per_second', 0.9)))
+
+
+def with_itself(name, subject, peer, aim):
+    """Turnout under two loads, or with two configurations."""
+    return Comparison(name, Side(*subject), Side(*peer), (('cpu', aim),))
+
+
+SPECIAL = {
+    'latency': Comparison('latency at %d/s' % RATE, Side('turnoutd', 'turnoutd', Cell(10, 100, RATE)),
+                          Side('haproxy', 'haproxy', Cell(10, 100, RATE)), (('latency_p99', 1.2),)),
+    'carriers': with_itself('carriers', ('4 carriers', 'turnoutd', Cell(10, 100, carriers=4)),
+                            ('1 carrier', 'turnoutd', Cell(10, 100)), 1.6),
+    'sessions': with_itself('sessions at %d/s' % RATE, ('1000 sessions', 'turnoutd', Cell(1000, 10, RATE)),
+                            ('10 sessions', 'turnoutd', Cell(10, 10, RATE)), 1.5),
+    'workers': with_itself('workers', ('2 workers', 'turnoutd-2-workers', Cell(10, 100)),
+                           ('1 worker', 'turnoutd', Cell(10, 100)), 1.1),
+    'tls': Comparison('tls', Side('turnoutd', 'turnoutd-tls', Cell(10, 100, tls=True)),
+                      Side('haproxy', 'haproxy-tls', Cell(10, 100, tls=True)), (('cpu', 1.1),)),
+}
+ALL = [*CELLS, *SPECIAL]
+
+
+def comparison(name):
+    """By its name in the command line: SESSIONSxWINDOW, or one of SPECIAL."""
+    return SPECIAL[name] if name in SPECIAL else against_haproxy(name)
+
+
+def meets(measure, ratio, aim):
+    return ratio >= aim if measure == 'messages_per_second' else ratio <= aim

@@ -1,0 +1,234 @@
+/* How long the two look-ups of a message take in tables of full size, at random keys; test/bench asks for it.
+ *
+ *   1,000,000 shortcodes x 4 carriers ──▶ table_lookup         5,000,000 ported numbers ──▶ numbers_find
+ *
+ * Each look-up waits for the one before, as messages of different shortcodes do not: the figures are those of a table
+ * that is cold to the processor. The least of some rounds, in processor time. Prints one JSON object. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "routing/numbers_build.h"
+#include "routing/table.h"
+
+enum {
+    SHORTCODES = 1000000,
+    CARRIERS = 4,
+    NUMBERS = 5000000,
+    LOOKUPS = 2000000,
+    TEXT = 16,
+    EDITS = 200,
+    ROUNDS = 5
+};
+enum {
+    SPREAD = 61803399,
+    NUMBERS_ALL = 100000000
+}; /* no common divisor: numbers spread over all that there are */
+
+/* Of processor time: what others take on a busy machine does not count, but for what they do to the caches. */
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static uint64_t random_state = 88172645463325252U;
+
+static uint32_t any_below(uint32_t n)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (uint32_t)((random_state >> 20) % n);
+}
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "lookups: %s\n", what);
+    exit(1);
+}
+
+/* Resident memory of this process in octets. */
+static double resident(void)
+{
+    long pages = 0;
+    FILE *statm = fopen("/proc/self/statm", "re");
+    if (statm == NULL || fscanf(statm, "%*s %ld", &pages) != 1)
+        fail("/proc/self/statm cannot be read");
+    fclose(statm);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+static void shortcode_text(uint32_t i, char text[TEXT])
+{
+    snprintf(text, TEXT, "%06u", i);
+}
+
+static struct table *full_table(void)
+{
+    struct table_builder *builder = table_edit(NULL);
+    char text[TEXT];
+    for (uint32_t i = 0; builder != NULL && i < SHORTCODES; i++) {
+        shortcode_text(i, text);
+        for (uint8_t carrier = 0; carrier < CARRIERS; carrier++) {
+            struct route route = {.platform = (uint8_t)(i % 2), .previous = NAME_NONE, .next = NAME_NONE};
+            if (!table_set(builder, text, carrier, &route))
+                fail("no memory for the table");
+        }
+    }
+    struct table *table = builder == NULL ? NULL : table_done(builder, 1);
+    if (table == NULL)
+        fail("no memory for the table");
+    return table;
+}
+
+/* One change after the other, each a table of its own. Microseconds each. */
+static double time_edits(struct table **table)
+{
+    double began = seconds();
+    char text[TEXT];
+    for (uint64_t i = 0; i < EDITS; i++) {
+        struct table_builder *builder = table_edit(*table);
+        struct route route = {.platform = 3, .previous = NAME_NONE, .next = NAME_NONE};
+        shortcode_text(any_below(SHORTCODES), text);
+        if (builder == NULL || !table_set(builder, text, 1, &route))
+            fail("no memory for a change");
+        struct table *next = table_done(builder, i + 2);
+        if (next == NULL)
+            fail("no memory for a change");
+        table_free(*table);
+        *table = next;
+    }
+    return (seconds() - began) * 1e6 / EDITS;
+}
+
+static double look_routes_up(const struct table *table, char (*texts)[TEXT])
+{
+    unsigned sum = 0;
+    double began = seconds();
+    for (uint32_t i = 0; i < LOOKUPS; i++) {
+        struct route route = {.platform = 0};
+        if (!table_lookup(table, texts[(i + (sum & 1)) % LOOKUPS], 6, (uint8_t)(i % CARRIERS), &route))
+            fail("a route is not found");
+        sum += route.platform;
+    }
+    return (seconds() - began) * 1e9 / LOOKUPS;
+}
+
+static double time_routes(const struct table *table, char (*texts)[TEXT])
+{
+    double least = look_routes_up(table, texts);
+    for (int i = 1; i < ROUNDS; i++) {
+        double again = look_routes_up(table, texts);
+        least = again < least ? again : least;
+    }
+    return least;
+}
+
+static void routes(void)
+{
+    char(*texts)[TEXT] = calloc(LOOKUPS, TEXT);
+    if (texts == NULL)
+        fail("no memory");
+    for (uint32_t i = 0; i < LOOKUPS; i++)
+        shortcode_text(any_below(SHORTCODES), texts[i]);
+    double before = resident(), began = seconds();
+    struct table *table = full_table();
+    double build = seconds() - began, memory = resident() - before;
+    double look_up = time_routes(table, texts);
+    printf("\"route_lookup_ns\": %.1f, \"route_table_mb\": %.1f, \"route_build_s\": %.3f, "
+           "\"route_change_us\": %.1f",
+           look_up, memory / 1e6, build, time_edits(&table));
+    table_free(table);
+    free(texts);
+}
+
+static void number_text(uint64_t i, char text[TEXT])
+{
+    snprintf(text, TEXT, "642%08u", (unsigned)(i * SPREAD % NUMBERS_ALL));
+}
+
+static void write_numbers(FILE *out)
+{
+    struct numbers_builder *builder = numbers_builder_new();
+    struct numbers_image image;
+    char text[TEXT];
+    for (uint64_t i = 0; builder != NULL && i < NUMBERS; i++) {
+        number_text(i, text);
+        if (numbers_builder_add(builder, text, i % 2 == 0 ? "spark" : "onenz", 1) != NULL)
+            fail("a number is not taken");
+    }
+    if (builder == NULL || !numbers_build(builder, "bench", 0, NULL, NULL, &image) ||
+        fwrite(image.data, 1, image.size, out) != image.size || fclose(out) != 0)
+        fail("the table cannot be built");
+    numbers_builder_free(builder);
+}
+
+static double look_numbers_up(const struct numbers *numbers, char (*texts)[TEXT], bool there)
+{
+    unsigned sum = 0;
+    double began = seconds();
+    for (uint32_t i = 0; i < LOOKUPS; i++) {
+        const uint8_t *text = (const uint8_t *)texts[(i + (sum & 1)) % LOOKUPS];
+        uint8_t carrier = numbers_find(numbers, text, 11);
+        if ((carrier == NAME_NONE) == there)
+            fail("a number is not as it should be");
+        sum += carrier;
+    }
+    return (seconds() - began) * 1e9 / LOOKUPS;
+}
+
+static double time_numbers(const struct numbers *numbers, char (*texts)[TEXT], bool there)
+{
+    double least = look_numbers_up(numbers, texts, there);
+    for (int i = 1; i < ROUNDS; i++) {
+        double again = look_numbers_up(numbers, texts, there);
+        least = again < least ? again : least;
+    }
+    return least;
+}
+
+static void numbers(void)
+{
+    char path[] = "/tmp/turnout-lookups-XXXXXX";
+    char error[256];
+    int fd = mkstemp(path);
+    char(*texts)[TEXT] = calloc(LOOKUPS, TEXT);
+    if (fd < 0 || texts == NULL)
+        fail("no memory, or no room in /tmp");
+    write_numbers(fdopen(fd, "wb"));
+    struct numbers *table = NULL;
+    double load = 0;
+    for (int i = 0; i < ROUNDS; i++) {
+        double began = seconds();
+        numbers_close(table);
+        table = numbers_open(path, error, sizeof error);
+        if (table == NULL)
+            fail(error);
+        load = i == 0 || seconds() - began < load ? seconds() - began : load;
+    }
+    unlink(path);
+    for (uint32_t i = 0; i < LOOKUPS; i++)
+        number_text(any_below(NUMBERS), texts[i]);
+    double there = time_numbers(table, texts, true);
+    for (uint32_t i = 0; i < LOOKUPS; i++)
+        number_text(NUMBERS + any_below(NUMBERS), texts[i]);
+    printf(", \"number_lookup_ns\": %.1f, \"number_absent_ns\": %.1f, \"number_table_mb\": %.1f, "
+           "\"number_load_ms\": %.1f",
+           there, time_numbers(table, texts, false), (double)numbers_about(table).size / 1e6, load * 1e3);
+    numbers_close(table);
+    free(texts);
+}
+
+int main(void)
+{
+    putchar('{');
+    routes();
+    numbers();
+    puts("}");
+    return 0;
+}

@@ -1,0 +1,166 @@
+"""What is measured without a load to compare: look-ups in full tables, memory of idle sessions, the cost of 10,000 of
+them, a storm of binds. Each function gives rows of {name, what, value, unit, aim}; an aim is an upper limit.
+"""
+import contextlib
+import json
+import pathlib
+import re
+import subprocess
+import time
+
+from middles import PASSWORD, PASSWORD_HASH, SYSTEM_ID, Turnoutd, destinations
+from world import Child, Control, wait_for
+
+ACCOUNTS, BINDS = 10, 1000      # a client may bind so often
+NO_LEGS, ONE_LEG, ALL_LEGS = '5900', '5901', '5001'  # shortcodes: without a route, with one carrier, with all
+STORM_ACCOUNTS = 5
+
+
+def row(name, what, value, unit, aim=None):
+    return {'name': name, 'what': what, 'value': value, 'unit': unit, 'aim': aim}
+
+
+# --- the proxy, and clients that do nothing ---------------------------------------------------------------------------
+
+class Proxy(Turnoutd):
+    """With accounts for many sessions beside the one of the loads."""
+    name = 'turnoutd-still'
+    more_routes = '%s,spark,redx\n' % ONE_LEG
+    more_config = ''.join('client "%s%d" { password-hash = "%s" shortcodes = { "%s" } max-binds = %d }\n' % (
+        kind, i, PASSWORD_HASH, shortcode, BINDS) for kind, shortcode in (('none', NO_LEGS), ('one', ONE_LEG),
+                                                                       ('all', ALL_LEGS)) for i in range(ACCOUNTS))
+
+    def resident(self):
+        status = pathlib.Path('/proc/%d/status' % self.child.pid).read_text()
+        return 1024 * int(re.search(r'^VmRSS:\s+(\d+)', status, re.M).group(1))
+
+
+class Sessions:
+    """Sessions of one account, bound and idle."""
+
+    def __init__(self, proxy, account, count):
+        self.world, self.count = proxy.world, count
+        self.path = self.world.directory / ('%s.sock' % account)
+        self.path.unlink(missing_ok=True)
+        self.child = Child(self.world, account, [
+            self.world.build / 'turnout-load', '--connect', '127.0.0.1:%d' % proxy.port, '--system-id', account,
+            '--password', PASSWORD, '--count', 0, '--linger', '60m', '--control', self.path, '--sessions', count,
+            '--enquire-link', '30s', '--reconnect=100ms'], self.world.ends_cpu)
+        self.control = Control(self.child, self.path)
+
+    def bound(self):
+        return self.control.ask('stats')['bound']
+
+    def wait(self):
+        self.child.wait_for(lambda: self.bound() == self.count, 'all binds')
+        return self
+
+    def close(self):
+        self.control.close()
+        self.world.end(self.child)
+
+
+@contextlib.contextmanager
+def proxy_of(world, smsc):
+    proxy = Proxy(world, smsc.ports, 100)
+    proxy.child_now()
+    try:
+        yield proxy
+    finally:
+        proxy.end()
+
+
+def make_known(proxy, kind, accounts):
+    """Each of the accounts binds once: verifying a password takes 15 ms, and is done once."""
+    for i in range(accounts):
+        with contextlib.closing(Sessions(proxy, '%s%d' % (kind, i), 1)) as first:
+            first.wait()
+
+
+def sessions_of(stack, proxy, kind, accounts, count):
+    """So many sessions of each of so many accounts, all bound."""
+    all_of_them = [stack.enter_context(contextlib.closing(Sessions(proxy, '%s%d' % (kind, i), count)))
+                   for i in accounts]
+    for sessions in all_of_them:
+        sessions.wait()
+    return all_of_them
+
+
+# --- the measures -----------------------------------------------------------------------------------------------------
+
+def lookups(world, _smsc, progress):
+    progress('look-ups in tables of full size')
+    child = Child(world, 'lookups', [world.build / 'lookups'], world.middle_cpu)
+    wait_for(lambda: not child.running, 'the look-ups', 300)
+    found = json.loads(child.output.read_text())
+    world.end(child)
+    return [row('route look-up', '1,000,000 shortcodes x 4 carriers, random', found['route_lookup_ns'], 'ns', 100),
+            row('route table', 'memory', found['route_table_mb'], 'MB', 64),
+            row('route table', 'built whole', found['route_build_s'], 's', 1),
+            row('route table', 'one row changed', found['route_change_us'], 'us', 1000),
+            row('number look-up', '5,000,000 numbers, random', found['number_lookup_ns'], 'ns', 200),
+            row('number look-up', 'a number that is not there', found['number_absent_ns'], 'ns', 200),
+            row('portability table', 'size', found['number_table_mb'], 'MB', 64),
+            row('portability table', 'read and verified', found['number_load_ms'], 'ms', 100)]
+
+
+def memory_of(world, smsc, kind, accounts, count):
+    """Resident octets a session, from the second account's on: the first pays for what all share."""
+    with contextlib.ExitStack() as stack, proxy_of(world, smsc) as proxy:
+        make_known(proxy, kind, accounts)
+        sessions_of(stack, proxy, kind, [0], count)
+        time.sleep(1)
+        before = proxy.resident()
+        sessions_of(stack, proxy, kind, range(1, accounts), count)
+        time.sleep(1)
+        return (proxy.resident() - before) / (count * (accounts - 1))
+
+
+def memory(world, smsc, progress):
+    progress('memory of idle sessions')
+    return [row('idle session', 'without legs', memory_of(world, smsc, 'none', 4, 1000) / 1024, 'KB', 3),
+            row('idle session', 'with legs to 4 carriers', memory_of(world, smsc, 'all', 4, 500) / 1024, 'KB', 16)]
+
+
+def idle(world, smsc, progress, seconds=30):
+    progress('%d idle sessions, %d s' % (ACCOUNTS * BINDS, seconds))
+    with contextlib.ExitStack() as stack, proxy_of(world, smsc) as proxy:
+        make_known(proxy, 'none', ACCOUNTS)
+        sessions_of(stack, proxy, 'none', range(ACCOUNTS), BINDS)
+        time.sleep(2)
+        before = proxy.child.cpu_seconds()
+        time.sleep(seconds)
+        used = proxy.child.cpu_seconds() - before
+    return [row('%d idle sessions' % (ACCOUNTS * BINDS), 'enquire_link every 30 s', 100 * used / seconds, '% of a core', 2)]
+
+
+class Forwarding:
+    """A modest load of its own, for its latency."""
+
+    def __init__(self, proxy, seconds):
+        self.child = Child(proxy.world, 'forwarding', [
+            proxy.world.build / 'turnout-load', '--connect', '127.0.0.1:%d' % proxy.port, '--system-id', SYSTEM_ID,
+            '--password', PASSWORD, '--from', ALL_LEGS, '--to', destinations(4), '--sessions', 10, '--rate', 1000,
+            '--duration', '%ds' % seconds], proxy.world.ends_cpu)
+
+    def p99(self):
+        self.child.wait(60)
+        return json.loads(self.child.output.read_text())['latency_us']['p99']
+
+
+def storm(world, smsc, progress, seconds=6):
+    progress('a storm of %d binds' % (STORM_ACCOUNTS * BINDS))
+    with contextlib.ExitStack() as stack, proxy_of(world, smsc) as proxy:
+        make_known(proxy, 'one', STORM_ACCOUNTS)
+        quiet = Forwarding(proxy, seconds).p99()
+        forwarding = Forwarding(proxy, seconds)
+        time.sleep(1)
+        began = time.monotonic()
+        sessions_of(stack, proxy, 'one', range(STORM_ACCOUNTS), BINDS)
+        took = time.monotonic() - began
+        stormy = forwarding.p99()
+    return [row('bind storm', '%d clients with a leg each, all bound' % (STORM_ACCOUNTS * BINDS), took, 's', 5),
+            row('bind storm', 'forwarding p99 of others, / without', stormy / quiet, '', 2)]
+
+
+MEASURES = {'lookups': lookups, 'memory': memory, 'idle': idle, 'storm': storm}
