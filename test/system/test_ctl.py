@@ -171,6 +171,16 @@ def test_status_says_why_an_instance_does_not_follow(ctl, table):
     assert "Follows the changes" not in text
 
 
+def test_status_says_that_an_instance_is_fenced(ctl, table):
+    table.beat("proxy-a", applied=1, state="following", obstacle="", on_loss="fence", fenced="lease_over")
+    table.beat("proxy-b", applied=1, state="following", obstacle="", on_loss="serve", fenced="stopped")
+    table.beat("proxy-c", applied=1, state="following", obstacle="", on_loss="serve", fenced="")
+    text = ctl.text("status")
+    assert "proxy-a: fenced: its lease ran out" in text
+    assert "proxy-b: fenced: it was stopped" in text
+    assert "proxy-c:" not in text
+
+
 def test_flip_returns_only_when_applied(ctl, table, server):
     """The command must still run while an instance has not applied, and end once it has."""
     table.beat("proxy-a", applied=1, state="following")
