@@ -128,9 +128,12 @@ static void on_guards(void *ctx, const redisReply *reply)
 {
     struct watchman *watchman = ctx;
     const char *shortcodes[STORE_ARGS_MAX];
-    bool fine = time_of(reply) != 0;
-    watchman->rails = fine ? calloc(reply->elements, sizeof *watchman->rails) : NULL;
-    for (size_t i = 1; watchman->rails != NULL && i < reply->elements; i++) {
+    watchman->rails = time_of(reply) == 0 ? NULL : calloc(reply->elements, sizeof *watchman->rails);
+    if (watchman->rails == NULL) {
+        end_round(watchman);
+        return;
+    }
+    for (size_t i = 1; i < reply->elements; i++) {
         const redisReply *text = reply->element[i];
         watchman->count += text->type == REDIS_REPLY_STRING &&
                            rail_parse(text->str, text->len, &watchman->rails[watchman->count]);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "routing/ctl/barrier.h"
+#include "routing/ctl/guards.h"
 #include "routing/ctl/links.h"
 #include "routing/ctl/command_line.h"
 #include "routing/ctl/commands.h"
@@ -62,6 +63,10 @@ json_t *request_new(struct ctl *ctl, const char *kind)
     }
     if (ctl->options.window) {
         json_put(request, "window", json_text(ctl->options.window));
+    }
+    if (strcmp(kind, "flip") == 0 && !guards_request(ctl, request)) {
+        json_decref(request);
+        return NULL;
     }
     return request;
 }

@@ -11,6 +11,9 @@
 #define TAKES_CHANGE \
     (OPTION(WHY) | OPTION(TICKET) | OPTION(NO_WAIT) | OPTION(REPLICAS) | OPTION(ANY_LINK) | OPTION(WITHOUT))
 #define TAKES_CONFIRM OPTION(CONFIRM_WITHIN)
+#define TAKES_GUARD                                                                        \
+    (OPTION(GUARD_ERRORS) | OPTION(GUARD_MIN) | OPTION(GUARD_MO) | OPTION(GUARD_RECEIPT) | \
+     OPTION(GUARD_LEG) | OPTION(GUARD_ACTION) | OPTION(GUARD_FOR))
 #define JSON_CHANGE                                                                                         \
     "version, changed, moves [shortcode, carrier, from, from_state, to, state], barrier (complete, live, "  \
     "applied, "                                                                                             \
@@ -28,15 +31,77 @@
 const struct command command_table[] = {
     {
         .words = "status",
-        .args = "",
-        .brief = "show the version, the instances and the board",
-        .text = "The board has a line for each shortcode and a column for each carrier; it ends after 50 "
-                "lines. A "
-                "state other than open stands behind the platform.",
+        .args = "[SHORTCODE]",
+        .args_max = 1,
+        .brief = "show the version, the instances, the board and what was seen",
+        .text =
+            "The board has a line for each shortcode and a column for each carrier; it ends after 50 "
+            "lines. A state other than open stands behind the platform, and ! behind a cell with an alarm. "
+            "Below it, what was seen of the cells that moved within a day or are about to, since their move: "
+            "messages accepted (ok) and gone wrong (err) on the new route, MO, receipts (rcpt), traffic on "
+            "the "
+            "wrong path (by the platform that the route does not name), and MO seen twice, on both "
+            "platforms.\n\n"
+            "With SHORTCODE, all that was seen of each of its carriers.",
         .json = "version, chain, shortcodes, live, dead, instances [as in instances], board {shortcode: "
-                "{carrier: "
-                "{platform, state}}}, board_complete, pending [version, deadline_ms, left_ms, who]",
+                "{carrier: {platform, state, previous, next, changed_ms, alarms}}}, board_complete, evidence "
+                "[shortcode, carrier, changed_ms, now, other, before {counts, and times in ms}, mo_twice, "
+                "minutes ...], "
+                "guards [as in guards], alarms [as in alarms], pending [version, deadline_ms, left_ms, who]",
+        .exits = EXIT(CTL_NOT_FOUND),
         .run = run_status,
+    },
+    {
+        .words = "watch",
+        .args = "",
+        .takes = OPTION(OUTSIDE_WINDOW),
+        .brief = "keep the board on the screen, and act on a cell by keys",
+        .text = "The board, refreshed each second. The arrow keys move, Enter shows all of a cell; f flips, "
+                "h holds, o "
+                "opens, r rolls back and c confirms the selected cell: the command that will be run is "
+                "shown, and run "
+                "after y and a reason. ? shows all keys. With --outside-window flips say so. It needs a "
+                "terminal.",
+        .json = "nothing: it is for a screen",
+        .run = run_watch,
+    },
+    {
+        .words = "guards",
+        .args = "",
+        .takes = OPTION(LAST),
+        .brief = "show the guards of flips and what they find",
+        .text = "A guard watches a flip (--guard-...): it compares the share of messages that go wrong on "
+                "the new route "
+                "with the share before, waits for MO or receipts, and for lost legs. Where too little was "
+                "seen it is "
+                "inconclusive: neither good nor bad. The evidence of all instances is judged.",
+        .json =
+            "guards [id, version, state (watching, or how it ended), verdict, what, action, at_ms, until_ms, "
+            "ended_ms, cells [shortcode, carrier, from, to]]",
+        .run = run_guards,
+    },
+    {
+        .words = "alarms",
+        .args = "",
+        .takes = OPTION(LAST),
+        .brief = "show the alarms that guards have raised",
+        .text = "The newest first. What an alarm names stays marked on the board until it is acknowledged.",
+        .json = "alarms [id, version, window, at_ms, cells, what, verdict, action, outcome, "
+                "rollback_version, left, "
+                "instance, acknowledged (who, at_ms, why)]",
+        .run = run_alarms,
+    },
+    {
+        .words = "alarms ack",
+        .args = "ID",
+        .args_min = 1,
+        .args_max = 1,
+        .takes = OPTION(WHY),
+        .brief = "acknowledge an alarm",
+        .text = "It is shown by status and watch no more, and kept for reports.",
+        .json = "id",
+        .exits = EXIT(CTL_NOT_FOUND) | EXIT(CTL_INVALID),
+        .run = run_alarms_ack,
     },
     {
         .words = "flip",
@@ -45,7 +110,7 @@ const struct command command_table[] = {
         .args_max = 100000,
         .takes = OPTION(CARRIER) | OPTION(TO) | OPTION(FROM) | OPTION(CREATE) | OPTION(STRICT) |
                  OPTION(DRAIN) | OPTION(FORCE) | OPTION(PROBE) | OPTION(TEXT) | OPTION(CLIENT) |
-                 OPTION(OUTSIDE_WINDOW) | TAKES_CONFIRM | TAKES_CHANGE,
+                 OPTION(OUTSIDE_WINDOW) | TAKES_CONFIRM | TAKES_GUARD | TAKES_CHANGE,
         .needs = OPTION(CARRIER) | OPTION(TO),
         .brief = "move shortcodes of one carrier to another platform",
         .text =
@@ -71,6 +136,8 @@ const struct command command_table[] = {
             "messages by the route before.\n\n"
             "With --confirm-within the change goes back by itself unless it is confirmed in time, whatever "
             "becomes of this terminal.\n\n"
+            "With --guard-... the flip is watched after it was made, and an alarm raised, or the change set "
+            "back, where it goes wrong; see \"turnoutctl help guards\".\n\n"
             "With --strict no message overtakes another across platforms: the routes are held, and opened on "
             "the new platform when no instance has an unanswered message of before. Where that does not come "
             "to its end, also with Ctrl-C, they stay on hold, and the commands that go on or back are shown.",
@@ -358,7 +425,7 @@ const struct command command_table[] = {
         .args_min = 1,
         .args_max = 1,
         .takes = OPTION(CARRIER) | OPTION(TO) | OPTION(STRICT) | OPTION(DRAIN) | OPTION(FORCE) |
-                 OPTION(PROBE) | OPTION(TEXT) | OPTION(CLIENT) | TAKES_CONFIRM | TAKES_CHANGE,
+                 OPTION(PROBE) | OPTION(TEXT) | OPTION(CLIENT) | TAKES_CONFIRM | TAKES_GUARD | TAKES_CHANGE,
         .brief = "move the next carrier of a window, or --carrier",
         .text = "All its shortcodes that have not moved, in one flip; see there. The carriers come in the "
                 "order in which "

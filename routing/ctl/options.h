@@ -78,6 +78,19 @@
     X(PROBE, probe, OPTION_TEXT, "probe", "MSISDN", NULL, NULL,                                              \
       "send one test message from the first SHORTCODE to this number over the new link, and wait for its "   \
       "receipt")                                                                                             \
+    X(GUARD_ERRORS, guard_errors, OPTION_COUNT, "guard-errors", "PERCENT", NULL, "0",                        \
+      "guard: so many percentage points more go wrong on the new route than went wrong before")              \
+    X(GUARD_MIN, guard_min, OPTION_COUNT, "guard-min", "COUNT", NULL, "20",                                  \
+      "guard: answers on each side of the flip below which nothing is concluded")                            \
+    X(GUARD_MO, guard_mo_ms, OPTION_PERIOD, "guard-mo-within", "TIME", NULL, NULL,                           \
+      "guard: no MO has come by the new route in this time, where some were to be expected")                 \
+    X(GUARD_RECEIPT, guard_receipt_ms, OPTION_PERIOD, "guard-receipt-within", "TIME", NULL, NULL,            \
+      "guard: no receipt has come by the new route in this time, of those that are awaited")                 \
+    X(GUARD_LEG, guard_leg_lost, OPTION_FLAG, "guard-leg-lost", NULL, NULL, NULL,                            \
+      "guard: a bound leg of the new route was lost")                                                        \
+    X(GUARD_ACTION, guard_action, OPTION_TEXT, "guard-action", "ACTION", NULL, "alert",                      \
+      "what a guard does: alert (raise an alarm), or rollback (and set the change back)")                    \
+    X(GUARD_FOR, guard_for_ms, OPTION_PERIOD, "guard-for", "TIME", NULL, "1h", "how long a guard watches")   \
     X(TEXT, text, OPTION_TEXT, "text", "TEXT", NULL, "Turnout test", "what the test message says")
 
 enum option_kind {
@@ -121,7 +134,9 @@ struct option_list {
 
 struct options {
     const char *redis, *password_file, *prefix, *who;
-    const char *client, *probe, *text;
+    const char *client, *probe, *text, *guard_action;
+    unsigned guard_errors, guard_min, guard_mo_ms, guard_receipt_ms, guard_for_ms;
+    bool guard_leg_lost;
     struct option_list without;
     bool clients;
     const char *carrier, *to, *from, *state, *why, *ticket;

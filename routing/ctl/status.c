@@ -1,23 +1,22 @@
-/* status and ping: is everything there, and what goes where.
+/* status and ping: is everything there, what goes where, and what was seen of it.
  *
- *   turnout_info, turnout_instances, pending_read, cells_load ──▶ version; instances; what waits; board,
- * shortcodes down and carriers across
+ *   board_read ──▶ version; instances; what waits; the grid, shortcodes down and carriers across ──▶ the first 50
+ *   board_read_evidence of these ──▶ a line for each cell that moved lately; guards; alarms
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "routing/ctl/cells.h"
+#include "routing/ctl/board.h"
 #include "routing/ctl/commands.h"
-#include "routing/ctl/instance_list.h"
+#include "routing/ctl/guards.h"
 #include "routing/ctl/instances.h"
 #include "routing/ctl/output.h"
-#include "routing/ctl/pending.h"
 
-enum { BOARD_LINES = 50, CARRIERS_MAX = NAMES_MAX };
+enum { BOARD_LINES = 50, CARRIERS_MAX = NAMES_MAX, GUARDS_SHOWN = 10 };
 
-struct board {
-    size_t columns_count;
-    struct column columns[CARRIERS_MAX + 1]; /* the first is the shortcode's */
+struct columns {
+    size_t count;
+    struct column items[CARRIERS_MAX + 1]; /* the first is the shortcode's */
 };
 
 static int by_title(const void *left, const void *right)
@@ -26,31 +25,34 @@ static int by_title(const void *left, const void *right)
 }
 
 /* A column for each carrier that any row names; titles belong to cells. */
-static void board_columns(struct board *board, const struct cells *cells)
+static void make_columns(struct columns *columns, const struct cells *cells)
 {
-    board->columns[0] = (struct column){"SHORTCODE", false};
-    board->columns_count = 1;
+    columns->items[0] = (struct column){"SHORTCODE", false};
+    columns->count = 1;
     for (size_t i = 0; i < cells->count; i++) {
         size_t column = 1;
-        while (column < board->columns_count &&
-               strcmp(board->columns[column].title, cells->items[i].carrier) != 0) {
+        while (column < columns->count &&
+               strcmp(columns->items[column].title, cells->items[i].carrier) != 0) {
             column++;
         }
-        if (column == board->columns_count && column <= CARRIERS_MAX) {
-            board->columns[board->columns_count++] = (struct column){cells->items[i].carrier, false};
+        if (column == columns->count && column <= CARRIERS_MAX) {
+            columns->items[columns->count++] = (struct column){cells->items[i].carrier, false};
         }
     }
-    qsort(board->columns + 1, board->columns_count - 1, sizeof *board->columns, by_title);
+    qsort(columns->items + 1, columns->count - 1, sizeof *columns->items, by_title);
 }
 
-static void board_cell(struct grid *grid, const struct cell *cell)
+static void print_cell(struct grid *grid, const struct board *board, const struct cell *cell)
 {
     if (!cell) {
         grid_cell(grid, "%s", "");
-    } else if (cell->state == ROUTE_OPEN) {
-        grid_cell(grid, "%s", cell->platform);
+        return;
+    }
+    const char *alarm = board_alarms(board, cell) > 0 ? " !" : "";
+    if (cell->state == ROUTE_OPEN) {
+        grid_cell(grid, "%s%s", cell->platform, alarm);
     } else {
-        grid_cell(grid, "%s (%s)", cell->platform, route_state_name(cell->state));
+        grid_cell(grid, "%s (%s)%s", cell->platform, route_state_name(cell->state), alarm);
     }
 }
 
@@ -59,20 +61,21 @@ static bool new_row(const struct cells *cells, size_t i)
     return i == 0 || strcmp(cells->items[i - 1].shortcode, cells->items[i].shortcode) != 0;
 }
 
-static void board_print(const struct cells *cells)
+static void print_grid(const struct board *board)
 {
-    struct board board;
+    const struct cells *cells = &board->cells;
+    struct columns columns;
     size_t lines = 0;
-    board_columns(&board, cells);
-    struct grid *grid = grid_new(board.columns, board.columns_count);
+    make_columns(&columns, cells);
+    struct grid *grid = grid_new(columns.items, columns.count);
     for (size_t i = 0; i < cells->count; i++) {
         const char *shortcode = cells->items[i].shortcode;
         if (!new_row(cells, i) || lines++ >= BOARD_LINES) {
             continue;
         }
         grid_cell(grid, "%s", shortcode);
-        for (size_t column = 1; column < board.columns_count; column++) {
-            board_cell(grid, cells_find(cells, shortcode, board.columns[column].title));
+        for (size_t column = 1; column < columns.count; column++) {
+            print_cell(grid, board, cells_find(cells, shortcode, columns.items[column].title));
         }
     }
     grid_print(grid, stdout, "");
@@ -82,8 +85,51 @@ static void board_print(const struct cells *cells)
     }
 }
 
-static json_t *board_json(const struct cells *cells, bool *complete)
+/* Cells that moved lately, or are about to; nothing where there are none. */
+static void print_seen(const struct board *board)
 {
+    static const struct column columns[] = {{"SHORTCODE", false}, {"CARRIER", false}, {"ROUTE", false},
+                                            {"STATE", false},     {"AGE", true},      {"SEEN SINCE", false}};
+    struct grid *grid = grid_new(columns, sizeof columns / sizeof *columns);
+    size_t lines = 0;
+    for (size_t i = 0; i < board->cells.count && lines < BOARD_LINES; i++) {
+        const struct cell *cell = &board->cells.items[i];
+        char age[AGE_TEXT_SIZE], seen[BOARD_EVIDENCE_SIZE];
+        if (!board_is_lively(board, cell)) {
+            continue;
+        }
+        lines++;
+        grid_cell(grid, "%s", cell->shortcode);
+        grid_cell(grid, "%s", cell->carrier);
+        if (*cell->next) {
+            grid_cell(grid, "%s, to go to %s", cell->platform, cell->next);
+        } else {
+            grid_cell(grid, "%s, from %s", cell->platform, *cell->previous ? cell->previous : "-");
+        }
+        grid_cell(grid, "%s", route_state_name(cell->state));
+        grid_cell(grid, "%s",
+                  age_text(board->now_ms > cell->changed_ms ? board->now_ms - cell->changed_ms : 0, age));
+        grid_cell(grid, "%s%s", board_alarms(board, cell) > 0 ? "ALARM; " : "",
+                  board_evidence_text(board_evidence(board, cell), seen));
+    }
+    if (lines > 0) {
+        putchar('\n');
+        grid_print(grid, stdout, "");
+    }
+    grid_free(grid);
+}
+
+static json_t *cell_json(const struct board *board, const struct cell *cell)
+{
+    return need(json_pack("{s:s, s:s, s:s, s:s, s:I, s:i}", "platform", cell->platform, "state",
+                          route_state_name(cell->state), "previous", cell->previous, "next", cell->next,
+                          "changed_ms", (json_int_t)cell->changed_ms, "alarms",
+                          (int)board_alarms(board, cell)));
+}
+
+static json_t *board_json(const struct board *board, bool *complete)
+{
+    const struct cells *cells = &board->cells;
     json_t *rows = need(json_object());
     json_t *row = NULL;
     *complete = true;
@@ -97,8 +143,7 @@ static json_t *board_json(const struct cells *cells, bool *complete)
             row = need(json_object());
             json_put(rows, cell->shortcode, row);
         }
-        json_put(row, cell->carrier,
-                 json_pack("{ssss}", "platform", cell->platform, "state", route_state_name(cell->state)));
+        json_put(row, cell->carrier, cell_json(board, cell));
     }
     return rows;
 }
@@ -112,62 +157,158 @@ static unsigned count_live(const struct instance_list *list)
     return live;
 }
 
-static void print_status(const redisReply *info, const struct instance_list *list, const struct cells *cells,
-                         const struct pending *pending)
+static void print_alarms(const struct board *board)
 {
-    unsigned live = count_live(list);
-    size_t dead = list->count - live;
-    printf("Version %llu, %llu shortcode%s. %u instance%s alive, %zu dead.\n",
-           (unsigned long long)redis_number(info, 1), (unsigned long long)redis_number(info, 3),
-           plural(redis_number(info, 3)), live, plural(live), dead);
-    if (list->count > 0) {
+    if (board->guards_count > 0 && strcmp(board->guards[0].rail.state, "watching") == 0) {
         putchar('\n');
-        instances_print(list);
+        guards_print(board, GUARDS_SHOWN);
     }
-    if (pending->count > 0) {
-        putchar('\n');
-        pending_print(pending);
-    }
-    if (cells->count > 0) {
-        putchar('\n');
-        board_print(cells);
+    if (board_alarms_open(board) > 0) {
+        puts("\nAlarms (turnoutctl alarms ack ALARM):");
+        alarms_print(board, GUARDS_SHOWN, true);
     }
 }
 
-static void answer_status(struct ctl *ctl, const redisReply *info, const struct instance_list *list,
-                          const struct cells *cells, const struct pending *pending)
+static void print_status(const struct board *board)
+{
+    unsigned live = count_live(&board->instances);
+    size_t dead = board->instances.count - live;
+    printf("Version %llu, %llu shortcode%s. %u instance%s alive, %zu dead.\n",
+           (unsigned long long)board->version, (unsigned long long)board->shortcodes,
+           plural(board->shortcodes), live, plural(live), dead);
+    if (board->instances.count > 0) {
+        putchar('\n');
+        instances_print(&board->instances);
+    }
+    if (board->pending.count > 0) {
+        putchar('\n');
+        pending_print(&board->pending);
+    }
+    if (board->cells.count > 0) {
+        putchar('\n');
+        print_grid(board);
+        print_seen(board);
+    }
+    print_alarms(board);
+}
+
+static void answer_status(struct ctl *ctl, const struct board *board)
 {
     bool complete;
-    unsigned live = count_live(list);
-    ctl_answer(ctl, "version", json_integer((json_int_t)redis_number(info, 1)));
-    ctl_answer(ctl, "chain", json_text(redis_text(info, 2)));
-    ctl_answer(ctl, "shortcodes", json_integer((json_int_t)redis_number(info, 3)));
+    unsigned live = count_live(&board->instances);
+    json_t *seen = need(json_array());
+    for (size_t i = 0; i < board->evidence.count; i++) {
+        json_array_append_new(seen, need(evidence_json(&board->evidence.items[i])));
+    }
+    ctl_answer(ctl, "version", json_integer((json_int_t)board->version));
+    ctl_answer(ctl, "chain", json_text(board->chain));
+    ctl_answer(ctl, "shortcodes", json_integer((json_int_t)board->shortcodes));
     ctl_answer(ctl, "live", json_integer(live));
-    ctl_answer(ctl, "dead", json_integer((json_int_t)(list->count - live)));
-    ctl_answer(ctl, "instances", instances_json(list));
-    ctl_answer(ctl, "pending", pending_json(pending));
-    ctl_answer(ctl, "board", board_json(cells, &complete));
+    ctl_answer(ctl, "dead", json_integer((json_int_t)(board->instances.count - live)));
+    ctl_answer(ctl, "instances", instances_json(&board->instances));
+    ctl_answer(ctl, "pending", pending_json(&board->pending));
+    ctl_answer(ctl, "board", board_json(board, &complete));
     ctl_answer(ctl, "board_complete", json_boolean(complete));
+    ctl_answer(ctl, "evidence", seen);
+    ctl_answer(ctl, "guards", board_guards_json(board));
+    ctl_answer(ctl, "alarms", json_incref(board->alarms));
+}
+
+/* Of the shortcodes that are shown: all at once where they are few. */
+static bool read_seen(struct ctl *ctl, struct board *board)
+{
+    const char *shortcodes[BOARD_LINES + 1];
+    size_t count = 0;
+    for (size_t i = 0; i < board->cells.count && count <= BOARD_LINES; i++) {
+        if (new_row(&board->cells, i)) {
+            shortcodes[count++] = board->cells.items[i].shortcode;
+        }
+    }
+    return count > BOARD_LINES ? board_read_evidence(ctl->redis, board, NULL, 0)
+                               : count == 0 || board_read_evidence(ctl->redis, board, shortcodes, count);
+}
+
+/* --- one shortcode -------------------------------------------------------------------------------------- */
+
+static void print_line(void *ctx, const char *text)
+{
+    (void)ctx;
+    printf("    ");
+    text_print(stdout, text);
+    putchar('\n');
+}
+
+static void print_details(const struct board *board, const struct cell *cell)
+{
+    char when[TIME_TEXT_SIZE];
+    const struct evidence *evidence = board_evidence(board, cell);
+    const struct board_guard *guard = board_guard(board, cell);
+    printf("%s %s: %s (%s), since %s, version %llu%s%s%s%s\n", cell->shortcode, cell->carrier, cell->platform,
+           route_state_name(cell->state), time_text(cell->changed_ms, when),
+           (unsigned long long)cell->version, *cell->previous ? ", before: " : "", cell->previous,
+           *cell->next ? ", to go to " : "", cell->next);
+    if (evidence) {
+        board_evidence_lines(evidence, board->now_ms, print_line, NULL);
+    } else {
+        print_line(NULL, "nothing was seen since, or it did not move lately");
+    }
+    if (guard) {
+        printf("    Guard %s: %s: %s\n", guard->rail.id, rail_verdict_name(guard->verdict), guard->what);
+    }
+    if (board_alarms(board, cell) > 0) {
+        print_line(NULL, "ALARM: turnoutctl alarms");
+    }
+}
+
+/* The cells of one shortcode alone. */
+static void keep_shortcode(struct cells *cells, const char *shortcode)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < cells->count; i++) {
+        if (strcmp(cells->items[i].shortcode, shortcode) == 0) {
+            cells->items[kept++] = cells->items[i];
+        }
+    }
+    cells->count = kept;
+}
+
+static enum ctl_exit show_shortcode(struct ctl *ctl, struct board *board)
+{
+    const char *const shortcode[] = {ctl->args[0]};
+    keep_shortcode(&board->cells, ctl->args[0]);
+    if (board->cells.count == 0) {
+        return ctl_fail(ctl, CTL_NOT_FOUND, "Look at \"turnoutctl route list\".", "%s has no row of its own",
+                        ctl->args[0]);
+    }
+    if (!board_read_evidence(ctl->redis, board, shortcode, 1)) {
+        return ctl_redis_failed(ctl);
+    }
+    if (ctl->options.json) {
+        answer_status(ctl, board);
+        return CTL_DONE;
+    }
+    for (size_t i = 0; i < board->cells.count; i++) {
+        print_details(board, &board->cells.items[i]);
+    }
+    return CTL_DONE;
 }
 
 enum ctl_exit run_status(struct ctl *ctl)
 {
-    struct instance_list list = {0};
-    struct cells cells = {0};
-    struct pending pending = {0};
-    redisReply *info = ctl_redis(ctl) ? redis_function(ctl->redis, "turnout_info", NULL, 0) : NULL;
-    bool fine = info && instance_list_read(ctl->redis, &list) &&
-                pending_read(ctl->redis, list.now_ms, &pending) && cells_load(ctl->redis, &cells);
-    enum ctl_exit code = fine ? CTL_DONE : ctl_redis_failed(ctl);
-    if (fine && ctl->options.json) {
-        answer_status(ctl, info, &list, &cells, &pending);
-    } else if (fine) {
-        print_status(info, &list, &cells, &pending);
+    struct board board = {0};
+    enum ctl_exit code = CTL_DONE;
+    if (!ctl_redis(ctl) || !board_read(ctl->redis, &board)) {
+        code = ctl_redis_failed(ctl);
+    } else if (ctl->args_count > 0) {
+        code = show_shortcode(ctl, &board);
+    } else if (!read_seen(ctl, &board)) {
+        code = ctl_redis_failed(ctl);
+    } else if (ctl->options.json) {
+        answer_status(ctl, &board);
+    } else {
+        print_status(&board);
     }
-    freeReplyObject(info);
-    instance_list_free(&list);
-    cells_free(&cells);
-    pending_free(&pending);
+    board_free(&board);
     return code;
 }
 

@@ -238,6 +238,7 @@ static json_t *hold_request(const struct strict *strict)
     }
     if (request) {
         json_object_del(request, "confirm_within_ms"); /* it is the end that is to be confirmed */
+        json_object_del(request, "guard");             /* and watched */
     }
     return request;
 }
