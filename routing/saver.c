@@ -21,7 +21,7 @@ struct saver {
     uv_loop_t *loop;
     char *path;
     const struct names *names;
-    void (*failed)(void *ctx, const char *reason);
+    saver_done *done;
     void (*closed)(void *ctx);
     void *ctx;
     struct moment waiting;
@@ -34,8 +34,8 @@ struct saver {
     char reason[REASON_MAX];
 };
 
-struct saver *saver_new(uv_loop_t *loop, const char *path, const struct names *names,
-                        void (*failed)(void *ctx, const char *reason), void *ctx)
+struct saver *saver_new(uv_loop_t *loop, const char *path, const struct names *names, saver_done *done,
+                        void *ctx)
 {
     struct saver *saver = calloc(1, sizeof(*saver));
     char *copy = strdup(path);
@@ -47,7 +47,7 @@ struct saver *saver_new(uv_loop_t *loop, const char *path, const struct names *n
     saver->loop = loop;
     saver->path = copy;
     saver->names = names;
-    saver->failed = failed;
+    saver->done = done;
     saver->ctx = ctx;
     saver->work.data = saver;
     return saver;
@@ -75,6 +75,7 @@ static void job_start(struct saver *saver);
 static void job_done(uv_work_t *work, int status)
 {
     struct saver *saver = work->data;
+    uint64_t version = table_version(saver->job.table);
     bool newer = saver->waiting.table != NULL;
     saver->busy = false;
     if (!saver->written && !newer && status == 0) {
@@ -83,8 +84,8 @@ static void job_done(uv_work_t *work, int status)
     }
     table_free(saver->job.table);
     saver->job.table = NULL;
-    if (!saver->written && saver->closed == NULL)
-        saver->failed(saver->ctx, saver->reason);
+    if (saver->closed == NULL)
+        saver->done(saver->ctx, version, saver->written ? NULL : saver->reason);
     if (newer)
         job_start(saver);
     if (!saver->busy && saver->closed != NULL)
@@ -103,16 +104,17 @@ static void job_start(struct saver *saver)
     }
 }
 
-void saver_save(struct saver *saver, const struct table *table, const char *chain)
+bool saver_save(struct saver *saver, const struct table *table, const char *chain)
 {
     struct table *clone = table_clone(table);
     if (clone == NULL)
-        return; /* without memory for a few pages, the disk is the least worry */
+        return false; /* without memory for a few pages, the disk is the least worry */
     table_free(saver->waiting.table);
     saver->waiting.table = clone;
     snprintf(saver->waiting.chain, sizeof(saver->waiting.chain), "%s", chain);
     if (!saver->busy)
         job_start(saver);
+    return true;
 }
 
 void saver_retry(struct saver *saver)

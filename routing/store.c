@@ -77,7 +77,9 @@ struct store {
     bool beating, beat_due; /* a beat is under way; another is wanted after it */
     uint64_t beat_version;  /* followed when it was sent */
     uint64_t beat_sent;     /* ns */
-    uint64_t applied;
+    uint64_t passed;        /* by every worker */
+    uint64_t kept;          /* on disk; where it cannot be written, that is told as trouble instead */
+    uint64_t applied;       /* both: a restart without Redis goes by nothing older */
     char applied_chain[CHAIN_LEN + 1]; /* the history's fingerprint at that version */
     struct mark marks[MARKS];          /* of the tables handed out last */
     unsigned next_mark;
@@ -142,16 +144,22 @@ static void show_outcome(struct store *store)
         trouble(store, "%s", what);
     struct table *table = store->closing ? NULL : follow_take(store->follow);
     if (table != NULL) {
-        if (store->saver != NULL)
-            saver_save(store->saver, table, follow_chain(store->follow));
+        if (store->saver == NULL || !saver_save(store->saver, table, follow_chain(store->follow)))
+            store->kept = table_version(table);
         hand_out(store, table);
     }
     show_state(store);
 }
 
-static void on_save_failed(void *ctx, const char *reason)
+static void report_applied(struct store *store);
+
+static void on_saved(void *ctx, uint64_t version, const char *reason)
 {
-    trouble(ctx, "%s", reason);
+    struct store *store = ctx;
+    if (reason != NULL)
+        trouble(store, "%s", reason);
+    store->kept = version > store->kept ? version : store->kept;
+    report_applied(store);
 }
 
 /* --- calls for others ----------------------------------------------------------------------------------- */
@@ -794,8 +802,10 @@ static void beat_soon(struct store *store)
         beat_send(store);
 }
 
-void store_applied(struct store *store, uint64_t version)
+/* A process that is killed now, and comes back while Redis is away, serves what is on disk. */
+static void report_applied(struct store *store)
 {
+    uint64_t version = store->passed < store->kept ? store->passed : store->kept;
     if (version <= store->applied)
         return;
     store->applied = version;
@@ -805,6 +815,12 @@ void store_applied(struct store *store, uint64_t version)
             memcpy(store->applied_chain, store->marks[i].chain, sizeof(store->applied_chain));
     }
     beat_soon(store);
+}
+
+void store_applied(struct store *store, uint64_t version)
+{
+    store->passed = version > store->passed ? version : store->passed;
+    report_applied(store);
 }
 
 void store_refresh(struct store *store)
@@ -937,6 +953,7 @@ static void publish_from_disk(struct store *store)
 {
     struct table *table =
         follow_version(store->follow) == 0 ? NULL : table_clone(follow_table(store->follow));
+    store->kept = follow_version(store->follow);
     if (table != NULL)
         hand_out(store, table);
 }
@@ -954,7 +971,7 @@ static bool open_parts(struct store *store, const struct sentinel_options *senti
     bool watched = sentinel->count > 0;
     store->command = redis_conn_new(store->loop, &store->target, &conn_events, store);
     store->reader = redis_conn_new(store->loop, &store->target, &conn_events, store);
-    store->saver = path == NULL ? NULL : saver_new(store->loop, path, store->names, on_save_failed, store);
+    store->saver = path == NULL ? NULL : saver_new(store->loop, path, store->names, on_saved, store);
     if (watched)
         store->watch = sentinel_watch_new(store->loop, sentinel, own->backoff_min_ms, own->backoff_max_ms,
                                           &sentinel_events, store);

@@ -68,7 +68,8 @@ struct store;
 struct store *store_open(uv_loop_t *loop, struct names *names, const struct store_options *options,
                          const struct store_events *events, void *ctx);
 
-/* Every worker has passed this version: reported to Redis at once. May be called from within events.table. */
+/* Every worker has passed this version: reported to Redis as soon as it is on disk, too, so that a restart
+ * without Redis goes by nothing older than what was reported. May be called from within events.table. */
 void store_applied(struct store *store, uint64_t version);
 
 /* The fields that events.beat gives have changed: the instance's entry is refreshed now. */

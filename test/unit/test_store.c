@@ -386,6 +386,7 @@ static void it_loads_the_table_and_follows_its_changes(void **state)
     wait_for(&world, version_is, "2");
     assert_int_equal(world.tables, 1);
     assert_string_equal(platform_of(&world, "200"), "redx");
+    wait_for(&world, entry_has, "applied=2");
 
     world.slow = true;
     uint64_t start = uv_hrtime();
@@ -603,6 +604,39 @@ static void it_serves_from_disk_without_redis(void **state)
     redis_start("");
     wait_for(&world, state_is, "refused"); /* the new Redis is empty */
     world_close(&world);
+}
+
+/* A thread of libuv's pool that is busy until the gate opens. */
+enum { POOL = 4 };
+static uv_sem_t gate;
+
+static void wait_at_gate(uv_work_t *work)
+{
+    (void)work;
+    uv_sem_wait(&gate);
+}
+
+static void a_version_counts_as_applied_when_it_is_on_disk(void **state)
+{
+    (void)state;
+    struct world world;
+    struct store_options options = some_options();
+    uv_work_t busy[POOL];
+    world_open(&world, &options);
+    wait_for(&world, state_is, "following");
+    change("100", "redx");
+    wait_for(&world, entry_has, "applied=1");
+    assert_int_equal(uv_sem_init(&gate, 0), 0);
+    for (int i = 0; i < POOL; i++)
+        assert_int_equal(uv_queue_work(&world.loop, &busy[i], wait_at_gate, NULL), 0);
+    change("100", "omni");
+    wait_for(&world, entry_has, "desired=2");
+    assert_true(version_is(&world, "2") && entry_has(&world, "applied=1"));
+    for (int i = 0; i < POOL; i++)
+        uv_sem_post(&gate);
+    wait_for(&world, entry_has, "applied=2");
+    world_close(&world);
+    uv_sem_destroy(&gate);
 }
 
 static void a_bad_snapshot_is_reported_and_loaded_anew(void **state)
@@ -903,6 +937,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_redis_that_hangs_is_noticed, setup, teardown),
         cmocka_unit_test_setup_teardown(a_refused_connection_is_reported_and_tried_again, setup, teardown),
         cmocka_unit_test_setup_teardown(it_serves_from_disk_without_redis, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_version_counts_as_applied_when_it_is_on_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(a_bad_snapshot_is_reported_and_loaded_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(passwords_and_databases, setup, teardown),
         cmocka_unit_test_setup_teardown(over_a_socket_in_the_file_system, setup, teardown),
