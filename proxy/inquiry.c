@@ -94,12 +94,20 @@ struct clients_asked {
     struct question *question;
 };
 
+static bool any_leg(const struct survey_leg *leg)
+{
+    unsigned sum = 0;
+    for (unsigned i = 0; i < SURVEY_LEG_STATES; i++) {
+        sum += leg->states[i];
+    }
+    return sum > 0;
+}
+
 static json_t *legs_json(const struct config *config, const struct survey_client *client)
 {
-    static const struct survey_leg none;
     json_t *legs = json_array();
     for (unsigned i = 0; i < client->legs_count && i < config->link_at_count; i++) {
-        if (config->link_at[i] != NULL && memcmp(&client->legs[i], &none, sizeof none) != 0) {
+        if (config->link_at[i] != NULL && any_leg(&client->legs[i])) {
             json_array_append_new(legs, inquiry_leg_json(config->link_at[i], &client->legs[i]));
         }
     }

@@ -102,8 +102,9 @@ static json_t *error_json(const char *format, va_list list)
     vsnprintf(text, sizeof text, format, list);
     json_t *sentence = json_string(text);
     for (char *c = text; sentence == NULL && *c != '\0'; c++) {
-        *c = (unsigned char)*c < 0x80 ? *c
-                                      : '?'; /* it quotes what is no UTF-8, or was cut inside a character */
+        if ((unsigned char)*c >= 0x80) { /* it quotes what is no UTF-8, or was cut inside a character */
+            *c = '?';
+        }
     }
     sentence = sentence == NULL ? json_string(text) : sentence;
     return sentence == NULL ? NULL : json_pack("{s:o}", "error", sentence);

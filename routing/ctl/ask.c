@@ -151,7 +151,7 @@ bool ask_all(struct ctl *ctl, const json_t *request, unsigned limit_ms, struct a
     while (fine && !ctl_stopped()) {
         int64_t waited_us = ctl_now_us() - began_us;
         int64_t left_us = (int64_t)limit_ms * 1000 - waited_us;
-        if (left_us <= 0 || !ask_waits(ask, waited_us > FIRST_WORD_MS * 1000)) {
+        if (left_us <= 0 || !ask_waits(ask, waited_us > (int64_t)FIRST_WORD_MS * 1000)) {
             break;
         }
         fine = receive(ctl, ask, left_us);

@@ -145,11 +145,15 @@ static void print_leg(struct grid *grid, const json_t *leg)
     long long unbound = number_of(leg, "waiting") + number_of(leg, "connecting") + number_of(leg, "binding");
     const json_t *time = json_object_get(leg, "round_trip_ms");
     grid_cell(grid, "%s", json_member(leg, "link"));
-    grid_cell(grid, leg ? "%lld" : "", number_of(leg, "bound"));
-    grid_cell(grid, unbound > 0 ? "%lld" : "", unbound);
-    grid_cell(grid, number_of(leg, "ending") > 0 ? "%lld" : "", number_of(leg, "ending"));
-    grid_cell(grid, leg ? "%lld/%lld" : "", number_of(leg, "window_used"), number_of(leg, "window_size"));
-    grid_cell(grid, time ? "%.1f ms" : "", json_number_value(time));
+    grid_number(grid, leg != NULL, number_of(leg, "bound"));
+    grid_number(grid, unbound > 0, unbound);
+    grid_number(grid, number_of(leg, "ending") > 0, number_of(leg, "ending"));
+    grid_share(grid, leg != NULL, number_of(leg, "window_used"), number_of(leg, "window_size"));
+    if (time) {
+        grid_cell(grid, "%.1f ms", json_number_value(time));
+    } else {
+        grid_cell(grid, "%s", "");
+    }
 }
 
 /* A line for each leg; what is the client's own stands on the first. */
@@ -158,12 +162,11 @@ static void print_client(struct grid *grid, const json_t *client)
     const json_t *legs = json_object_get(client, "legs");
     size_t count = json_array_size(legs);
     for (size_t i = 0; i == 0 || i < count; i++) {
-        const char *number = i == 0 ? "%lld" : "";
         grid_cell(grid, "%s", i == 0 ? json_member(client, "client") : "");
         grid_cell(grid, "%s", i == 0 ? json_member(client, "instance") : "");
         print_sessions_of(grid, i == 0 ? json_object_get(client, "sessions") : NULL);
-        grid_cell(grid, number, number_of(client, "in_flight"));
-        grid_cell(grid, number, number_of(client, "held"));
+        grid_number(grid, i == 0, number_of(client, "in_flight"));
+        grid_number(grid, i == 0, number_of(client, "held"));
         print_leg(grid, json_array_get(legs, i));
     }
 }

@@ -141,10 +141,15 @@ static void show_all(struct ctl *ctl, const struct instance_list *list, const st
 /* --- asked live -------------------------------------------------------------------------------------------
  */
 
-static uint64_t answer_number(const struct ask_item *item, const char *name)
+static long long answer_number(const struct ask_item *item, const char *name)
 {
-    json_int_t value = json_integer_value(json_object_get(item->answer, name));
-    return value < 0 ? 0 : (uint64_t)value;
+    return json_integer_value(json_object_get(item->answer, name));
+}
+
+static uint64_t answer_ms(const struct ask_item *item, const char *name)
+{
+    long long seconds = answer_number(item, name);
+    return seconds > 0 ? (uint64_t)seconds * 1000 : 0;
 }
 
 static void print_asked(const struct ask *ask)
@@ -160,11 +165,11 @@ static void print_asked(const struct ask *ask)
         bool fine = !ask_failed(item);
         grid_cell(grid, "%s", item->instance);
         grid_cell(grid, "%s", json_member(item->answer, "program"));
-        grid_cell(grid, fine ? "%llu" : "", (unsigned long long)answer_number(item, "pid"));
-        grid_cell(grid, "%s", fine ? age_text(answer_number(item, "uptime_s") * 1000, age) : "");
-        grid_cell(grid, "%s", fine ? time_text(answer_number(item, "config_since_s") * 1000, since) : "");
-        grid_cell(grid, fine ? "%llu" : "", (unsigned long long)answer_number(item, "applied"));
-        grid_cell(grid, fine ? "%llu" : "", (unsigned long long)answer_number(item, "workers"));
+        grid_number(grid, fine, answer_number(item, "pid"));
+        grid_cell(grid, "%s", fine ? age_text(answer_ms(item, "uptime_s"), age) : "");
+        grid_cell(grid, "%s", fine ? time_text(answer_ms(item, "config_since_s"), since) : "");
+        grid_number(grid, fine, answer_number(item, "applied"));
+        grid_number(grid, fine, answer_number(item, "workers"));
         grid_cell(grid, "%s", fine ? "" : ask_failed(item));
     }
     grid_print(grid, stdout, "");

@@ -85,7 +85,7 @@ static void print_released(const struct ask *ask)
         const char *failed = ask_failed(item);
         bool needed = json_integer_value(json_object_get(item->answer, "needed")) > 0;
         grid_cell(grid, "%s", item->instance);
-        grid_cell(grid, failed ? "" : "%lld", ended_of(item));
+        grid_number(grid, !failed, ended_of(item));
         grid_cell(grid, "%s", failed ? failed : needed ? "others are needed by a route again" : "");
     }
     grid_print(grid, stdout, "");

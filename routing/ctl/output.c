@@ -142,6 +142,24 @@ static void print_row(const struct grid *grid, FILE *out, const char *indent, ch
     fputc('\n', out);
 }
 
+void grid_number(struct grid *grid, bool known, long long number)
+{
+    if (known) {
+        grid_cell(grid, "%lld", number);
+    } else {
+        grid_cell(grid, "%s", "");
+    }
+}
+
+void grid_share(struct grid *grid, bool known, long long part, long long whole)
+{
+    if (known) {
+        grid_cell(grid, "%lld/%lld", part, whole);
+    } else {
+        grid_cell(grid, "%s", "");
+    }
+}
+
 void grid_print(const struct grid *grid, FILE *out, const char *indent)
 {
     size_t *widths = need(calloc(grid->columns_count, sizeof *widths));

@@ -25,6 +25,10 @@ struct grid;
 /* columns is kept, not copied. */
 struct grid *grid_new(const struct column *columns, size_t count);
 void grid_cell(struct grid *grid, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A number, or "3/200"; an empty cell where it is not known. */
+void grid_number(struct grid *grid, bool known, long long number);
+void grid_share(struct grid *grid, bool known, long long part, long long whole);
 void grid_print(const struct grid *grid, FILE *out, const char *indent);
 void grid_free(struct grid *grid);
 

@@ -296,13 +296,17 @@ static void print_instance(struct grid *grid, const struct ask_item *item)
     bool known = !failed && *json_member(answer, "link");
     grid_cell(grid, "%s", item->instance);
     grid_cell(grid, "%s", failed ? failed : verdict_of(answer));
-    grid_cell(grid, known ? "%lld/%lld" : "", number_of(answer, "bound"), number_of(answer, "legs"));
-    grid_cell(grid, known ? "%lld/%lld" : "", number_of(answer, "window_used"),
-              number_of(answer, "window_size") > 0 ? number_of(answer, "window_size")
-                                                   : number_of(answer, "window"));
-    grid_cell(grid, round_trip < 0 ? "" : "%.1f ms", round_trip);
-    grid_cell(grid, known ? "%lld" : "", sum_over(json_object_get(answer, "from"), "in_flight"));
-    grid_cell(grid, known ? "%lld" : "", sum_over(json_object_get(answer, "clients"), "held"));
+    grid_share(grid, known, number_of(answer, "bound"), number_of(answer, "legs"));
+    grid_share(grid, known, number_of(answer, "window_used"),
+               number_of(answer, "window_size") > 0 ? number_of(answer, "window_size")
+                                                    : number_of(answer, "window"));
+    if (round_trip < 0) {
+        grid_cell(grid, "%s", "");
+    } else {
+        grid_cell(grid, "%.1f ms", round_trip);
+    }
+    grid_number(grid, known, sum_over(json_object_get(answer, "from"), "in_flight"));
+    grid_number(grid, known, sum_over(json_object_get(answer, "clients"), "held"));
 }
 
 static void print_instances(const struct target *target)
@@ -522,6 +526,26 @@ static json_t *moves_wanted(const struct ctl *ctl)
     return moves;
 }
 
+/* All moves of the command lead to one target. */
+static enum ctl_exit show_target(struct ctl *ctl, const struct targets *targets, const struct target *target)
+{
+    answer_targets(ctl, targets);
+    if (!ctl->options.json) {
+        print_target(target);
+    }
+    enum ctl_exit code = show_difference(ctl);
+    if (code != CTL_DONE) {
+        return code;
+    }
+    if (target->ask.count == 0) {
+        return ctl_fail(ctl, CTL_NO_INSTANCES, NULL, "no instance is alive that could be asked");
+    }
+    if (count_refusals(targets) > 0) {
+        return ctl_fail(ctl, CTL_PREFLIGHT, NULL, "a flip would be refused");
+    }
+    return test_messages(ctl, targets);
+}
+
 enum ctl_exit run_preflight(struct ctl *ctl)
 {
     if (!route_names_fine(ctl)) {
@@ -532,19 +556,8 @@ enum ctl_exit run_preflight(struct ctl *ctl)
     json_t *moves = moves_wanted(ctl);
     struct targets targets = targets_of(moves);
     enum ctl_exit code = ctl_redis(ctl) ? ask_targets(ctl, &targets) : ctl_redis_failed(ctl);
-    if (code == CTL_DONE) {
-        answer_targets(ctl, &targets);
-        if (!ctl->options.json) {
-            print_target(&targets.items[0]);
-        }
-        code = show_difference(ctl);
-    }
-    if (code == CTL_DONE && targets.items[0].ask.count == 0) {
-        code = ctl_fail(ctl, CTL_NO_INSTANCES, NULL, "no instance is alive that could be asked");
-    } else if (code == CTL_DONE && count_refusals(&targets) > 0) {
-        code = ctl_fail(ctl, CTL_PREFLIGHT, NULL, "a flip would be refused");
-    } else if (code == CTL_DONE) {
-        code = test_messages(ctl, &targets);
+    if (code == CTL_DONE && targets.items) {
+        code = show_target(ctl, &targets, targets.items);
     }
     targets_free(&targets);
     json_decref(moves);
