@@ -151,28 +151,35 @@ static void note_where(void)
 }
 
 /* Where a library is known to go down with a failed allocation, which nobody but itself can mend: libuv ends the
- * process where its table of descriptors cannot grow; hiredis 0.14 does not look at what sdsempty gives it after a
- * write, forgets the callback of a command that it sends, and aborts in hi_malloc; libconfuse and libseccomp look at
- * few of their allocations, glibc's argp at none. */
+ * process where its table of descriptors cannot grow; hiredis 0.14 aborts in hi_malloc and hi_strdup, does not look at
+ * what sdsempty gives it, and forgets the callback of a command that it sends; libconfuse and libseccomp look at few of
+ * their allocations, glibc's argp at none. */
 static bool beyond_us(enum function function)
 {
-    static const char *const unchecked[] = {"redisBufferWrite", "redisAsyncCommandArgv", "hi_malloc",
-                                            "argp_parse"};
+    static const char *const unchecked[] = {"libhiredis", "libconfuse", "libseccomp"};
     void *frames[FRAMES];
     int count = backtrace(frames, FRAMES);
+    bool nearest = true; /* the library that asks, behind libc */
     for (int i = 2; i < count; i++) {
         Dl_info info;
-        if (dladdr(frames[i], &info) == 0) {
+        if (dladdr(frames[i], &info) == 0 || strstr(info.dli_fname, "fault.so") != NULL ||
+            strstr(info.dli_fname, "libasan") != NULL) {
             continue;
         }
-        if (strstr(info.dli_fname, "libconfuse") != NULL || strstr(info.dli_fname, "libseccomp") != NULL ||
-            (function == FUNCTION_realloc && i == 3 && strstr(info.dli_fname, "libuv") != NULL)) {
+        if (info.dli_sname != NULL && strcmp(info.dli_sname, "argp_parse") == 0) {
             return true;
         }
+        if (strstr(info.dli_fname, "/libc.so") != NULL || !nearest) {
+            continue;
+        }
+        nearest = false;
         for (size_t k = 0; k < sizeof unchecked / sizeof unchecked[0]; k++) {
-            if (info.dli_sname != NULL && strcmp(info.dli_sname, unchecked[k]) == 0) {
+            if (strstr(info.dli_fname, unchecked[k]) != NULL) {
                 return true;
             }
+        }
+        if (function == FUNCTION_realloc && strstr(info.dli_fname, "libuv") != NULL) {
+            return true;
         }
     }
     return false;

@@ -92,6 +92,12 @@ class FaultyTurnoutd(harness.Turnoutd):
         return '%s: exit %s\n%s' % (self.name, self.process.poll(), self.tail(30))
 
 
+def sanitizer():
+    """'asan', 'tsan' or None: what turnoutd was built with."""
+    linked = subprocess.run(['ldd', str(harness.BUILD / 'turnoutd')], capture_output=True, text=True, check=True).stdout
+    return next((name for name in ('asan', 'tsan') if 'lib' + name in linked), None)
+
+
 def chosen(count, some):
     """1 .. count: all of them with TURNOUT_FAULTS=all in the environment, else `some`, evenly spread."""
     if os.environ.get('TURNOUT_FAULTS') == 'all' or count <= some:

@@ -21,7 +21,7 @@ import time
 import pytest
 
 import wire
-from faults import Faults, FaultyTurnoutd, chosen
+from faults import Faults, FaultyTurnoutd, chosen, sanitizer
 from harness import PATIENCE, Raw, free_port
 from peers import Client, Ended
 
@@ -29,7 +29,7 @@ from peers import Client, Ended
 # What the round and the end are tried with; the rest is called at the start alone.
 SOME = {'malloc': 24, 'calloc': 12, 'realloc': 8}
 SOME_OF_OTHERS = 5
-START_SOME = 4
+START_SOME = 3
 IN_A_ROW = 5
 SHORT = {'connect_timeout': Raw('500ms'), 'bind_timeout': Raw('500ms'), 'response_timeout': Raw('500ms')}
 
@@ -113,6 +113,8 @@ class Scene:
     """One proxy, the guest's carrier with TLS, and a resident: a client that must not notice anything."""
 
     def __init__(self, world, tmp_path, certificates):
+        if sanitizer() == 'tsan':
+            pytest.skip('ThreadSanitizer wants to be the first to see an allocation; fault.so is')
         self.world = world
         self.faults = Faults(tmp_path / 'faults')
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -183,10 +185,12 @@ class Scene:
 
 
 def plan(function, count):
-    """(N, how many in a row) for a function with that many calls: memory may also stay away for a while."""
-    some = SOME.get(function)
-    once = [(nth, 1) for nth in chosen(count, some or SOME_OF_OTHERS)]
-    return once + [(nth, IN_A_ROW) for nth in chosen(count, some // 2)] if some else once
+    """(N, how many in a row) for a function with that many calls: memory may also stay away for a while. Sanitizers are slow:
+    half of it."""
+    share = 2 if sanitizer() else 1
+    some = SOME.get(function, SOME_OF_OTHERS) // share
+    once = [(nth, 1) for nth in chosen(count, some)]
+    return once + [(nth, IN_A_ROW) for nth in chosen(count, some // 2)] if function in SOME else once
 
 
 def counted(scene, act):
