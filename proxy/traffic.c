@@ -21,7 +21,7 @@ enum {
 #define SPREAD  UINT64_C(0x9E3779B97F4A7C15) /* 2^64 over the golden ratio */
 
 struct key {
-    uint64_t word[TRAFFIC_KEY_WORDS];
+    uint64_t first, second, last; /* scalars: an array would go through memory */
 };
 
 /* --- keys ----------------------------------------------------------------------------------------------- */
@@ -41,7 +41,7 @@ static uint64_t load32(const char *p)
 }
 
 /* Up to eight octets, the rest 0; a shortcode has none that is 0. Loads that overlap agree where they do. */
-static uint64_t pack(const char *p, size_t len)
+static inline uint64_t pack(const char *p, size_t len)
 {
     if (len >= WORD) {
         return load64(p);
@@ -56,17 +56,14 @@ static uint64_t pack(const char *p, size_t len)
     return word;
 }
 
-static struct key key_of(const char *shortcode, size_t len, uint8_t carrier)
+static inline struct key key_of(const char *shortcode, size_t len, uint8_t carrier)
 {
-    struct key key = {
-        {pack(shortcode, len), 0, (uint64_t)1 << TAKEN_SHIFT | (uint64_t)carrier << CARRIER_SHIFT}};
-    if (len > WORD) {
-        key.word[1] = pack(shortcode + WORD, len - WORD);
-    }
+    uint64_t last = (uint64_t)1 << TAKEN_SHIFT | (uint64_t)carrier << CARRIER_SHIFT;
+    uint64_t second = len > WORD ? pack(shortcode + WORD, len - WORD) : 0;
     if (len > (size_t)2 * WORD) {
-        key.word[2] |= pack(shortcode + (size_t)2 * WORD, len - (size_t)2 * WORD);
+        last |= pack(shortcode + (size_t)2 * WORD, len - (size_t)2 * WORD);
     }
-    return key;
+    return (struct key){pack(shortcode, len), second, last};
 }
 
 static uint64_t get(const metric *m)
@@ -80,21 +77,20 @@ static void set(metric *m, uint64_t value)
     atomic_store_explicit(m, value, memory_order_release);
 }
 
-static uint32_t slot_of(const struct traffic *traffic, const struct key *key)
+static inline uint32_t slot_of(const struct traffic *traffic, const struct key *key)
 {
     uint64_t hash =
-        (key->word[0] ^ key->word[1] * 3 ^ (key->word[2] >> CARRIER_SHIFT | key->word[2] << CARRIER_SHIFT)) *
-        SPREAD;
+        (key->first ^ key->second * 3 ^ (key->last >> CARRIER_SHIFT | key->last << CARRIER_SHIFT)) * SPREAD;
     return (uint32_t)(hash >> 32) & traffic->mask;
 }
 
-static bool is_key(const struct traffic_cell *cell, const struct key *key)
+static inline bool is_key(const struct traffic_cell *cell, const struct key *key)
 {
-    return get(&cell->key[0]) == key->word[0] && get(&cell->key[2]) == key->word[2] &&
-           get(&cell->key[1]) == key->word[1];
+    return get(&cell->key[0]) == key->first && get(&cell->key[2]) == key->last &&
+           get(&cell->key[1]) == key->second;
 }
 
-static struct traffic_cell *find(const struct traffic *traffic, const struct key *key)
+static inline struct traffic_cell *find(const struct traffic *traffic, const struct key *key)
 {
     for (uint32_t slot = slot_of(traffic, key);; slot = (slot + 1) & traffic->mask) {
         uint32_t place = traffic->index[slot];
@@ -106,7 +102,7 @@ static struct traffic_cell *find(const struct traffic *traffic, const struct key
 
 static struct key key_in(const struct traffic_cell *cell)
 {
-    return (struct key){{get(&cell->key[0]), get(&cell->key[1]), get(&cell->key[2])}};
+    return (struct key){get(&cell->key[0]), get(&cell->key[1]), get(&cell->key[2])};
 }
 
 /* --- the index ------------------------------------------------------------------------------------------ */
@@ -259,9 +255,9 @@ static void cell_begin(struct traffic_cell *cell, uint32_t place, const struct k
     static const struct last none;
     uint32_t generation = atomic_load_explicit(&cell->handle, memory_order_relaxed) / GENERATION_STEP + 1;
     epoch_begin(cell);
-    for (unsigned i = 0; i < TRAFFIC_KEY_WORDS; i++) {
-        set(&cell->key[i], key->word[i]);
-    }
+    set(&cell->key[0], key->first);
+    set(&cell->key[1], key->second);
+    set(&cell->key[2], key->last);
     side_begin(&cell->now, route->platform, none);
     before_begin(cell);
     set(&cell->before.since, 0);
@@ -330,13 +326,19 @@ static struct traffic_cell *add(struct traffic *traffic, const struct key *key, 
 
 /* --- finding -------------------------------------------------------------------------------------------- */
 
-/* The table is another than the cell knows, or there is no cell. */
-__attribute__((noinline)) static bool look_up(struct traffic *traffic, struct traffic_cell **known,
-                                              const struct key *key, uint64_t now, struct route *route)
+/* The table is another than the cell knows, or there is no cell. Out of line, so that the usual case keeps its key in
+ * registers. */
+__attribute__((noinline)) static bool look_up(struct traffic *traffic, const struct table *table,
+                                              const char *shortcode, size_t len, uint8_t carrier,
+                                              uint64_t now, struct route *route, struct traffic_cell **known)
 {
-    struct traffic_cell *cell = *known;
+    struct key key = key_of(shortcode, len, carrier);
+    struct traffic_cell *cell = find(traffic, &key);
+    if (!table_lookup(table, shortcode, len, carrier, route)) {
+        return false;
+    }
     if (cell == NULL) {
-        cell = add(traffic, key, route, now);
+        cell = add(traffic, &key, route, now);
     } else if (cell->route.platform != route->platform || cell->route.changed != route->changed) {
         turn(cell, route, now);
     }
@@ -356,18 +358,14 @@ bool traffic_find(struct traffic *traffic, const struct table *table, const char
     if (len == 0 || len > SHORTCODE_LEN_MAX) {
         return table_lookup(table, shortcode, len, carrier, route);
     }
-    struct key key = key_of(shortcode, len, carrier);
+    const struct key key = key_of(shortcode, len, carrier);
     struct traffic_cell *found = find(traffic, &key);
-    if (found != NULL && found->turn == traffic->turn) {
-        *route = found->route;
-        *cell = found;
-        return true;
+    if (found == NULL || found->turn != traffic->turn) {
+        return look_up(traffic, table, shortcode, len, carrier, now, route, cell);
     }
-    if (!table_lookup(table, shortcode, len, carrier, route)) {
-        return false;
-    }
+    *route = found->route;
     *cell = found;
-    return look_up(traffic, cell, &key, now, route);
+    return true;
 }
 
 /* --- counting ------------------------------------------------------------------------------------------- */

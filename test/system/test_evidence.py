@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from harness import Raw, number_of
+from harness import OUTSIDE, Raw, number_of
 from peers import PATIENCE, answer_all
 
 HANDSET = number_of('spark')
@@ -269,3 +269,46 @@ def test_a_guard_ends_inconclusive_without_traffic(two):
     guard = await_true(lambda: [g for g in call(world, 'turnout_guards') if g['state'] != 'watching'], 'its end')[0]
     assert guard['state'] == 'inconclusive' and alarms(world) == []
     assert daemon.wait_event('guard_ended')['outcome'] == 'inconclusive'
+
+
+def test_the_commands_tell_it(two):
+    """flip with a guard, status, status of one shortcode, guards, alarms, and an alarm acknowledged."""
+    world = two
+    daemon = world.start()
+    client = world.bound()
+    send(client, 6)
+    world.smscs['spark-omni'].answers = refuse_with(0x45)
+    code, answer = world.ctl(*OUTSIDE, '5001', '--carrier', 'spark', '--to', 'omni', '--guard-errors', '10', '--guard-min', '5')
+    daemon.wait_version(answer['version'])
+    guard, = world.ctl('guards')[1]['guards']
+    assert (guard['state'], guard['verdict'], guard['action']) == ('watching', 'inconclusive', 'alert')
+    assert guard['cells'] == [{'shortcode': '5001', 'carrier': 'spark', 'from': 'redx', 'to': 'omni'}]
+    assert guard['until_ms'] - guard['at_ms'] == 3600000
+    send(client, 5, status=0x45)
+    alarm, = await_true(lambda: world.ctl('alarms')[1]['alarms'], 'an alarm')
+    assert alarm['outcome'] == 'alerted' and alarm['version'] == answer['version']
+    status = world.ctl('status')[1]
+    assert status['board']['5001']['spark']['alarms'] == 1
+    record, = status['evidence']
+    assert (record['shortcode'], record['now']['mt_refused'], record['before']['mt_accepted']) == ('5001', 5, 6)
+    assert world.ctl('status', '5001')[1]['evidence'] == status['evidence']
+    assert world.ctl('status', '9999', check=False)[0] == 8
+    assert world.ctl('alarms', 'ack', alarm['id'], '--why', 'seen')[0] == 0
+    assert world.ctl('alarms', 'ack', alarm['id'], check=False)[0] == 8
+    alarm, = world.ctl('alarms')[1]['alarms']
+    assert (alarm['acknowledged']['who'], alarm['acknowledged']['why']) == ('tester', 'seen')
+    assert world.ctl('status')[1]['board']['5001']['spark']['alarms'] == 0
+    assert world.ctl(*OUTSIDE, '5001', '--carrier', 'spark', '--to', 'redx', '--guard-errors', '10', '--guard-action', 'x',
+                     check=False)[0] == 2
+    assert world.ctl(*OUTSIDE, '5001', '--carrier', 'spark', '--to', 'redx', '--guard-errors', '101', check=False)[0] == 9
+
+
+def test_a_strict_flip_is_guarded_at_its_end(two):
+    """The hold is no move: its end is what is watched."""
+    world = two
+    world.start()
+    client = world.bound()
+    send(client, 1)
+    answer = world.ctl(*OUTSIDE, '5001', '--carrier', 'spark', '--to', 'omni', '--strict', '--guard-leg-lost')[1]
+    guard, = world.ctl('guards')[1]['guards']
+    assert guard['version'] == answer['version'] and guard['version'] > answer['held_version']
