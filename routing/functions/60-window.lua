@@ -73,8 +73,20 @@ function windows.read_cells(prefix, rows)
     return rows
 end
 
-function windows.write_row(prefix, name, row)
-    redis.call('HSET', windows.key(prefix, name, 'cells'), row.cell, windows.row_text(row))
+-- Many fields of a hash at once: text_of gives the value of a row, or nil to remove it.
+function windows.write_all(key, rows, text_of)
+    for first = 1, #rows, windows.per_call do
+        local words = {}
+        for i = first, math.min(first + windows.per_call - 1, #rows) do
+            words[#words + 1] = rows[i].cell
+            words[#words + 1] = text_of and text_of(rows[i]) or nil
+        end
+        redis.call(text_of and 'HSET' or 'HDEL', key, unpack(words))
+    end
+end
+
+function windows.write_rows(prefix, name, rows)
+    windows.write_all(windows.key(prefix, name, 'cells'), rows, windows.row_text)
 end
 
 -- Has it moved, as far as the platform goes?
@@ -156,25 +168,30 @@ end
 -- How many moves should have been made by themselves by now, and were not.
 function windows.overdue(prefix, name, now)
     local count = 0
-    for _, row in ipairs(windows.read_cells(prefix, windows.rows(prefix, name))) do
-        count = count + ((row.at and row.at <= now and not windows.there(row)) and 1 or 0)
+    for _, row in ipairs(windows.rows(prefix, name)) do
+        if row.at and row.at <= now and not windows.there(windows.read_cells(prefix, { row })[1]) then
+            count = count + 1
+        end
     end
     return count
 end
 
 -- The window ends: its cells belong to it no more, and what they are is kept.
 function windows.close(prefix, name, command, now)
-    local total, moved = 0, 0
-    for _, row in ipairs(windows.read_cells(prefix, windows.rows(prefix, name))) do
+    local rows, cells, mine = windows.read_cells(prefix, windows.rows(prefix, name)), {}, {}
+    local total, moved = #rows, 0
+    for i, row in ipairs(rows) do
         local live = row.live
         row.finally = table.concat({ live and live.platform or '-', live and live.state or '-',
             live and integer_text(live.version) or '0' }, ' ')
-        windows.write_row(prefix, name, row)
-        if redis.call('HGET', prefix .. ':windowed', row.cell) == name then
-            redis.call('HDEL', prefix .. ':windowed', row.cell)
-        end
-        total, moved = total + 1, moved + (windows.there(row) and 1 or 0)
+        moved, cells[i] = moved + (windows.there(row) and 1 or 0), row.cell
     end
+    local owners = windows.owners(prefix, cells)
+    for _, row in ipairs(rows) do
+        mine[#mine + 1] = owners[row.cell] == name and row or nil
+    end
+    windows.write_rows(prefix, name, rows)
+    windows.write_all(prefix .. ':windowed', mine)
     windows.enter(prefix, name, command, now)
     redis.call('HSET', windows.key(prefix, name), 'total', total, 'moved', moved, 'left', total - moved)
     redis.call('ZREM', prefix .. ':window_due', name)
@@ -214,13 +231,15 @@ end
 function windows.put_moves(prefix, name, moves)
     local key = windows.key(prefix, name)
     local carriers = redis.call('HGET', key, 'carriers') or ''
-    for _, move in ipairs(moves) do
-        windows.write_row(prefix, name, { cell = move.shortcode .. ' ' .. move.carrier, to = move.to,
-            at = given(move.at) and integer_text(move.at) })
+    local rows = {}
+    for i, move in ipairs(moves) do
+        rows[i] = { cell = move.shortcode .. ' ' .. move.carrier, to = move.to,
+            at = given(move.at) and integer_text(move.at) }
         if not string.find(' ' .. carriers .. ' ', ' ' .. move.carrier .. ' ', 1, true) then
             carriers = carriers == '' and move.carrier or carriers .. ' ' .. move.carrier
         end
     end
+    windows.write_rows(prefix, name, rows)
     redis.call('HSET', key, 'carriers', carriers)
 end
 
@@ -395,10 +414,8 @@ local function window_start(prefix, name, request, version, now)
     if not made then
         return invalid(version, { lines })
     end
-    for _, row in ipairs(rows) do
-        windows.write_row(prefix, name, row)
-        redis.call('HSET', prefix .. ':windowed', row.cell, name)
-    end
+    windows.write_rows(prefix, name, rows)
+    windows.write_all(prefix .. ':windowed', rows, function() return name end)
     windows.enter(prefix, name, 'start', now)
     redis.call('HSET', windows.key(prefix, name), 'opened_version', integer_text(made))
     windows.plan_due(prefix, name)
