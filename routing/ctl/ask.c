@@ -9,7 +9,7 @@
 
 /* An instance's main thread answers within milliseconds, so one that has said nothing for so long does not
  * run, or is cut off. The pauses between two looks at the clock are Redis' own waiting. */
-enum { FIRST_WORD_MS = 1000, SLICE_MS = 250, LIMIT_MAX_MS = 600000 };
+enum { FIRST_WORD_MS = 1000, PROMPT_MS = 50, SLICE_MS = 250, LIMIT_MAX_MS = 600000 };
 
 static int by_instance(const void *left_item, const void *right_item)
 {
@@ -111,7 +111,7 @@ static bool send_question(struct ctl *ctl, const json_t *request, unsigned limit
     return fine;
 }
 
-/* Read while those that are asked work on it. */
+/* Only where somebody lets us wait: those that answer at once need not be looked up. */
 static bool skip_older(struct ctl *ctl, const json_t *request, struct ask *ask)
 {
     struct instance_list list;
@@ -127,7 +127,7 @@ static bool skip_older(struct ctl *ctl, const json_t *request, struct ask *ask)
 static bool receive(struct ctl *ctl, struct ask *ask, int64_t limit_us)
 {
     char seconds[24];
-    int64_t slice_ms = limit_us / 1000 < SLICE_MS ? limit_us / 1000 : SLICE_MS;
+    int64_t slice_ms = limit_us / 1000;
     snprintf(seconds, sizeof seconds, "%.3f", (double)(slice_ms > 0 ? slice_ms : 1) / 1000);
     char *key = need(strdup(redis_key(ctl->redis, "answers:%s", ask->id)));
     const char *const wait[] = {"BLPOP", key, seconds};
@@ -147,14 +147,21 @@ bool ask_all(struct ctl *ctl, const json_t *request, unsigned limit_ms, struct a
     limit_ms = limit_ms > 0 ? limit_ms : ctl->options.timeout_ms;
     limit_ms = limit_ms < 1 ? 1 : limit_ms > LIMIT_MAX_MS ? LIMIT_MAX_MS : limit_ms;
     int64_t began_us = ctl_now_us();
-    bool fine = ctl_redis(ctl) && send_question(ctl, request, limit_ms, ask) && skip_older(ctl, request, ask);
+    bool fine = ctl_redis(ctl) && send_question(ctl, request, limit_ms, ask);
+    bool skipped = false;
     while (fine && !ctl_stopped()) {
         int64_t waited_us = ctl_now_us() - began_us;
         int64_t left_us = (int64_t)limit_ms * 1000 - waited_us;
         if (left_us <= 0 || !ask_waits(ask, waited_us > (int64_t)FIRST_WORD_MS * 1000)) {
             break;
         }
-        fine = receive(ctl, ask, left_us);
+        if (!skipped && waited_us >= (int64_t)PROMPT_MS * 1000) {
+            fine = skip_older(ctl, request, ask);
+            skipped = true;
+            continue;
+        }
+        int64_t slice_us = (skipped ? SLICE_MS : PROMPT_MS) * (int64_t)1000;
+        fine = receive(ctl, ask, left_us < slice_us ? left_us : slice_us);
     }
     ask->took_us = ctl_now_us() - began_us;
     return fine;
