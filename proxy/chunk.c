@@ -1,6 +1,6 @@
 /*   allocator ──▶ in use (out) ──chunk_put──▶ free list ──chunk_get──▶ in use
  *       ▲                                        │
- *       └────────── beyond free_max ─────────────┘ */
+ *       └── chunk_pool_review: idle, beyond free_max */
 #include "proxy/chunk.h"
 
 #include <assert.h>
@@ -11,14 +11,27 @@ void chunk_pool_init(struct chunk_pool *pool, size_t free_max)
     *pool = (struct chunk_pool){.free_max = free_max};
 }
 
+static void free_one(struct chunk_pool *pool)
+{
+    struct chunk *chunk = pool->free;
+    pool->free = chunk->next;
+    pool->free_count--;
+    free(chunk);
+}
+
 void chunk_pool_clear(struct chunk_pool *pool)
 {
     while (pool->free != NULL) {
-        struct chunk *chunk = pool->free;
-        pool->free = chunk->next;
-        free(chunk);
+        free_one(pool);
     }
-    pool->free_count = 0;
+}
+
+void chunk_pool_review(struct chunk_pool *pool)
+{
+    for (; pool->least > pool->free_max; pool->least--) {
+        free_one(pool);
+    }
+    pool->least = pool->free_count;
 }
 
 struct chunk *chunk_get(struct chunk_pool *pool)
@@ -27,6 +40,7 @@ struct chunk *chunk_get(struct chunk_pool *pool)
     if (chunk != NULL) {
         pool->free = chunk->next;
         pool->free_count--;
+        pool->least = pool->free_count < pool->least ? pool->free_count : pool->least;
     } else {
         chunk = calloc(1, sizeof(*chunk));
         if (chunk == NULL) {
@@ -43,10 +57,6 @@ void chunk_put(struct chunk_pool *pool, struct chunk *chunk)
 {
     assert(pool->out > 0);
     pool->out--;
-    if (pool->free_count >= pool->free_max) {
-        free(chunk);
-        return;
-    }
     chunk->next = pool->free;
     pool->free = chunk;
     pool->free_count++;

@@ -17,7 +17,8 @@ struct chunk {
 struct chunk_pool {
     struct chunk *free;
     size_t free_count;
-    size_t free_max; /* more than this go back to the allocator */
+    size_t least;    /* free_count has been no lower since the last review */
+    size_t free_max; /* so many may lie idle for long */
     size_t out;      /* chunks in use */
 };
 
@@ -28,5 +29,9 @@ void chunk_pool_clear(struct chunk_pool *pool);
 struct chunk *chunk_get(struct chunk_pool *pool);
 void chunk_put(struct chunk_pool *pool, struct chunk *chunk);
 void chunk_put_all(struct chunk_pool *pool, struct chunk *first);
+
+/* Gives back to the allocator, down to free_max, what nobody has needed since the last review: once a second, so
+ * that a thousand busy connections allocate nothing and a storm of binds leaves nothing behind. */
+void chunk_pool_review(struct chunk_pool *pool);
 
 #endif

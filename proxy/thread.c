@@ -322,6 +322,7 @@ static void on_second(struct timer *timer, uint64_t now)
     struct thread *t = (struct thread *)((char *)timer - offsetof(struct thread, second));
     struct worker *w = &t->worker;
     w->now_s = (uint64_t)time(NULL);
+    chunk_pool_review(&w->chunks);
     atomic_store_explicit(&t->turned, now, memory_order_relaxed);
     if (w->multiparts != NULL) {
         metric_sub(&w->metrics->multipart_messages, multiparts_sweep(w->multiparts, now / SECOND));

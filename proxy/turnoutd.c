@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -951,6 +952,7 @@ static int run(const char *config_file, bool confined)
     char error[ERROR_TEXT] = "no memory";
     if (d != NULL) {
         d->confined = confined;
+        (void)mallopt(M_MMAP_THRESHOLD, sizeof(struct chunk)); /* so that chunks given back leave the process */
         d->process.start_time = (double)time(NULL);
         d->config_since = (uint64_t)d->process.start_time;
     }

@@ -14,6 +14,7 @@ from world import Child, Control, wait_for
 ACCOUNTS, BINDS = 10, 1000      # a client may bind so often
 NO_LEGS, ONE_LEG, ALL_LEGS = '5900', '5901', '5001'  # shortcodes: without a route, with one carrier, with all
 STORM_ACCOUNTS = 5
+SETTLE = 4  # seconds, after which buffers of the binds are given back
 
 
 def row(name, what, value, unit, aim=None):
@@ -109,10 +110,10 @@ def memory_of(world, smsc, kind, accounts, count):
     with contextlib.ExitStack() as stack, proxy_of(world, smsc) as proxy:
         make_known(proxy, kind, accounts)
         sessions_of(stack, proxy, kind, [0], count)
-        time.sleep(1)
+        time.sleep(SETTLE)
         before = proxy.resident()
         sessions_of(stack, proxy, kind, range(1, accounts), count)
-        time.sleep(1)
+        time.sleep(SETTLE)
         return (proxy.resident() - before) / (count * (accounts - 1))
 
 

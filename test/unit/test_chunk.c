@@ -53,23 +53,41 @@ static void chunks_are_used_again(void **state)
     assert_int_equal(pool.free_count, 0);
 }
 
-static void no_more_than_free_max_are_kept(void **state)
+static void take_and_put(struct chunk_pool *pool, unsigned count)
+{
+    struct chunk *first = NULL;
+    for (unsigned i = 0; i < count; i++) {
+        struct chunk *chunk = chunk_get(pool);
+        chunk->next = first;
+        first = chunk;
+    }
+    assert_int_equal(pool->out, count);
+    chunk_put_all(pool, first);
+    assert_int_equal(pool->out, 0);
+}
+
+static void what_lies_idle_is_given_back(void **state)
 {
     (void)state;
     struct chunk_pool pool;
     chunk_pool_init(&pool, 2);
-    struct chunk *first = NULL;
-    for (int i = 0; i < 5; i++) {
-        struct chunk *chunk = chunk_get(&pool);
-        chunk->next = first;
-        first = chunk;
-    }
-    assert_int_equal(pool.out, 5);
-    chunk_put_all(&pool, first);
-    assert_int_equal(pool.out, 0);
+    take_and_put(&pool, 9);
+    assert_int_equal(pool.free_count, 9);
+    chunk_pool_review(&pool); /* they were needed since the pool began */
+    assert_int_equal(pool.free_count, 9);
+    take_and_put(&pool, 5);
+    chunk_pool_review(&pool); /* four were not */
+    assert_int_equal(pool.free_count, 7);
+    take_and_put(&pool, 7);
+    chunk_pool_review(&pool);
+    assert_int_equal(pool.free_count, 7);
+    chunk_pool_review(&pool);
+    assert_int_equal(pool.free_count, 2);
+    chunk_pool_review(&pool);
     assert_int_equal(pool.free_count, 2);
     chunk_put_all(&pool, NULL);
     chunk_pool_clear(&pool);
+    assert_int_equal(pool.free_count, 0);
 }
 
 static void without_memory_the_kept_ones_serve(void **state)
@@ -94,7 +112,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chunk_is_one_page_of_the_allocator),
         cmocka_unit_test(chunks_are_used_again),
-        cmocka_unit_test(no_more_than_free_max_are_kept),
+        cmocka_unit_test(what_lies_idle_is_given_back),
         cmocka_unit_test(without_memory_the_kept_ones_serve),
     };
     return cmocka_run_group_tests_name("chunk", tests, NULL, NULL);
