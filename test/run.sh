@@ -168,7 +168,7 @@ done
 if wanted fuzz "$parts"; then
     began=$(date +%s)
     bad=0
-    TURNOUT_BUILDS=$builds test/fuzz/run >"$work/fuzz" 2>&1 || bad=1
+    TURNOUT_BUILDS=$builds test/fuzz/run --seconds 6 >"$work/fuzz" 2>&1 || bad=1
     good=$(grep -c '  ok$' "$work/fuzz" || true)
     found=$(grep -c '  FOUND$' "$work/fuzz" || true)
     [ "$found" -le "$bad" ] || bad=$found
