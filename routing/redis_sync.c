@@ -70,16 +70,30 @@ static void call_failed(struct redis *redis)
     redis->context = NULL;
 }
 
-redisReply *redis_call(struct redis *redis, const char *const *strings, size_t count)
+bool redis_send(struct redis *redis, const char *const *strings, size_t count)
 {
     if (!redis->context) {
-        return NULL; /* the trouble that took the connection stands */
+        return false; /* the trouble that took the connection stands */
     }
-    redisReply *reply = redisCommandArgv(redis->context, (int)count, (const char **)(uintptr_t)strings, NULL);
-    if (!reply) {
+    if (redisAppendCommandArgv(redis->context, (int)count, (const char **)(uintptr_t)strings, NULL) !=
+        REDIS_OK) {
+        call_failed(redis);
+        return false;
+    }
+    return true;
+}
+
+redisReply *redis_answer(struct redis *redis)
+{
+    void *answer = NULL;
+    if (!redis->context) {
+        return NULL;
+    }
+    if (redisGetReply(redis->context, &answer) != REDIS_OK) {
         call_failed(redis);
         return NULL;
     }
+    redisReply *reply = answer;
     redis->trouble = REDIS_FINE;
     if (reply->type == REDIS_REPLY_ERROR) {
         trouble_set(redis, REDIS_REFUSED, "Redis at %s answers: %s", redis->where, reply->str);
@@ -87,6 +101,11 @@ redisReply *redis_call(struct redis *redis, const char *const *strings, size_t c
         return NULL;
     }
     return reply;
+}
+
+redisReply *redis_call(struct redis *redis, const char *const *strings, size_t count)
+{
+    return redis_send(redis, strings, count) ? redis_answer(redis) : NULL;
 }
 
 static redisReply *function_call(struct redis *redis, const char *name, const char *const *args, size_t count)

@@ -53,6 +53,12 @@ void redis_patience(struct redis *redis, unsigned ms);
 /* A command of count strings. NULL on trouble. The reply is freed with freeReplyObject(). */
 redisReply *redis_call(struct redis *redis, const char *const *strings, size_t count);
 
+/* Many commands on their way at once: send them all, then take as many answers, in their order, before any other call.
+ * Redis holds what it answers until it is read, so some hundreds at a time. False, and NULL, on trouble; where Redis
+ * refused one, the answers to the others are still to be taken. */
+bool redis_send(struct redis *redis, const char *const *strings, size_t count);
+redisReply *redis_answer(struct redis *redis);
+
 /* A function of functions/, with its arguments after KEYS[1]. */
 redisReply *redis_function(struct redis *redis, const char *name, const char *const *args, size_t count);
 

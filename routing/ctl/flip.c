@@ -39,21 +39,17 @@ static enum ctl_exit add_new(struct ctl *ctl, json_t *request, const char *short
     return CTL_DONE;
 }
 
-static enum ctl_exit add_shortcode(struct ctl *ctl, json_t *request, const char *shortcode)
+static enum ctl_exit add_shortcode(struct ctl *ctl, json_t *request, const struct cell *cell)
 {
-    struct cell cell;
     const char *from = ctl->options.from;
-    if (!route_read_cell(ctl, shortcode, &cell)) {
-        return ctl_redis_failed(ctl);
+    if (!*cell->platform) {
+        return add_new(ctl, request, cell->shortcode);
     }
-    if (!*cell.platform) {
-        return add_new(ctl, request, shortcode);
-    }
-    struct move move = {.shortcode = shortcode,
+    struct move move = {.shortcode = cell->shortcode,
                         .carrier = ctl->options.carrier,
                         .to = ctl->options.to,
-                        .from = from ? from : cell.platform,
-                        .from_state = from ? NULL : route_state_name(cell.state)};
+                        .from = from ? from : cell->platform,
+                        .from_state = from ? NULL : route_state_name(cell->state)};
     request_move(request, &move);
     return CTL_DONE;
 }
@@ -61,10 +57,12 @@ static enum ctl_exit add_shortcode(struct ctl *ctl, json_t *request, const char 
 /* Takes the request over. */
 static enum ctl_exit flip_at_once(struct ctl *ctl, json_t *request)
 {
-    enum ctl_exit code = CTL_DONE;
-    for (int i = 0; i < ctl->args_count && code == CTL_DONE; i++) {
-        code = add_shortcode(ctl, request, ctl->args[i]);
+    struct cells cells = {0};
+    enum ctl_exit code = route_read_args(ctl, &cells) ? CTL_DONE : ctl_redis_failed(ctl);
+    for (size_t i = 0; i < cells.count && code == CTL_DONE; i++) {
+        code = add_shortcode(ctl, request, &cells.items[i]);
     }
+    cells_free(&cells);
     if (code == CTL_DONE && !ctl->options.force) {
         code = preflight_before(ctl, json_object_get(request, "moves"));
     }

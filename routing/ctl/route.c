@@ -73,11 +73,16 @@ void route_sort_shortcodes(struct ctl *ctl)
     ctl->args_count = kept;
 }
 
-bool route_read_cell(struct ctl *ctl, const char *shortcode, struct cell *cell)
+static bool ask_cell(struct ctl *ctl, const char *shortcode)
 {
     const char *const get[] = {"HGET", redis_key(ctl->redis, "route:%s", shortcode), ctl->options.carrier};
+    return redis_send(ctl->redis, get, 3);
+}
+
+static bool take_cell(struct ctl *ctl, const char *shortcode, struct cell *cell)
+{
     memset(cell, 0, sizeof *cell);
-    redisReply *reply = redis_call(ctl->redis, get, 3);
+    redisReply *reply = redis_answer(ctl->redis);
     bool fine = reply != NULL;
     if (fine && (!reply->str || !cell_parse(cell, reply->str))) {
         memset(cell, 0, sizeof *cell);
@@ -85,6 +90,31 @@ bool route_read_cell(struct ctl *ctl, const char *shortcode, struct cell *cell)
     freeReplyObject(reply);
     text_copy(cell->shortcode, sizeof cell->shortcode, shortcode);
     text_copy(cell->carrier, sizeof cell->carrier, ctl->options.carrier);
+    return fine;
+}
+
+bool route_read_cell(struct ctl *ctl, const char *shortcode, struct cell *cell)
+{
+    return ask_cell(ctl, shortcode) && take_cell(ctl, shortcode, cell);
+}
+
+bool route_read_args(struct ctl *ctl, struct cells *cells)
+{
+    enum { AT_ONCE = 500 };
+    struct cell cell;
+    bool fine = true;
+    for (int from = 0; from < ctl->args_count && fine; from += AT_ONCE) {
+        int end = ctl->args_count - from > AT_ONCE ? from + AT_ONCE : ctl->args_count;
+        int asked = from;
+        while (asked < end && ask_cell(ctl, ctl->args[asked])) {
+            asked++;
+        }
+        fine = asked == end;
+        for (int i = from; i < asked; i++) { /* all of them, also after one that was refused */
+            fine = take_cell(ctl, ctl->args[i], &cell) && fine;
+            cells_add(cells, &cell);
+        }
+    }
     return fine;
 }
 
@@ -194,21 +224,17 @@ enum ctl_exit run_route_remove(struct ctl *ctl)
 }
 
 /* Only the state changes, so the request says for each cell what else is there. */
-static enum ctl_exit add_state(struct ctl *ctl, json_t *request, const char *shortcode, const char *state)
+static enum ctl_exit add_state(struct ctl *ctl, json_t *request, const struct cell *cell, const char *state)
 {
-    struct cell cell;
-    if (!route_read_cell(ctl, shortcode, &cell)) {
-        return ctl_redis_failed(ctl);
+    if (!*cell->platform) {
+        return route_fail_no_row(ctl, cell->shortcode, "\"turnoutctl route set\" gives it a row of its own.");
     }
-    if (!*cell.platform) {
-        return route_fail_no_row(ctl, shortcode, "\"turnoutctl route set\" gives it a row of its own.");
-    }
-    request_move(request, &(struct move){.shortcode = shortcode,
-                                         .carrier = cell.carrier,
-                                         .to = cell.platform,
+    request_move(request, &(struct move){.shortcode = cell->shortcode,
+                                         .carrier = cell->carrier,
+                                         .to = cell->platform,
                                          .state = state,
-                                         .from = cell.platform,
-                                         .from_state = route_state_name(cell.state)});
+                                         .from = cell->platform,
+                                         .from_state = route_state_name(cell->state)});
     return CTL_DONE;
 }
 
@@ -219,10 +245,12 @@ static enum ctl_exit change_states(struct ctl *ctl, enum route_state state)
         return CTL_USAGE;
     }
     route_sort_shortcodes(ctl);
-    enum ctl_exit code = ctl_redis(ctl) ? CTL_DONE : ctl_redis_failed(ctl);
-    for (int i = 0; i < ctl->args_count && code == CTL_DONE; i++) {
-        code = add_state(ctl, request, ctl->args[i], route_state_name(state));
+    struct cells cells = {0};
+    enum ctl_exit code = ctl_redis(ctl) && route_read_args(ctl, &cells) ? CTL_DONE : ctl_redis_failed(ctl);
+    for (size_t i = 0; i < cells.count && code == CTL_DONE; i++) {
+        code = add_state(ctl, request, &cells.items[i], route_state_name(state));
     }
+    cells_free(&cells);
     if (code != CTL_DONE) {
         json_decref(request);
         return code;

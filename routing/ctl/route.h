@@ -21,6 +21,9 @@ void route_sort_shortcodes(struct ctl *ctl);
  * failed. */
 bool route_read_cell(struct ctl *ctl, const char *shortcode, struct cell *cell);
 
+/* The same for each of the arguments, in their order, at the cost of a few calls; cells begins empty. */
+bool route_read_args(struct ctl *ctl, struct cells *cells);
+
 /* Tells that there is no such cell: CTL_NOT_FOUND, or what the command ends with. */
 enum ctl_exit route_fail_no_row(struct ctl *ctl, const char *shortcode, const char *advice);
 

@@ -192,19 +192,19 @@ static enum ctl_exit end_early(const struct strict *strict, enum ctl_exit code)
 static enum ctl_exit read_cells(struct strict *strict)
 {
     struct ctl *ctl = strict->ctl;
-    for (int i = 0; i < ctl->args_count; i++) {
-        struct cell cell;
-        if (!route_read_cell(ctl, ctl->args[i], &cell)) {
-            return ctl_redis_failed(ctl);
-        }
-        if (!*cell.platform) {
-            return route_fail_no_row(ctl, ctl->args[i], "\"turnoutctl route set\" gives it a row to hold.");
-        }
-        if (strcmp(cell.platform, ctl->options.to) != 0 || cell.state != ROUTE_OPEN) {
-            cells_add(&strict->cells, &cell);
+    struct cells all = {0};
+    enum ctl_exit code = route_read_args(ctl, &all) ? CTL_DONE : ctl_redis_failed(ctl);
+    for (size_t i = 0; i < all.count && code == CTL_DONE; i++) {
+        const struct cell *cell = &all.items[i];
+        if (!*cell->platform) {
+            code =
+                route_fail_no_row(ctl, cell->shortcode, "\"turnoutctl route set\" gives it a row to hold.");
+        } else if (strcmp(cell->platform, ctl->options.to) != 0 || cell->state != ROUTE_OPEN) {
+            cells_add(&strict->cells, cell);
         }
     }
-    return CTL_DONE;
+    cells_free(&all);
+    return code;
 }
 
 static enum ctl_exit preflight(struct strict *strict)
