@@ -548,6 +548,7 @@ def followers(server, table):
         player.end()
 
 
+@pytest.mark.sanitize
 def test_a_night(ctl, table, followers, csv):
     answer = ctl.json("window", "create", "night", csv(PLAN), *around(), "--why", "CHG-7 Spark and One NZ", "--ticket",
                       "CHG-7", "--as", "alice")
@@ -672,6 +673,7 @@ def findings(answer):
     return {(one["severity"], one["what"]): one["text"] for one in answer["findings"]}
 
 
+@pytest.mark.sanitize
 def test_check_finds_what_would_go_wrong(ctl, table, csv):
     table.beat("proxy-a", applied="1", state="following", links="spark:redx spark:omni onenz:redx")
     ctl.json("window", "create", "night", csv(PLAN + "70000,spark,omni\n"), *around())
