@@ -262,7 +262,7 @@ static void check_order(struct message *m)
         const struct message *later = messages[0][i];
         if (later->seen > 0 && later->seen_at <= sim_now && later != m && later->from == m->from &&
             later->shortcode == m->shortcode && later->carrier == m->carrier &&
-            (shape.strict_only || later->to == m->to)) {
+            ((shape.strict_only && later->to->link != m->to->link) || later->to == m->to)) {
             m->overtaken = true;
             tell_of(m->number, "ledger", "overtaken by m%08u, sent later and seen by %s", later->number,
                     later->to->name);
@@ -307,14 +307,24 @@ void ledger_applied(unsigned cell, int platform, uint64_t version, const unsigne
     totals.barriers++;
 }
 
-/* Does the promise bind this process? Not one that Redis held for dead. */
+static unsigned instance_of(unsigned serial)
+{
+    for (const struct process *p = processes; p != NULL; p = p->next) {
+        if (p->serial == serial) {
+            return p->instance;
+        }
+    }
+    return INSTANCES_MAX;
+}
+
+/* Does the promise bind this process? Those that were counted, and what is started again in their place. Not one that
+ * Redis held for dead; and not an instance that was away then: where it starts while Redis is away, too, it has nothing
+ * but its own older table, which is what rule 9 wants of it. */
 static bool binds(const struct barrier *b, const struct process *p)
 {
-    if (p->started > b->time) {
-        return true;
-    }
     for (unsigned i = 0; i < b->serials_count; i++) {
-        if (b->serials[i] == p->serial) {
+        if (b->serials[i] == p->serial ||
+            (p->started > b->time && instance_of(b->serials[i]) == p->instance)) {
             return true;
         }
     }

@@ -67,7 +67,7 @@ static void choose_shape(void)
         shape.window = shape.client_window = shape.wait_count = 100;
     }
     shape.peers_fail = !shape.calm && !shape.only_redis;
-    shape.slow_disk = sim_chance(200);
+    shape.slow_disk = sim_chance(shape.kills && shape.redis_faults ? 500 : 200);
     shape.chaos_end = SIM_BEGIN + sim_between(4, 12) * SECOND;
     shape.sending_end = shape.chaos_end + 3 * SECOND;
     shape.end = shape.sending_end + 9 * SECOND;
@@ -126,7 +126,7 @@ void disturb_promise(void)
     unsigned instance = (unsigned)sim_random(shape.instances);
     struct process *p = process_of(instance);
     if (!shape.kills || !shape.redis_faults || sim_now > shape.chaos_end || p == NULL || p->ending ||
-        !sim_chance(250)) {
+        !sim_chance(400)) {
         return;
     }
     totals.kills++;
@@ -358,7 +358,7 @@ int main(int argc, char **argv)
     }
     watch_for_crashes();
     for (uint64_t end = seed + count; seed < end; seed++) {
-        char directory[] = "/tmp/turnout-sim-XXXXXX";
+        char directory[] = "/dev/shm/turnout-sim-XXXXXX"; /* in memory: nothing of a world is to be kept */
         double began = seconds();
         if (mkdtemp(directory) == NULL) {
             perror(directory);

@@ -193,7 +193,7 @@ static struct wire *wire_new(struct process *p, struct loop *loop, struct stream
     wire->process = p;
     wire->loop = loop;
     wire->link = link;
-    wire->capacity = sim_chance(300) ? sim_between(200, 2000) : sim_between(4096, 65536);
+    wire->capacity = sim_chance(500) ? sim_between(200, 2000) : sim_between(4096, 65536);
     wire->step = sim_chance(300) ? sim_between(20, 500) : 0;
     wire->lag = sim_chance(200) ? sim_between(5 * MS, 60 * MS) : sim_between(50000, 4 * MS);
     if (wire->step > 0) {

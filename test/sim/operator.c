@@ -124,6 +124,11 @@ static redisReply *function(const char *name, const char *request)
 {
     const char *const strings[] = {"FCALL", name, "1", "{turnout}:version", request};
     redisReply *reply = redis_ask(request == NULL ? 4 : 5, strings);
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR &&
+        strstr(reply->str, "Function not found") != NULL) {
+        redis_reply_free(reply); /* a replica took over that did not have them; an instance will load them */
+        return NULL;
+    }
     if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
         violated("the model of Redis", 0, "%s: %s", name, reply->str);
     }
@@ -254,7 +259,10 @@ static void check_cell(const struct process *p, const struct worker *w, unsigned
     const struct config_link *link =
         !there || route.platform >= NAMES_MAX ? NULL : w->config->link_of[carrier][route.platform];
     int platform = link == NULL ? -1 : link->port - PORT_FIRST - (int)(cell % CARRIERS) * PLATFORMS;
-    char state = !there ? 'o' : route_state_name(route.state)[0];
+    char state = 'o';
+    if (there) {
+        state = route_state_name(route.state)[0];
+    }
     if (platform != is->platform || state != is->state) {
         violated("9: an instance that follows has Redis' table", 0,
                  "%s has %s %s at %d %c, Redis at %d %c, version %" PRIu64, p->name,
@@ -303,6 +311,7 @@ static void promise(const struct look *look)
                            look->live);
         }
     }
+    disturb_promise();
 }
 
 static void reached(const struct look *look)
@@ -421,6 +430,11 @@ static void act(void *ctx, uint64_t arg)
     if (sim_now > shape.chaos_end) {
         return;
     }
+    if (!work.busy && shape.peers_fail && sim_chance(150)) {
+        smsc_stall(); /* and then a change */
+        sim_after(sim_between(20 * MS, 250 * MS), act, NULL, 0);
+        return;
+    }
     if (!work.busy && redis_is_up()) {
         uint64_t choice = sim_random(100);
         if (shape.only_redis) {
@@ -434,7 +448,8 @@ static void act(void *ctx, uint64_t arg)
         } else if (choice < 83) {
             confirm();
         } else {
-            set_state(choice < 88 ? 'h' : choice < 90 ? 'c' : 'o');
+            static const char some[] = {'h', 'c', 'o'};
+            set_state(some[sim_random(sizeof some)]);
         }
     }
     sim_after(sim_between(100 * MS, 1800 * MS), act, NULL, 0);

@@ -29,6 +29,7 @@ size_t peers_message(const struct message *m, uint32_t command, uint32_t sequenc
 void smscs_begin(void);
 void smscs_heal(void);
 void smscs_check(bool last);
+void smsc_stall(void);
 void smsc_disturb(void); /* something happens to one of them */
 
 /* --- main.c ---------------------------------------------------------------------------------------------- */

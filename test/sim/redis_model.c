@@ -105,7 +105,7 @@ static redisReply *reply_array(size_t count)
 {
     redisReply *reply = reply_new(REDIS_REPLY_ARRAY);
     reply->elements = count;
-    reply->element = need_memory(calloc(count + 1, sizeof *reply->element));
+    reply->element = need_memory(calloc(count + 1, sizeof(redisReply *)));
     return reply;
 }
 

@@ -330,6 +330,19 @@ static void disturb_session(struct session *s)
     }
 }
 
+/* A carrier's sessions stop reading: what was routed to them waits, as it may just when the route changes. */
+void smsc_stall(void)
+{
+    unsigned link = (unsigned)sim_random(LINKS);
+    for (struct session *s = sessions; s != NULL; s = s->next) {
+        if (s->wire != NULL && s->bound && s->link == link && sim_chance(700)) {
+            wire_read(s->wire, false);
+            sim_after(sim_between(300 * MS, 1800 * MS), resume_reading, s, 0);
+        }
+    }
+    tell(link_names[link], "does not read for a while");
+}
+
 static void close_all(unsigned link)
 {
     for (struct session *s = sessions; s != NULL; s = s->next) {
