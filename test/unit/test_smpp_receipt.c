@@ -149,6 +149,44 @@ static void a_whole_pdu(void **state)
     assert_is(id, "0a1b2c");
 }
 
+/* A submit_sm from esm_class on: class, protocol_id, priority, schedule, validity, registered_delivery ... */
+static bool wants(const uint8_t *rest, size_t rest_len, uint32_t command_id, size_t cut)
+{
+    uint8_t pdu[64] = {[7] = (uint8_t)command_id};
+    static const uint8_t addresses[] = "\0\0\0"
+                                       "5001\0\1\1"
+                                       "6421\0";
+    struct smpp_address source, dest;
+    memcpy(pdu + 16, addresses, sizeof addresses - 1);
+    memcpy(pdu + 16 + sizeof addresses - 1, rest, rest_len);
+    size_t len = 16 + sizeof addresses - 1 + rest_len - cut;
+    const uint8_t *guarded = guard_put(pdu, len);
+    assert_true(smpp_view_addresses(guarded, len, &source, &dest));
+    return smpp_wants_receipt(guarded, len, command_id, &dest);
+}
+
+static void who_wants_a_receipt(void **state)
+{
+    (void)state;
+    static const uint8_t plain[] = {0, 0, 0, 0, 0, 1, 0, 0, 0, 0};
+    static const uint8_t failures_only[] = {0, 0, 0, 0, 0, 2, 0, 0, 0, 0};
+    static const uint8_t none[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t scheduled[] = {0, 0, 0, '1', 0, '2', '3', 0, 1, 0, 0, 0, 0};
+    static const uint8_t valid[] = {0, 0, 0, 0, '1', 0, 0, 0, 0, 0, 0};
+    static const uint8_t data[] = {0, 1, 0};
+    assert_true(wants(plain, sizeof plain, SMPP_SUBMIT_SM, 0));
+    assert_false(wants(failures_only, sizeof failures_only, SMPP_SUBMIT_SM, 0));
+    assert_false(wants(none, sizeof none, SMPP_SUBMIT_SM, 0));
+    assert_true(wants(scheduled, sizeof scheduled, SMPP_SUBMIT_SM, 0));
+    assert_false(wants(valid, sizeof valid, SMPP_SUBMIT_SM, 0));
+    assert_true(wants(data, sizeof data, SMPP_DATA_SM, 0));
+    for (size_t cut = 1; cut <= sizeof plain; cut++) { /* never past the end */
+        (void)wants(plain, sizeof plain, SMPP_SUBMIT_SM, cut);
+        (void)wants(scheduled, sizeof scheduled, SMPP_SUBMIT_SM, cut);
+    }
+    assert_false(wants(data, sizeof data, SMPP_DATA_SM, 2));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +198,7 @@ int main(void)
         cmocka_unit_test(the_id_is_found_where_it_is),
         cmocka_unit_test(no_id_is_no_id),
         cmocka_unit_test(a_whole_pdu),
+        cmocka_unit_test(who_wants_a_receipt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
