@@ -296,16 +296,14 @@ static enum ctl_exit show_shortcode(struct ctl *ctl, struct board *board)
 enum ctl_exit run_status(struct ctl *ctl)
 {
     struct board board = {0};
-    enum ctl_exit code = CTL_DONE;
-    if (!ctl_redis(ctl) || !board_read(ctl->redis, &board)) {
-        code = ctl_redis_failed(ctl);
-    } else if (ctl->args_count > 0) {
+    bool one = ctl->args_count > 0;
+    bool fine = ctl_redis(ctl) && board_read(ctl->redis, &board) && (one || read_seen(ctl, &board));
+    enum ctl_exit code = fine ? CTL_DONE : ctl_redis_failed(ctl);
+    if (fine && one) {
         code = show_shortcode(ctl, &board);
-    } else if (!read_seen(ctl, &board)) {
-        code = ctl_redis_failed(ctl);
-    } else if (ctl->options.json) {
+    } else if (fine && ctl->options.json) {
         answer_status(ctl, &board);
-    } else {
+    } else if (fine) {
         print_status(&board);
     }
     board_free(&board);

@@ -73,14 +73,11 @@ static void refuses_what_is_cut(void **state)
 static void refuses_what_is_none(void **state)
 {
     (void)state;
-    static const char *const texts[] = {
-        "[]",
-        "5",
-        "{}",
-        "{\"shortcode\":5,\"carrier\":\"a\",\"now\":{},\"other\":{}}",
-        "{\"shortcode\":\"123456789012345678901\",\"carrier\":\"a\",\"now\":{\"platform\":\"\"},"
-        "\"other\":{\"platform\":\"\"}}",
-        "{\"shortcode\":\"1\",\"carrier\":\"a\",\"now\":{\"platform\":\"\"}}"};
+    static const char too_long[] = "{\"shortcode\":\"123456789012345678901\",\"carrier\":\"a\","
+                                   "\"now\":{\"platform\":\"\"},\"other\":{\"platform\":\"\"}}";
+    static const char no_other[] = "{\"shortcode\":\"1\",\"carrier\":\"a\",\"now\":{\"platform\":\"\"}}";
+    static const char no_text[] = "{\"shortcode\":5,\"carrier\":\"a\",\"now\":{},\"other\":{}}";
+    static const char *const texts[] = {"[]", "5", "{}", no_text, too_long, no_other};
     struct evidence e;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         assert_false(evidence_parse(texts[i], strlen(texts[i]), &e));
