@@ -143,14 +143,12 @@ static void disturb(void *ctx, uint64_t arg)
         return;
     }
     uint64_t choice = sim_random(100);
-    if (shape.only_redis) {
+    if (shape.only_redis || (choice >= 75 && choice < 90 && shape.redis_faults)) {
         disturb_redis();
     } else if (choice < 60) {
         smsc_disturb();
     } else if (choice < 75 && shape.kills) {
         disturb_instance();
-    } else if (choice < 90 && shape.redis_faults) {
-        disturb_redis();
     } else if (shape.clocks && processes != NULL) {
         processes->skew += (int64_t)sim_random(7) - 3;
         tell(processes->name, "has its clock set by some seconds, to %" PRId64, processes->skew);

@@ -437,12 +437,8 @@ static void act(void *ctx, uint64_t arg)
     }
     if (!work.busy && redis_is_up()) {
         uint64_t choice = sim_random(100);
-        if (shape.only_redis) {
-            flip(false);
-        } else if (shape.strict_only || choice < 25) {
-            flip(true);
-        } else if (choice < 65) {
-            flip(false);
+        if (shape.only_redis || shape.strict_only || choice < 65) {
+            flip(!shape.only_redis && (shape.strict_only || choice < 25));
         } else if (choice < 75) {
             roll_back();
         } else if (choice < 83) {

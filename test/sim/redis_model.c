@@ -404,6 +404,7 @@ static redisReply *do_zadd(const struct call *c)
         item = item_add(key, c->text[3]);
     }
     item->score = strtod(c->text[2], NULL);
+    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): there is one at least */
     qsort(key->items, key->items_count, sizeof *key->items, by_score);
     return reply_integer(fresh);
 }
@@ -500,7 +501,7 @@ static redisReply *do_zrevrange(const struct call *c)
     long last = 0;
     long count = c->key == NULL ? 0 : (long)c->key->items_count;
     range_of(c->key, c->text[2], c->text[3], &first, &last);
-    for (size_t i = 0; i < reply->elements; i += width) {
+    for (size_t i = 0; c->key != NULL && i < reply->elements; i += width) {
         const struct item *item = &c->key->items[count - 1 - first - (long)(i / width)];
         redis_reply_free(reply->element[i]);
         reply->element[i] = reply_string(item->name);

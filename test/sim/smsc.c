@@ -57,7 +57,7 @@ static void send_mo(struct session *s, unsigned shortcode, unsigned account, boo
 static bool may_deliver(const struct session *s)
 {
     return s->wire != NULL && s->bound && s->receives && !s->leaving && sim_now < shape.sending_end &&
-           s->requests.open < 3 * shape.mo_window;
+           s->requests.open < (size_t)3 * shape.mo_window;
 }
 
 static void mo_tick(void *ctx, uint64_t arg)
