@@ -309,7 +309,7 @@ const struct command command_table[] = {
         .args = "NAME FILE",
         .args_min = 2,
         .args_max = 2,
-        .takes = OPTION(START) | OPTION(END) | OPTION(ZONE) | OPTION(AUTO) | TAKES_WINDOW,
+        .takes = OPTION(START) | OPTION(END) | OPTION(ZONE) | OPTION(AUTO) | TAKES_GUARD | TAKES_WINDOW,
         .needs = OPTION(START) | OPTION(END),
         .brief = "plan a migration window from a CSV file",
         .text = "The columns are shortcode,carrier,to and, if you like, at: the time when it moves by "
@@ -321,7 +321,8 @@ const struct command command_table[] = {
                 "then is "
                 "open: the legs of both platforms are bound, and window step or flip moves its routes. It "
                 "ends with "
-                "window finish, or with window rollback, which takes everything back.",
+                "window finish, or with window rollback, which takes everything back.\n\n"
+                "A guard given here watches every move of the window that is given none of its own.",
         .json = "window, moves, start_ms, end_ms, errors [line, error] or [text], version",
         .exits = EXITS_WINDOW,
         .run = run_window_create,
@@ -341,11 +342,12 @@ const struct command command_table[] = {
         .args_max = 1,
         .brief = "show a window, and where each of its routes stands",
         .text = "Routes are waiting, moved, there before the window started, or elsewhere.",
-        .json = "window {name, state, zone, who, why, ticket, start_ms, end_ms, created_ms, opened_ms, "
-                "finished_ms, "
-                "cancelled_ms, rolled_back_ms, auto}, cells [shortcode, carrier, to, at_ms, before, "
-                "before_state, "
-                "platform, state, version, progress, failed]",
+        .json =
+            "window {name, state, zone, who, why, ticket, guard, start_ms, end_ms, created_ms, opened_ms, "
+            "finished_ms, "
+            "cancelled_ms, rolled_back_ms, auto}, cells [shortcode, carrier, to, at_ms, before, "
+            "before_state, "
+            "platform, state, version, progress, failed]",
         .exits = EXIT(CTL_NOT_FOUND),
         .run = run_window_show,
     },

@@ -11,6 +11,7 @@
 #include "routing/ctl/commands.h"
 #include "routing/ctl/csv.h"
 #include "routing/ctl/file.h"
+#include "routing/ctl/guards.h"
 #include "routing/ctl/output.h"
 #include "routing/ctl/route.h"
 #include "routing/ctl/window.h"
@@ -140,6 +141,10 @@ static enum ctl_exit create(struct ctl *ctl, const struct times *times, const st
     json_put(request, "end", json_integer((json_int_t)times->end_ms));
     json_put(request, "zone", json_text(times->zone.name));
     json_put(request, "auto", json_boolean(ctl->options.automatic));
+    if (!guards_request(ctl, request)) {
+        json_decref(request);
+        return CTL_USAGE;
+    }
     json_put(request, "moves", csv_moves(csv));
     enum ctl_exit code = window_send(ctl, request, &sent);
     if (code == CTL_DONE) {

@@ -133,7 +133,27 @@ json_t *window_json(const struct window *window)
         json_put(object, times[i][0], ms > 0 ? json_integer((json_int_t)ms) : json_null());
     }
     json_put(object, "auto", json_boolean(window_number(window, "auto") == 1));
+    json_t *guard = json_loads(window_field(window, "guard"), 0, NULL);
+    json_put(object, "guard", guard ? guard : json_null());
     return object;
+}
+
+/* "  guard: errors 5, min 50, ..." of its JSON. */
+static void print_guard(const char *text)
+{
+    json_t *guard = json_loads(text, 0, NULL);
+    const char *name;
+    json_t *value;
+    const char *separator = "  guard: ";
+    json_object_foreach(guard, name, value)
+    {
+        char *word = json_dumps(value, JSON_ENCODE_ANY);
+        printf("%s%s %s", separator, name, word ? word : "?");
+        free(word);
+        separator = ", ";
+    }
+    putchar('\n');
+    json_decref(guard);
 }
 
 static void print_head(const struct window *window)
@@ -152,6 +172,9 @@ static void print_head(const struct window *window)
     }
     if (window_number(window, "auto") == 1) {
         puts("  starts by itself");
+    }
+    if (*window_field(window, "guard")) {
+        print_guard(window_field(window, "guard"));
     }
 }
 

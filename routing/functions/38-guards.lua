@@ -8,6 +8,9 @@
 --   P:guards:watching  sorted set, id -> until when it watches, ms
 --   P:guards:ended     sorted set, id -> when it ended, ms
 --
+--   A window may have a guard, too (its field "guard"): it watches every flip of the window that has none of its own and
+--   goes where the window moves its cells.
+--
 --   turnout_change     with "guard": {"errors","min","mo_within_ms","receipt_within_ms","leg_lost","action","for_ms"}: the
 --                      cells whose platform the change alters are watched for for_ms
 
@@ -65,6 +68,25 @@ function guards.set(prefix, version, now, request, window, steps)
         receipt_within_ms = given(guard.receipt_within_ms), leg_lost = given(guard.leg_lost), action = guard.action,
         state = 'watching' }))
     redis.call('ZADD', prefix .. ':guards:watching', integer_text(now + guard.for_ms), id)
+end
+
+-- The guard of a flip: its own, or that of its window where every cell goes where an open window moves it. A way back
+-- by hand is not to be judged by what was to be left.
+function guards.of_flip(prefix, request, names, steps)
+    if given(request.guard) then
+        return request.guard
+    end
+    for _, step in ipairs(steps) do
+        if not (step.cell and step.wanted and step.cell.next == step.wanted.platform) then
+            return nil
+        end
+    end
+    for _, name in ipairs(names) do
+        local text = redis.call('HGET', prefix .. ':window:' .. name, 'guard')
+        if text then
+            return cjson.decode(text)
+        end
+    end
 end
 
 -- A guard that still watches; nil where it has ended or never was.

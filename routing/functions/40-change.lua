@@ -140,7 +140,8 @@ local function change(keys, args)
     if given(request.began) then
         more[#more + 1], more[#more + 2] = 'began', integer_text(request.began)
     end
-    if given(request.guard) then
+    request.guard = guards.of_flip(prefix, request, names, steps)
+    if request.guard then
         more[#more + 1], more[#more + 2] = 'guard', guards.text(request.guard)
     end
     local made, why_not = commit(prefix, request, request.kind, at, steps, more)

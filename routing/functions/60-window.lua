@@ -11,7 +11,7 @@
 -- moves are flips (40-change, 37-window-cells). A window may start by itself, and move cells at a time: whichever
 -- instance's call comes first after it is due does so, and who is then "window-timer".
 --
---   P:window:<name>           hash: state, start, end (ms), zone (as it was given), auto (1: starts by itself),
+--   P:window:<name>           hash: state, start, end (ms), zone (as it was given), auto (1: starts by itself), guard (JSON),
 --                             carriers (in the order of the steps), who, why, ticket, created, and for each state
 --                             that it has entered "<state>_at"; opened_version; at the end total, moved, left
 --   P:window:<name>:cells     hash, "shortcode carrier" -> "to at before before_state [end end_state end_version]"; at:
@@ -22,7 +22,7 @@
 --   P:window_due              sorted set, name -> when there is something to do by itself, ms
 --
 --   turnout_window       args: request (JSON: {"command","name","who","why","ticket", ...}):
---                        create    "start","end" (ms),"zone","auto","moves":[{"shortcode","carrier","to","at"}]
+--                        create    "start","end" (ms),"zone","auto","guard","moves":[{"shortcode","carrier","to","at"}]
 --                        add       "moves"; remove  "cells":[{"shortcode","carrier"}]; delete
 --                        start     "force": also before its time; pause; resume
 --                        finish    "force": also where something has not moved; cancel
@@ -267,7 +267,7 @@ function windows.make_room(prefix)
 end
 
 local function window_create(prefix, name, request, version, now)
-    local reason = windows.bad_times(request, now)
+    local reason = windows.bad_times(request, now) or guards.bad(given(request.guard))
     local reasons = reason and { reason } or windows.bad_rows(given(request.moves), request.start, request['end'])
     if #reasons > 0 then
         return invalid(version, reasons)
@@ -280,6 +280,9 @@ local function window_create(prefix, name, request, version, now)
         integer_text(request['end']), 'zone', given(request.zone) or '', 'auto', request.auto == true and '1' or '0',
         'who', request.who, 'why', given(request.why) or '', 'ticket', given(request.ticket) or '', 'created',
         integer_text(now))
+    if given(request.guard) then
+        redis.call('HSET', windows.key(prefix, name), 'guard', cjson.encode(request.guard))
+    end
     windows.enter(prefix, name, 'create', now)
     windows.put_moves(prefix, name, request.moves)
     windows.plan_due(prefix, name)
@@ -644,8 +647,10 @@ function windows.move_due(prefix, name, author, now, over)
             end
         end
     end
-    local made, lines = windows.commit(prefix, name, author, 'flip', now, steps)
+    local guard = guards.of_flip(prefix, author, { name }, steps)
+    local made, lines = windows.commit(prefix, name, author, 'flip', now, steps, guard and { 'guard', guards.text(guard) })
     if made and #steps > 0 then
+        guards.set(prefix, made, now, { guard = guard, who = author.who }, name, steps)
         events_of_flip(prefix, author, made, name, steps)
     elseif not made then
         windows.trouble(prefix, name, author, now, 'nothing moves by itself any more: ' .. lines)

@@ -354,6 +354,47 @@ def test_a_window_starts_and_moves_by_itself(table):
     assert moved["cells"] == "61000 spark redx omni open"
 
 
+GUARD = {"errors": 5, "min": 50, "for_ms": 60000, "action": "alert"}
+
+
+def guard_of(table, version):
+    text = table.resp.call("HGET", "{turnout}:guards", version)
+    return text and json.loads(text)
+
+
+def test_a_windows_guard_watches_its_moves(table):
+    three(table, guard=GUARD)
+    window(table, "start")
+    first = table.function("turnout_change", request(moves=[("61000", "spark", "omni")]))[1]
+    found = guard_of(table, first)
+    assert (found["errors"], found["min"], found["window"], found["cells"]) == (5, 50, "night", ["61000 spark redx omni"])
+    back = table.function("turnout_change", request(moves=[("61000", "spark", "redx")]))[1]
+    assert guard_of(table, back) is None, "a way back by hand is not judged by what was left"
+    held = table.function("turnout_change", request(moves=[("61001", "spark", "redx", "hold")]))[1]
+    assert guard_of(table, held) is None
+    own = table.function("turnout_change", request(moves=[("61001", "spark", "omni")], guard={**GUARD, "errors": 9}))[1]
+    assert guard_of(table, own)["errors"] == 9
+
+
+def test_a_windows_guard_watches_what_moves_by_itself(table):
+    create(table, ("61000", "spark", "omni", 250), auto=True, start=-1000, guard=GUARD)
+    table.function("turnout_due")
+    row = table.resp.call("HGET", "{turnout}:window:night:cells", "61000 spark").decode().split()
+    table.resp.call("HSET", "{turnout}:window:night:cells", "61000 spark", " ".join([row[0], "1000", *row[2:]]))
+    due_now(table)
+    version = int(table.resp.call("GET", "{turnout}:version"))
+    assert guard_of(table, version)["cells"] == ["61000 spark redx omni"]
+    assert guard_of(table, version)["who"] == "window-timer"
+
+
+def test_a_guard_that_watches_for_nothing_is_no_guard(table):
+    now = now_ms(table)
+    answer = window(table, "create", start=now, end=now + HOUR, zone="UTC",
+                    guard={"min": 5, "for_ms": 1000, "action": "alert"},
+                    moves=[{"shortcode": "61000", "carrier": "spark", "to": "omni"}])
+    assert answer[0] == "invalid" and "watch for" in answer[2]
+
+
 def test_it_happens_once_though_three_ask(server, table):
     create(table, ("61000", "spark", "omni", 500), auto=True, start=250)
     tables = [Table(server.connect()) for _ in range(3)]
