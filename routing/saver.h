@@ -1,9 +1,12 @@
 /* Keeps the snapshot on disk up to date, off the loop's thread.
  *
- *   saver_save(table, chain) ──▶ thread pool: snapshot_write ──▶ done(version, reason where it failed)
+ *   saver_save(table, chain) ──▶ thread pool: journal_append, or snapshot_write ──▶ done(version, reason where
+ *                                                                                        it failed)
  *
- * At most one write is under way; what comes meanwhile waits, the newest only. A failed write is tried again
- * with the next table or by saver_retry. */
+ * What differs from the table that was written last goes to the journal, which is a matter of a line; the
+ * whole table is written at first, when the journal has grown long, after a pause in the changes, and at the
+ * end. At most one write is under way; what comes meanwhile waits, the newest only. A failed write is tried
+ * again with the next table or by saver_retry. */
 #ifndef ROUTING_SAVER_H
 #define ROUTING_SAVER_H
 
@@ -26,7 +29,11 @@ struct saver *saver_new(uv_loop_t *loop, const char *path, const struct names *n
 /* The table is cloned; main thread only. False without memory: done does not follow. */
 bool saver_save(struct saver *saver, const struct table *table, const char *chain);
 
-/* Tries again what could not be written. */
+/* This table is what is on disk. */
+void saver_begin(struct saver *saver, const struct table *table, const char *chain);
+
+/* To be called every second or two: tries again what could not be written, and writes the table whole when it
+ * has not changed for a while. */
 void saver_retry(struct saver *saver);
 
 /* Writes what waits, then frees it and calls closed(ctx), perhaps at once. done is not called any more. */

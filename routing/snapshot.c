@@ -17,6 +17,8 @@
 
 #include <jansson.h>
 
+#include "routing/journal.h"
+
 static const char format_name[] = "turnout-table-1";
 
 /* --- write ---------------------------------------------------------------------------------------------- */
@@ -222,6 +224,10 @@ enum snapshot_result snapshot_read(const char *path, struct names *names, struct
     if (read_head(&reader, root, &version, head))
         read = read_rows(&reader, json_object_get(root, "rows"), (uint64_t)version);
     json_decref(root);
+    if (read != NULL && !journal_replay(path, names, &read, head, reason, size)) {
+        table_free(read);
+        read = NULL;
+    }
     if (read == NULL)
         return SNAPSHOT_REFUSED;
     memcpy(chain, head, sizeof(head));

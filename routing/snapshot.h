@@ -1,10 +1,12 @@
 /* The table on disk, so that an instance serves without Redis from its start on.
  *
  *   table ──snapshot_write──▶ path.new ──fsync, rename──▶ path ──snapshot_read──▶ table
+ *                                              path.journal ──────────┘
  *
  * A JSON file, which turnoutctl route restore reads too:
  *   {"format": "turnout-table-1", "version": 42, "chain": "40 hex digits, or empty at version 0",
  *    "rows": {shortcode: {carrier: "platform state previous changed_ms version"}}}
+ * Beside it, at path.journal, what has changed since (journal.h), which snapshot_read reads too.
  * Cells are as Redis holds them, with times in whole seconds and the table's version for their own. */
 #ifndef ROUTING_SNAPSHOT_H
 #define ROUTING_SNAPSHOT_H

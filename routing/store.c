@@ -954,6 +954,8 @@ static void publish_from_disk(struct store *store)
     struct table *table =
         follow_version(store->follow) == 0 ? NULL : table_clone(follow_table(store->follow));
     store->kept = follow_version(store->follow);
+    if (table != NULL && store->saver != NULL)
+        saver_begin(store->saver, table, follow_chain(store->follow));
     if (table != NULL)
         hand_out(store, table);
 }

@@ -470,6 +470,61 @@ void table_row(const struct table *table, const char *shortcode, table_visit *vi
         row_visit(segment, (size_t)row, visit, ctx);
 }
 
+static size_t row_width(const struct segment *segment, size_t row)
+{
+    return segment_ends(segment)[row] - row_cells(segment, row);
+}
+
+static bool rows_same(const struct segment *a, size_t row_a, const struct segment *b, size_t row_b)
+{
+    const struct cell *cells = &segment_slots(a)[row_cells(a, row_a)];
+    size_t width = row_width(a, row_a);
+    bool same = width == row_width(b, row_b);
+    for (size_t i = 0; same && i < width; i++) {
+        int slot = row_find(b, row_b, cells[i].carrier);
+        same = slot != NOT_THERE && memcmp(&cells[i], &segment_slots(b)[slot], sizeof(*cells)) == 0;
+    }
+    return same;
+}
+
+/* Visits the rows of a that b does not have, or, where `same_too` is wanted, that are not the same there. */
+static bool rows_missing(const struct segment *a, const struct segment *b, bool same_too,
+                         table_visit_row *visit, void *ctx)
+{
+    char shortcode[SHORTCODE_LEN_MAX + 1];
+    for (size_t row = 0; a != NULL && row < a->rows; row++) {
+        row_shortcode(a, row, shortcode);
+        struct key key = key_make(shortcode, strlen(shortcode));
+        int there = b == NULL ? NOT_THERE : segment_find(b, &key);
+        bool same = there != NOT_THERE && (!same_too || rows_same(a, row, b, (size_t)there));
+        if (!same && !visit(ctx, shortcode))
+            return false;
+    }
+    return true;
+}
+
+static bool page_each_changed(const struct page *old, const struct page *now, table_visit_row *visit,
+                              void *ctx)
+{
+    for (size_t i = 0; i < PAGE_SEGMENTS; i++) {
+        const struct segment *a = now == NULL ? NULL : now->segments[i];
+        const struct segment *b = old == NULL ? NULL : old->segments[i];
+        if (a != b && !(rows_missing(a, b, true, visit, ctx) && rows_missing(b, a, false, visit, ctx)))
+            return false;
+    }
+    return true;
+}
+
+bool table_each_changed(const struct table *old, const struct table *now, table_visit_row *visit, void *ctx)
+{
+    if (old->bits != now->bits)
+        return false;
+    for (size_t i = 0; i < page_count(now->bits); i++)
+        if (old->pages[i] != now->pages[i] && !page_each_changed(old->pages[i], now->pages[i], visit, ctx))
+            return false;
+    return true;
+}
+
 /* --- the builder ---------------------------------------------------------------------------------------- */
 
 struct table_builder *table_edit(const struct table *base)

@@ -70,6 +70,12 @@ void table_each(const struct table *table, table_visit *visit, void *ctx);
 /* Cells of one row only. */
 void table_row(const struct table *table, const char *shortcode, table_visit *visit, void *ctx);
 
+/* Calls back for every shortcode whose row is not the same in both tables, until visit returns false. False
+ * where it was not looked for: the tables differ in size so that all of it has moved, or visit ended it. What
+ * they share costs nothing. */
+typedef bool table_visit_row(void *ctx, const char *shortcode);
+bool table_each_changed(const struct table *old, const struct table *now, table_visit_row *visit, void *ctx);
+
 /* A builder starts as a copy of base (NULL: empty) and leaves base as it is. */
 struct table_builder;
 struct table_builder *table_edit(const struct table *base);

@@ -13,11 +13,15 @@
 
 #include <cmocka.h>
 
+#include "routing/journal.h"
 #include "routing/snapshot.h"
 
 #define CHAIN "0123456789abcdef0123456789abcdef01234567"
 
-static char directory[64], path[96];
+#define CHAIN_2 "1123456789abcdef0123456789abcdef01234567"
+#define CHAIN_3 "2123456789abcdef0123456789abcdef01234567"
+
+static char directory[64], path[96], journal[112];
 
 static int setup(void **state)
 {
@@ -26,6 +30,7 @@ static int setup(void **state)
     if (mkdtemp(directory) == NULL)
         return -1;
     snprintf(path, sizeof(path), "%s/table.json", directory);
+    snprintf(journal, sizeof(journal), "%s.journal", path);
     return 0;
 }
 
@@ -33,6 +38,7 @@ static int teardown(void **state)
 {
     (void)state;
     unlink(path);
+    unlink(journal);
     return rmdir(directory);
 }
 
@@ -104,6 +110,160 @@ static void what_is_written_is_read_back(void **state)
     round_trip(0, 3, CHAIN);
     round_trip(1, 1, CHAIN);
     round_trip(1000, UINT64_C(9007199254740991), CHAIN);
+}
+
+/* --- the journal ---------------------------------------------------------------------------------------- */
+
+/* base without row 00003, with another platform in 00005, and a new row. */
+static struct table *changed_table(const struct table *base, struct names *names, uint64_t version)
+{
+    struct table_builder *builder = table_edit(base);
+    struct route route = {names_intern(names, "third"), ROUTE_HOLD, NAME_NONE, NAME_NONE, 1700000777};
+    for (uint8_t carrier = 0; carrier < NAMES_MAX; carrier++)
+        assert_true(table_unset(builder, "00003", carrier));
+    assert_true(table_set(builder, "00005", names_find(names, "spark"), &route));
+    assert_true(table_set(builder, "new\"one", names_find(names, "2d"), &route));
+    return table_done(builder, version);
+}
+
+struct history {
+    struct names names;
+    struct table *first, *second;
+    size_t octets;
+};
+
+static void history_write(struct history *h)
+{
+    char reason[200] = "";
+    *h = (struct history){.octets = 0};
+    h->first = some_table(&h->names, 300, 7);
+    h->second = changed_table(h->first, &h->names, 8);
+    assert_true(snapshot_write(path, h->first, CHAIN, &h->names, reason, sizeof(reason)));
+    assert_false(journal_exists(path));
+    assert_true(journal_append(path, h->first, h->second, CHAIN_2, &h->names, &h->octets));
+    assert_true(journal_exists(path));
+}
+
+static void history_free(struct history *h)
+{
+    table_free(h->first);
+    table_free(h->second);
+    journal_remove(path);
+}
+
+static enum snapshot_result read_back(struct names *names, struct table **table, char chain[CHAIN_LEN + 1])
+{
+    char reason[300] = "";
+    *table = NULL;
+    return snapshot_read(path, names, table, chain, reason, sizeof(reason));
+}
+
+static void assert_same(const struct table *read, const struct names *its, const struct table *table,
+                        const struct names *names)
+{
+    struct comparison comparison = {read, names, its, 0};
+    assert_true(table_version(read) == table_version(table));
+    assert_int_equal(table_count(read), table_count(table));
+    table_each(table, same_there, &comparison);
+}
+
+static void the_journal_is_read_with_the_snapshot(void **state)
+{
+    (void)state;
+    struct history h;
+    struct names fresh = {0};
+    struct table *read;
+    char chain[CHAIN_LEN + 1], reason[200];
+    history_write(&h);
+    assert_in_range(h.octets, 100, 1500); /* three rows, not three hundred */
+    assert_int_equal(read_back(&fresh, &read, chain), SNAPSHOT_READ);
+    assert_string_equal(chain, CHAIN_2);
+    assert_same(read, &fresh, h.second, &h.names);
+    table_free(read);
+
+    struct table_builder *builder = table_edit(h.second); /* and on, by a second line */
+    assert_true(table_unset(builder, "new\"one", names_find(&h.names, "2d")));
+    struct table *third = table_done(builder, 12);
+    assert_true(journal_append(path, h.second, third, CHAIN_3, &h.names, &h.octets));
+    assert_int_equal(read_back(&fresh, &read, chain), SNAPSHOT_READ);
+    assert_string_equal(chain, CHAIN_3);
+    assert_same(read, &fresh, third, &h.names);
+    table_free(read);
+
+    /* a process that ended after the snapshot, before it removed the journal */
+    assert_true(snapshot_write(path, third, CHAIN_3, &h.names, reason, sizeof(reason)));
+    assert_int_equal(read_back(&fresh, &read, chain), SNAPSHOT_READ);
+    assert_same(read, &fresh, third, &h.names);
+    table_free(read);
+    table_free(third);
+    history_free(&h);
+}
+
+static void a_line_cut_off_counts_as_not_written(void **state)
+{
+    (void)state;
+    struct history h;
+    struct table *read;
+    char chain[CHAIN_LEN + 1];
+    history_write(&h);
+    for (off_t len = (off_t)h.octets - 1; len >= 0; len--) {
+        struct names fresh = {0};
+        assert_int_equal(truncate(journal, len), 0);
+        assert_int_equal(read_back(&fresh, &read, chain), SNAPSHOT_READ);
+        assert_string_equal(chain, CHAIN);
+        assert_same(read, &fresh, h.first, &h.names);
+        table_free(read);
+    }
+    history_free(&h);
+}
+
+static void a_damaged_journal_is_refused(void **state)
+{
+    (void)state;
+#define LINE(from, version, rest) \
+    "{\"from\": " #from ", \"version\": " #version ", \"chain\": \"" CHAIN_2 "\", \"rows\": " rest "}\n"
+    static const char *const bad[] = {
+        "\n",
+        "{}\n",
+        "not JSON\n",
+        LINE(7, 8, "[]"),
+        LINE(7, 7, "{}"),
+        LINE(6, 8, "{}"),                                        /* is of another history */
+        LINE(9, 10, "{}"),                                       /* something is missing */
+        LINE(7, 8, "{\"1\": {\"spark\": \"redx ajar - 5 8\"}}"), /* is no cell */
+        LINE(7, 8, "{\"1\": {\"spark\": 5}}"),
+        LINE(7, 8, "{\"123456789012345678901\": {\"spark\": \"redx open - 5 8\"}}"),
+        LINE(7, 8, "{}") "}\n",
+    };
+#undef LINE
+    struct history h;
+    struct table *read;
+    char chain[CHAIN_LEN + 1];
+    history_write(&h);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct names fresh = {0};
+        FILE *file = fopen(journal, "w");
+        assert_non_null(file);
+        fputs(bad[i], file);
+        fclose(file);
+        assert_int_equal(read_back(&fresh, &read, chain), SNAPSHOT_REFUSED);
+        assert_null(read);
+    }
+    history_free(&h);
+}
+
+static void what_differs_too_much_is_for_a_snapshot(void **state)
+{
+    (void)state;
+    struct names names = {0};
+    struct table *small = some_table(&names, 10, 1), *large = some_table(&names, 60000, 2);
+    size_t octets = 0;
+    assert_false(journal_append(path, small, large, CHAIN, &names, &octets));
+    assert_int_equal(octets, 0);
+    assert_false(journal_exists(path));
+    assert_false(journal_append("/no/such/directory/table.json", small, small, CHAIN, &names, &octets));
+    table_free(small);
+    table_free(large);
 }
 
 static enum snapshot_result read_text(const char *text, char *reason, size_t size)
@@ -255,6 +415,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read_back),
+        cmocka_unit_test(the_journal_is_read_with_the_snapshot),
+        cmocka_unit_test(a_line_cut_off_counts_as_not_written),
+        cmocka_unit_test(a_damaged_journal_is_refused),
+        cmocka_unit_test(what_differs_too_much_is_for_a_snapshot),
         cmocka_unit_test(a_file_that_is_not_a_snapshot_is_refused),
         cmocka_unit_test(a_cut_file_is_refused),
         cmocka_unit_test(no_file_is_not_a_fault),
