@@ -217,12 +217,12 @@ void visitors_wrong(struct visitors *visitors, uint64_t pair, const struct visit
     struct pair *p = pair_find(visitors, pair);
     if (p == NULL) {
         p = pair_take(visitors, pair);
-    } else if (now - p->last > 2 * pace->longest) {
-        p->wrong = 0; /* long ago */
+    } else if (now > p->last && now - p->last > 2 * pace->longest) {
+        p->wrong = 0; /* long ago; the worker of the one before may have been ahead of this one's clock */
     }
     p->wrong++;
-    p->last = now;
-    p->until = now + pause_after(p->wrong, pace);
+    p->last = now > p->last ? now : p->last;
+    p->until = p->last + pause_after(p->wrong, pace);
     uv_mutex_unlock(&visitors->lock);
 }
 

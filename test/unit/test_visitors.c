@@ -125,6 +125,18 @@ static void many_at_a_time_are_no_way_round(void **state)
         visitors_may_try(visitors, pair, &pace, 3 * SECOND)); /* before the verdict of the one above */
 }
 
+/* Each worker reads its clock once a turn, so that one is a little behind another. */
+static void a_clock_that_is_behind_forgives_nothing(void **state)
+{
+    struct visitors *visitors = *state;
+    uint64_t pair = pair_of(visitors, "10.0.0.1", "acme");
+    for (unsigned i = 0; i <= pace.tries; i++) {
+        visitors_wrong(visitors, pair, &pace, 10 * SECOND - i);
+    }
+    assert_false(visitors_may_try(visitors, pair, &pace, 11 * SECOND - 1));
+    assert_true(visitors_may_try(visitors, pair, &pace, 11 * SECOND));
+}
+
 static void a_right_one_is_forgiven_and_an_old_one_forgotten(void **state)
 {
     struct visitors *visitors = *state;
@@ -168,6 +180,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(wrong_passwords_cost_pauses_that_double, set_up, tear_down),
         cmocka_unit_test_setup_teardown(others_do_not_wait, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_at_a_time_are_no_way_round, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_clock_that_is_behind_forgives_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_right_one_is_forgiven_and_an_old_one_forgotten, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_a_pause_nobody_waits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_flood_of_pairs_makes_no_other_wait, set_up, tear_down),
