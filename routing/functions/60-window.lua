@@ -599,8 +599,14 @@ function windows.without_link(prefix, carrier, platform)
     end
 end
 
--- Why the cell cannot move by itself now, or nil.
-function windows.obstacle(prefix, row, over)
+-- Has the cell been where it goes since the window started, and come back? Whoever set it back, a person or a guard or
+-- a confirmation that did not come, had a reason: only a person moves it again.
+function windows.set_back(row, opened)
+    return row.live.previous == row.to and row.live.version > opened
+end
+
+-- Why the cell cannot move by itself now, or nil. opened: the version that the window's start made.
+function windows.obstacle(prefix, row, over, opened)
     local live = row.live
     if over then
         return 'the window is over'
@@ -611,6 +617,9 @@ function windows.obstacle(prefix, row, over)
     if live.platform ~= row.before or live.state ~= row.before_state then
         return 'it is on ' .. live.platform .. ' (' .. live.state .. '), not on ' .. row.before .. ' ('
             .. row.before_state .. ') as at the start'
+    end
+    if windows.set_back(row, opened) then
+        return 'it was set back from ' .. row.to .. ' since the start'
     end
     local id = windows.without_link(prefix, row.carrier, row.to)
     return id and 'instance ' .. id .. ' has no link ' .. row.carrier .. ' on ' .. row.to or nil
@@ -634,10 +643,11 @@ end
 function windows.move_due(prefix, name, author, now, over)
     local steps, failed, defaults = {}, {}, {}
     local key = windows.key(prefix, name, 'failed')
+    local opened = tonumber(redis.call('HGET', windows.key(prefix, name), 'opened_version')) or 0
     for _, row in ipairs(windows.rows(prefix, name)) do
         if row.at and row.at <= now and redis.call('HEXISTS', key, row.cell) == 0 then
             windows.read_cells(prefix, { row })
-            row.obstacle = not windows.there(row) and windows.obstacle(prefix, row, over) or nil
+            row.obstacle = not windows.there(row) and windows.obstacle(prefix, row, over, opened) or nil
             if row.obstacle then
                 failed[#failed + 1] = row
             elseif not windows.there(row) then

@@ -459,6 +459,31 @@ def test_what_cannot_move_by_itself_is_an_alarm_and_stops_nothing_else(table):
     assert cell(table) == "omni open"
 
 
+@pytest.mark.parametrize("how", ["rollback", "flip"])
+def test_what_was_set_back_does_not_move_by_itself_again(table, how):
+    create(table, ("61000", "spark", "omni", 0), ("61001", "spark", "omni", HOUR - 1))
+    window(table, "start")
+    due_now(table)
+    moved = int(table.resp.call("GET", "{turnout}:version"))
+    assert (cell(table), cell(table, "61001")) == ("omni open", "redx open omni")
+    if how == "rollback":
+        table.function("turnout_rollback", json.dumps({"who": "bob", "version": moved}))
+    else:
+        table.function("turnout_change", request(moves=[("61000", "spark", "redx")]))
+    row = table.resp.call("HGET", "{turnout}:window:night:cells", "61001 spark").decode().split()
+    table.resp.call("HSET", "{turnout}:window:night:cells", "61001 spark", " ".join([row[0], "1000", *row[2:]]))
+    due_now(table)
+    assert (cell(table), cell(table, "61001")) == ("redx open omni", "omni open")
+    alarm = "did not move by itself: 61000 spark, it was set back from omni since the start"
+    assert [one["text"] for one in events(table) if one["kind"] == "alarm"] == [alarm]
+    window(table, "pause")
+    window(table, "resume")
+    due_now(table)
+    assert cell(table) == "redx open omni", "nor when the window goes on: by hand alone"
+    table.function("turnout_change", request(moves=[("61000", "spark", "omni")]))
+    assert cell(table) == "omni open"
+
+
 def test_an_automatic_start_that_fails_is_told_once(table):
     create(table, ("70000", "spark", "omni"), auto=True)
     table.function("turnout_due")
