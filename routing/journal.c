@@ -1,5 +1,5 @@
 /* append: rows that differ ──▶ JSON line in memory ──▶ one write, fdatasync
- * replay: getline ──jansson──▶ rows ──▶ one builder over all lines ──▶ table */
+ * replay: getline ──jansson──▶ rows, which take the place of the snapshot's */
 #include "routing/journal.h"
 
 #include <errno.h>
@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include <jansson.h>
 
 enum { ROWS_MAX = 20000 }; /* in a line: more of them are as well written as a whole table */
 
@@ -106,43 +104,35 @@ bool journal_append(const char *path, const struct table *old, const struct tabl
 /* --- replay --------------------------------------------------------------------------------------------- */
 
 struct reader {
-    struct names *names;
-    struct table_builder *builder;
-    uint64_t version; /* so far */
-    char chain[CHAIN_LEN + 1];
+    json_t *snapshot, *rows;
     char *reason;
     size_t size;
 };
 
+static json_int_t version_of(const struct reader *reader)
+{
+    return json_integer_value(json_object_get(reader->snapshot, "version"));
+}
+
 static bool refuse(const struct reader *reader, const char *what)
 {
-    snprintf(reader->reason, reader->size, "its journal is damaged after version %llu: %s",
-             (unsigned long long)reader->version, what);
+    snprintf(reader->reason, reader->size, "its journal is damaged after version %lld: %s",
+             (long long)version_of(reader), what);
     return false;
 }
 
-static bool clear_row(struct reader *reader, const char *shortcode)
+static bool replay_rows(struct reader *reader, json_t *rows)
 {
-    for (uint8_t carrier = 0; carrier < NAMES_MAX; carrier++)
-        if (!table_unset(reader->builder, shortcode, carrier))
-            return false;
-    return true;
-}
-
-static bool replay_row(struct reader *reader, const char *shortcode, json_t *row)
-{
-    const char *carrier;
-    json_t *value;
-    if (!clear_row(reader, shortcode))
-        return refuse(reader, "a shortcode cannot be");
-    json_object_foreach(row, carrier, value)
+    const char *shortcode;
+    json_t *row;
+    json_object_foreach(rows, shortcode, row)
     {
-        struct route route;
-        uint8_t id = names_intern(reader->names, carrier);
-        if (id == NAME_NONE || !json_is_string(value) ||
-            !route_value_parse(json_string_value(value), json_string_length(value), reader->names, &route) ||
-            !table_set(reader->builder, shortcode, id, &route))
-            return refuse(reader, "a cell cannot be");
+        if (!json_is_object(row))
+            return refuse(reader, "a row is no object");
+        if (json_object_size(row) == 0)
+            json_object_del(reader->rows, shortcode);
+        else if (json_object_set(reader->rows, shortcode, row) != 0)
+            return refuse(reader, "no memory");
     }
     return true;
 }
@@ -150,24 +140,21 @@ static bool replay_row(struct reader *reader, const char *shortcode, json_t *row
 static bool replay_entry(struct reader *reader, json_t *entry)
 {
     json_int_t from, version;
-    const char *chain, *shortcode;
-    json_t *rows, *row;
+    const char *chain;
+    json_t *rows;
     if (json_unpack_ex(entry, NULL, JSON_STRICT, "{s:I, s:I, s:s, s:o}", "from", &from, "version", &version,
                        "chain", &chain, "rows", &rows) != 0 ||
         !json_is_object(rows) || version <= from || from < 0 || !chain_valid(chain, strlen(chain)))
         return refuse(reader, "a line has not what belongs there");
-    if ((uint64_t)version <= reader->version)
+    if (version <= version_of(reader))
         return true; /* the snapshot has it */
-    if ((uint64_t)from != reader->version)
+    if (from != version_of(reader))
         return refuse(reader, "the next line does not continue there");
-    json_object_foreach(rows, shortcode, row)
-    {
-        if (!replay_row(reader, shortcode, row))
-            return false;
-    }
-    reader->version = (uint64_t)version;
-    memcpy(reader->chain, chain, strlen(chain) + 1);
-    return true;
+    if (!replay_rows(reader, rows))
+        return false;
+    return (json_object_set_new(reader->snapshot, "version", json_integer(version)) == 0 &&
+            json_object_set_new(reader->snapshot, "chain", json_string(chain)) == 0) ||
+           refuse(reader, "no memory");
 }
 
 static bool replay_line(struct reader *reader, const char *line, size_t len)
@@ -190,29 +177,19 @@ static bool replay_lines(struct reader *reader, FILE *file)
     return fine && (!ferror(file) || refuse(reader, "it cannot be read"));
 }
 
-bool journal_replay(const char *path, struct names *names, struct table **table, char chain[CHAIN_LEN + 1],
-                    char *reason, size_t size)
+bool journal_replay(const char *path, json_t *snapshot, char *reason, size_t size)
 {
     char journal[PATH_MAX];
-    struct reader reader = {.names = names, .version = table_version(*table), .reason = reason, .size = size};
-    memcpy(reader.chain, chain, sizeof(reader.chain));
+    struct reader reader = {
+        .snapshot = snapshot, .rows = json_object_get(snapshot, "rows"), .reason = reason, .size = size};
+    if (!json_is_object(reader.rows) || !json_is_integer(json_object_get(snapshot, "version")))
+        return true; /* no snapshot: whoever reads it will say so */
     FILE *file = journal_path(path, journal) ? fopen(journal, "re") : NULL;
     if (file == NULL)
         return errno == ENOENT || refuse(&reader, strerror(errno));
-    reader.builder = table_edit(*table);
-    bool fine = reader.builder == NULL ? refuse(&reader, "no memory") : replay_lines(&reader, file);
+    bool fine = replay_lines(&reader, file);
     fclose(file);
-    struct table *last = NULL;
-    if (fine && (last = table_done(reader.builder, reader.version)) == NULL)
-        return refuse(&reader, "no memory");
-    if (!fine) {
-        table_abandon(reader.builder);
-        return false;
-    }
-    table_free(*table);
-    *table = last;
-    memcpy(chain, reader.chain, sizeof(reader.chain));
-    return true;
+    return fine;
 }
 
 bool journal_exists(const char *path)

@@ -1,7 +1,7 @@
 /* The changes since the snapshot on disk, so that a change of one row costs a line and not the whole table.
  *
  *   two tables ──journal_append: the rows that differ──▶ path.journal, a line, fdatasync
- *   snapshot's table ──journal_replay: line by line──▶ the table as it was last
+ *   snapshot as JSON ──journal_replay: line by line──▶ the table as it was last
  *
  * A line: {"from": 41, "version": 42, "chain": "40 hex digits", "rows": {shortcode: {carrier: value}}}, with
  * values as in the snapshot; a row without cells was removed. Lines up to the snapshot's own version are
@@ -10,6 +10,7 @@
 #ifndef ROUTING_JOURNAL_H
 #define ROUTING_JOURNAL_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -24,11 +25,10 @@
 bool journal_append(const char *path, const struct table *old, const struct table *now, const char *chain,
                     const struct names *names, size_t *octets);
 
-/* Takes *table and chain, of the snapshot at path, on to where the journal ends; no journal is a short one.
- * False, with a reason (of size), where a whole line is damaged or does not continue what is before it: *table
- * and chain are then as they were. */
-bool journal_replay(const char *path, struct names *names, struct table **table, char chain[CHAIN_LEN + 1],
-                    char *reason, size_t size);
+/* Takes the snapshot at path, as JSON, on to where the journal beside it ends; no journal is a short one.
+ * False, with a reason (of size), where a whole line is damaged or does not continue what is before it. What
+ * cells hold is not looked at. */
+bool journal_replay(const char *path, json_t *snapshot, char *reason, size_t size);
 
 bool journal_exists(const char *path);
 

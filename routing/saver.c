@@ -28,6 +28,7 @@ struct saver {
     const struct names *names;
     saver_done *done;
     void (*closed)(void *ctx);
+    bool ending;
     void *ctx;
     struct moment waiting;
     struct moment last; /* what is on disk; table NULL: not known */
@@ -93,6 +94,7 @@ static void saver_free(struct saver *saver)
 }
 
 static void job_start(struct saver *saver);
+static void end(struct saver *saver);
 
 static void job_done(uv_work_t *work, int status)
 {
@@ -116,8 +118,8 @@ static void job_done(uv_work_t *work, int status)
         saver->done(saver->ctx, version, saver->written ? NULL : saver->reason);
     if (newer)
         job_start(saver);
-    if (!saver->busy && saver->closed != NULL)
-        saver_free(saver);
+    if (saver->closed != NULL)
+        end(saver);
 }
 
 static void job_start(struct saver *saver)
@@ -174,12 +176,21 @@ void saver_retry(struct saver *saver)
         write_whole(saver);
 }
 
+/* One more try to leave one file and not two, then it is free. */
+static void end(struct saver *saver)
+{
+    if (!saver->busy && !saver->ending) {
+        saver->ending = true;
+        write_whole(saver);
+    }
+    if (!saver->busy)
+        saver_free(saver);
+}
+
 void saver_close(struct saver *saver, void (*closed)(void *ctx))
 {
     saver->closed = closed;
-    saver->quiet = QUIET_CALLS;
-    saver->whole = !saver->busy;
-    saver_retry(saver);
-    if (!saver->busy)
-        saver_free(saver);
+    if (saver->waiting.table != NULL && !saver->busy)
+        job_start(saver);
+    end(saver);
 }

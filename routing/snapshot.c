@@ -221,13 +221,9 @@ enum snapshot_result snapshot_read(const char *path, struct names *names, struct
         return SNAPSHOT_REFUSED;
     }
     struct table *read = NULL;
-    if (read_head(&reader, root, &version, head))
+    if (journal_replay(path, root, reason, size) && read_head(&reader, root, &version, head))
         read = read_rows(&reader, json_object_get(root, "rows"), (uint64_t)version);
     json_decref(root);
-    if (read != NULL && !journal_replay(path, names, &read, head, reason, size)) {
-        table_free(read);
-        read = NULL;
-    }
     if (read == NULL)
         return SNAPSHOT_REFUSED;
     memcpy(chain, head, sizeof(head));

@@ -16,6 +16,9 @@
 #include "routing/ctl/file.h"
 #include "routing/ctl/output.h"
 #include "routing/ctl/route.h"
+#include "routing/journal.h"
+
+enum { REASON_SIZE = 300 };
 
 /* --- import ------------------------------------------------------------------------------------------------
  */
@@ -170,6 +173,7 @@ enum ctl_exit run_route_export(struct ctl *ctl)
 static json_t *snapshot_load(struct ctl *ctl)
 {
     json_error_t error;
+    char reason[REASON_SIZE];
     json_t *snapshot = json_load_file(ctl->args[0], JSON_REJECT_DUPLICATES, &error);
     if (!snapshot) {
         ctl_fail(ctl, CTL_INVALID, NULL, "%s cannot be used: %s (line %d)", ctl->args[0], error.text,
@@ -178,6 +182,10 @@ static json_t *snapshot_load(struct ctl *ctl)
                !json_is_object(json_object_get(snapshot, "rows"))) {
         ctl_fail(ctl, CTL_INVALID, "A snapshot has a number \"version\" and an object \"rows\".",
                  "%s is no snapshot of an instance", ctl->args[0]);
+        json_decref(snapshot);
+        snapshot = NULL;
+    } else if (!journal_replay(ctl->args[0], snapshot, reason, sizeof reason)) {
+        ctl_fail(ctl, CTL_INVALID, NULL, "%s cannot be used: %s", ctl->args[0], reason);
         json_decref(snapshot);
         snapshot = NULL;
     }
