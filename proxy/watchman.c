@@ -8,8 +8,7 @@
 #include "proxy/log.h"
 #include "routing/rail.h"
 
-/* A round that Redis has not answered in this time is given up: its answer was lost with the connection, which does
- * not outlive an answer that is missing for as long. */
+/* A round that Redis has not answered in this time is given up: most likely its answer was lost with the connection. */
 enum { PATIENCE_MS = 30000, WHAT_MAX = 256 };
 
 struct watchman {
@@ -21,7 +20,7 @@ struct watchman {
     struct rail *rails;
 };
 
-static void end_round(struct watchman *watchman)
+static void drop_rails(struct watchman *watchman)
 {
     for (size_t i = 0; i < watchman->count; i++) {
         rail_clear(&watchman->rails[i]);
@@ -29,6 +28,11 @@ static void end_round(struct watchman *watchman)
     free(watchman->rails);
     watchman->rails = NULL;
     watchman->count = 0;
+}
+
+static void end_round(struct watchman *watchman)
+{
+    drop_rails(watchman);
     watchman->began_ms = 0;
 }
 
@@ -128,6 +132,7 @@ static void on_guards(void *ctx, const redisReply *reply)
 {
     struct watchman *watchman = ctx;
     const char *shortcodes[STORE_ARGS_MAX];
+    drop_rails(watchman); /* there are some where a round that was given up is answered after all */
     watchman->rails = time_of(reply) == 0 ? NULL : calloc(reply->elements, sizeof *watchman->rails);
     if (watchman->rails == NULL) {
         end_round(watchman);
@@ -148,6 +153,9 @@ static void on_guards(void *ctx, const redisReply *reply)
 void watchman_look(struct watchman *watchman, uint64_t guards, uint64_t clock_ms)
 {
     static const char *const only[] = {"watching"};
+    if (clock_ms < watchman->began_ms) {
+        watchman->began_ms = clock_ms; /* the clock was set back */
+    }
     if (watchman->began_ms != 0 && clock_ms - watchman->began_ms < PATIENCE_MS) {
         return;
     }
