@@ -83,10 +83,29 @@ static void tell(struct probe *probe, const char *why)
     probe->done(probe->ctx, &probe->result);
 }
 
+static void refuse_for_later(struct probe *probe, uint32_t command_id, uint32_t sequence)
+{
+    const struct worker *w = probe->conn.worker;
+    const struct config_link *link = link_of(w, probe->order.link);
+    const struct config_carrier *carrier = link == NULL ? NULL : w->config->carrier_of[link->carrier];
+    metric_add(&probe->metrics->mo_refused, 1);
+    conn_refuse(&probe->conn, command_id, sequence, carrier == NULL ? ESME_RMSGQFUL : carrier->mo_refusal);
+}
+
+/* A receipt that has waited to be known as ours, and is not. */
+static void refuse_early(struct probe *probe)
+{
+    if (probe->early) {
+        probe->early = false;
+        refuse_for_later(probe, SMPP_DELIVER_SM, probe->early_sequence);
+    }
+}
+
 /* The outcome is known; what is left is the good-bye. */
 static void part(struct probe *probe)
 {
     struct conn *c = &probe->conn;
+    refuse_early(probe);
     timer_set(&c->worker->timers, &probe->limit, c->worker->now + FAREWELL);
     if (!conn_unbind(c)) {
         conn_close(c, "probed", false);
@@ -233,15 +252,6 @@ static bool span_text(struct smpp_span span, char *text, size_t size)
     return fits;
 }
 
-static void refuse_for_later(struct probe *probe, uint32_t command_id, uint32_t sequence)
-{
-    const struct worker *w = probe->conn.worker;
-    const struct config_link *link = link_of(w, probe->order.link);
-    const struct config_carrier *carrier = link == NULL ? NULL : w->config->carrier_of[link->carrier];
-    metric_add(&probe->metrics->mo_refused, 1);
-    conn_refuse(&probe->conn, command_id, sequence, carrier == NULL ? ESME_RMSGQFUL : carrier->mo_refusal);
-}
-
 static void accept_receipt(struct probe *probe, uint32_t sequence)
 {
     uint8_t pdu[SMPP_REFUSAL_MAX];
@@ -262,10 +272,10 @@ static void on_submitted(struct probe *probe, const struct smpp_event *event)
     (void)span_text(id, probe->result.message_id, sizeof probe->result.message_id);
     probe->result.answer_ns = next_step(probe, PROBE_RECEIPT);
     if (probe->early && strcmp(probe->early_id, probe->result.message_id) == 0) {
-        accept_receipt(probe, probe->early_sequence);
-    } else if (probe->early) {
         probe->early = false;
-        refuse_for_later(probe, SMPP_DELIVER_SM, probe->early_sequence);
+        accept_receipt(probe, probe->early_sequence);
+    } else {
+        refuse_early(probe);
     }
 }
 

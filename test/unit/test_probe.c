@@ -356,6 +356,32 @@ static void a_message_that_is_refused(void **state)
     world_without_probes();
 }
 
+/* What waits for the id gets its answer also where there never is one. */
+static void a_receipt_that_comes_early_and_a_refusal(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct probe_order order;
+        begin_message(&order);
+        struct peer *p = smsc(SPARK_OMNI);
+        const struct pdu *sent = take(p, SMPP_SUBMIT_SM);
+        uint32_t early = send_receipt("77a");
+        run();
+        expect_nothing(p);
+        if (i == 0) {
+            answer(p, sent, ESME_RTHROTTLED, "");
+            run();
+        } else {
+            pass(7 * SECOND);
+        }
+        expect_answer(p, SMPP_DELIVER_SM, early, ESME_RSYSERR);
+        expect_nothing(p);
+        assert_int_equal(outcomes, 1);
+        assert_int_equal(outcome.step, PROBE_SUBMIT);
+        world_without_probes();
+    }
+}
+
 static void a_message_without_answer_or_receipt(void **state)
 {
     struct probe_order order;
@@ -441,6 +467,7 @@ int main(void)
         cmocka_unit_test(a_message_and_its_receipt),
         cmocka_unit_test(a_receipt_that_comes_early),
         cmocka_unit_test(a_message_that_is_refused),
+        cmocka_unit_test(a_receipt_that_comes_early_and_a_refusal),
         cmocka_unit_test(a_message_without_answer_or_receipt),
         cmocka_unit_test(counts_sessions_legs_and_what_is_in_flight),
     };
