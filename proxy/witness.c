@@ -30,6 +30,7 @@ struct record {
     struct route route;   /* as the table has it */
     uint64_t lost_base;   /* legs lost over the route's link before it led there */
     uint64_t written;     /* fingerprint of what Redis has; 0: nothing */
+    uint32_t places;      /* that are this cell's */
     struct evidence *sum; /* of all workers, while it is watched */
     uint64_t minute;
     uint32_t minutes[EVIDENCE_MINUTES];
@@ -217,6 +218,20 @@ static void add_up(struct witness *witness, struct record *record, const struct 
     record->seen = true;
 }
 
+/* A record goes with its last place: shortcodes come and go as clients choose them, and so do places. */
+static void leave(struct witness *witness, struct place *place)
+{
+    struct record *record = place->record;
+    *place = (struct place){.handle = 0};
+    if (record == NULL || --record->places > 0) {
+        return;
+    }
+    witness->resume = witness->resume == record ? record->hh.next : witness->resume;
+    HASH_DEL(witness->records, record);
+    free(record->sum);
+    free(record);
+}
+
 /* The record of a place; NULL where it changes just now, or without memory. */
 static struct record *claim(struct witness *witness, struct place *place, uint32_t handle,
                             const struct traffic *traffic, uint32_t at, uint64_t clock_ms)
@@ -230,10 +245,11 @@ static struct record *claim(struct witness *witness, struct place *place, uint32
         !traffic_read(traffic, at, witness->source->names, witness->base_now, witness->base_ms, &evidence)) {
         return NULL;
     }
+    leave(witness, place);
     place->record = record_of(witness, &evidence);
     if (place->record != NULL) {
         place->handle = handle;
-        place->sent = 0;
+        place->record->places++;
         follow_route(witness, place->record, table, clock_ms);
     }
     return place->record;

@@ -235,6 +235,31 @@ static void the_hour_is_known_of_every_cell(void **state)
     assert_false(witness_cell(f->witness, "5009", "spark", &e));
 }
 
+/* Whoever may send from any shortcode chooses how many there are: what is known of them ends with their places. */
+static void a_cell_that_lost_its_places_is_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    struct evidence e;
+    char shortcode[8];
+    pass(f, 0, "5001", REDX, SECOND);
+    pass(f, 1, "5001", REDX, SECOND);
+    turn(f, 2 * SECOND, WALL);
+    for (unsigned worker = 0; worker < WORKERS; worker++) {
+        assert_int_equal(witness_hour(f->witness, "5001", "spark", WALL), 2);
+        for (unsigned i = 0; i < 2 * CELLS; i++) { /* all idle ones are replaced */
+            snprintf(shortcode, sizeof shortcode, "%u", 6000 + i);
+            route(f, shortcode, OMNI, REDX, FLIP);
+            pass(f, worker, shortcode, OMNI, (100 + 100 * (uint64_t)(i / CELLS)) * SECOND);
+        }
+        turn(f, 300 * SECOND, WALL + 10000);
+    }
+    assert_int_equal(witness_hour(f->witness, "5001", "spark", WALL + 10000), 0);
+    assert_false(witness_cell(f->witness, "5001", "spark", &e));
+    pass(f, 0, "5001", REDX, 400 * SECOND);
+    turn(f, 401 * SECOND, WALL + 11000);
+    assert_int_equal(witness_hour(f->witness, "5001", "spark", WALL + 11000), 1);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
@@ -244,6 +269,7 @@ int main(void)
         TEST(lately_passes),
         TEST(many_cells_go_in_calls_of_their_size),
         TEST(the_hour_is_known_of_every_cell),
+        TEST(a_cell_that_lost_its_places_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
