@@ -103,7 +103,7 @@ static void print_move(const json_t *move)
     const char *from = json_member(move, "from");
     const char *to = json_member(move, "to");
     printf("%s %s: ", json_member(move, "shortcode"), json_member(move, "carrier"));
-    if (*from) {
+    if (*from && strcmp(from, to) != 0) {
         printf("%s -> ", from);
     }
     if (*to) {
@@ -215,7 +215,8 @@ static void print_conflict(const struct conflict *conflict)
     char when[TIME_TEXT_SIZE];
     fprintf(stderr, "  %s %s: ", words[0], words[1]);
     print_side("expected", words[4], words[5]);
-    print_side(", found", words[2], words[3]);
+    bool again = strcmp(words[2], words[4]) == 0 && strcmp(words[3], words[5]) == 0;
+    print_side(again ? ", found it changed since, and again" : ", found", words[2], words[3]);
     if (conflict->who) {
         fprintf(stderr, "\n    as set by %s in version %llu, %s", conflict->who,
                 (unsigned long long)conflict->version, time_text(conflict->at_ms, when));

@@ -29,6 +29,11 @@ static bool carrier_of(struct ctl *ctl, char *carrier, size_t size)
 static enum ctl_exit check_carrier(struct ctl *ctl, const struct target *target)
 {
     char carrier[64];
+    const char *digits = ctl->options.probe + (*ctl->options.probe == '+');
+    if (*digits == '\0' || digits[strspn(digits, "0123456789")] != '\0') {
+        return ctl_fail(ctl, CTL_USAGE, "Give a number in digits, such as 64271234567.",
+                        "no test message was sent: --probe: \"%s\" is no number", ctl->options.probe);
+    }
     if (ctl->options.force) {
         return CTL_DONE;
     }

@@ -342,7 +342,7 @@ static void draw_help(const struct watch *watch)
 {
     static const char *const lines[] = {
         "arrows, PgUp, PgDn, Home, End   move the selection",
-        "Enter    all that was seen of the selected cell; q or Esc goes back to the board",
+        "Enter    all that was seen of the selected cell; q or Esc: back to the board",
         "f        flip the selected cell to another platform",
         "h o      hold it, open it where it is",
         "r        roll back the change that made it so (of this shortcode)",
@@ -353,7 +353,8 @@ static void draw_help(const struct watch *watch)
         "Nothing is done before the command is shown, and y answered.",
         "",
         "A cell:  platform/state age accepted/wrong since its move",
-        "! alarm   ? wrong path, or MO seen twice   g guarded   c to be confirmed   > about to move",
+        "! alarm   ? wrong path, or MO seen twice   g guarded",
+        "c to be confirmed   > about to move",
     };
     struct pane pane = {.watch = watch};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
