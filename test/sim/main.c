@@ -23,7 +23,7 @@
 #include "test/sim/redis_net.h"
 #include "test/sim/rules.h"
 
-enum { EVENTS_MAX = 20000000, END_S = 12, PERTURB = 0x5A, WORLD_CPU_S = 10 };
+enum { EVENTS_MAX = 20000000, END_S = 12, PERTURB = 0x5A, MAPPED_FROM = 1 << 18, WORLD_CPU_S = 10 };
 
 const char *const carrier_names[CARRIERS] = {"spark", "onenz"};
 const char *const platform_names[PLATFORMS] = {"redx", "omni"};
@@ -65,6 +65,9 @@ static void choose_shape(void)
         shape.only_redis = shape.redis_faults = true;
         shape.kills = shape.hostile = shape.clocks = false;
         shape.window = shape.client_window = shape.wait_count = 100;
+        shape.submit_ms =
+            (unsigned)sim_between(120, 300); /* no carrier is so slow that this fills its window */
+        shape.big = 0;
     }
     shape.peers_fail = !shape.calm && !shape.only_redis;
     shape.slow_disk = sim_chance(shape.kills && shape.redis_faults ? 500 : 200);
@@ -332,6 +335,8 @@ int main(int argc, char **argv)
         {"seed", required_argument, NULL, 's'},  {"count", required_argument, NULL, 'c'},
         {"trace", no_argument, NULL, 't'},       {"hash", no_argument, NULL, 'h'},
         {"redis", required_argument, NULL, 'r'}, {NULL, 0, NULL, 0}};
+    (void)mallopt(M_MMAP_THRESHOLD,
+                  MAPPED_FROM);        /* fixed, so that large tables stay untouched where nobody writes */
     (void)mallopt(M_PERTURB, PERTURB); /* what was freed cannot be read as if it were there still */
     uint64_t seed = 1;
     uint64_t count = 1;

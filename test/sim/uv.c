@@ -15,7 +15,7 @@
 #include "test/sim/process.h"
 #include "test/sim/rules.h"
 
-enum { STACK_SIZE = 512 * 1024, BACKLOG = 16, FAKE_PORT = 40000 };
+enum { STACK_SIZE = 192 * 1024, BACKLOG = 16, FAKE_PORT = 40000 };
 
 struct handle {
     struct handle *next;
