@@ -150,6 +150,20 @@ static bool add_all(scmp_filter_ctx filter, uint32_t action, const char *const *
     return true;
 }
 
+/* Any but input to terminals: the numbers that differ from its own in one of the 32 bits that the kernel looks at. Compared
+ * as a whole, one with a bit above them would pass for another. */
+static bool add_ioctl(scmp_filter_ctx filter)
+{
+    for (unsigned i = 0; i < 32; i++) {
+        scmp_datum_t bit = (scmp_datum_t)1 << i;
+        if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+                             SCMP_A1(SCMP_CMP_MASKED_EQ, bit, ~(scmp_datum_t)TIOCSTI & bit)) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* What depends on how it is called: sockets of four families, threads but no processes, no input to terminals. clone3 hides
  * what it asks for; without it, libc takes clone. */
 static bool add_conditional(scmp_filter_ctx filter)
@@ -162,8 +176,7 @@ static bool add_conditional(scmp_filter_ctx filter)
     }
     return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
                             SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)) == 0 &&
-           seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0 &&
-           seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_NE, TIOCSTI)) == 0;
+           seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0 && add_ioctl(filter);
 }
 
 static int install(void)

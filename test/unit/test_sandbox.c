@@ -13,10 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -124,6 +126,21 @@ static int is_refused_others(void)
                                                                                                      : BAD;
 }
 
+/* The kernel looks at 32 bits of the request; on a descriptor that is none, EPERM is the filter's word. */
+static int says(unsigned long request)
+{
+    enum { NO_FD = 999 };
+    char input = 'x';
+    return syscall(SYS_ioctl, NO_FD, request, &input) == -1 ? errno : 0;
+}
+
+static int is_refused_input_to_terminals(void)
+{
+    unsigned long above = 1UL << 32;
+    bool refused = says(TIOCSTI) == EPERM && says(TIOCSTI | above) == EPERM;
+    return refused && says(FIONBIO) == EBADF && says(TIOCGWINSZ) == EBADF ? GOOD : BAD;
+}
+
 static int runs_a_program(void)
 {
     (void)execl("/bin/true", "true", (char *)NULL);
@@ -144,6 +161,7 @@ static void what_is_not_needed_fails(void **state)
     assert_good(is_refused_a_raw_socket);
     assert_good(is_refused_a_process);
     assert_good(is_refused_others);
+    assert_good(is_refused_input_to_terminals);
 }
 
 static void another_program_ends_the_process(void **state)
