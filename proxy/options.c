@@ -191,7 +191,7 @@ const struct option_row option_rows[] = {
      RANGE(0, 10000000),
      .help = "messages that may wait for their leg, window or route, of all sessions together; more get hold-refusal"},
     {SECTION_ROOT, OPTION_SIZE, "max-waiting-bytes", FIELD(struct config, max_waiting_bytes), .standard = "256m",
-     RANGE(0, 64 * 1024 * MIB), .help = "their octets"},
+     RANGE(0, UINT64_C(64) * 1024 * MIB), .help = "their octets"},
     /* 32 octets each. */
     {SECTION_ROOT, OPTION_INTEGER, "multipart-entries", FIELD(struct config, multipart_entries),
      .standard = "4096", RANGE(0, 1048576), .restart = true,
@@ -961,9 +961,7 @@ void option_allowed(const struct option_row *row, char *out, size_t cap)
         [OPTION_SECRET_FILE] =
             "the name of a file with the password in its first line, and no password beside it",
         [OPTION_HASH] = "a yescrypt, scrypt, bcrypt or SHA hash of crypt(5)",
-        [OPTION_TEMPLATE] =
-            "a text with placeholders such as {event}, {shortcodes}, {carrier}, {from}, {to}, {at}; "
-            "--print-options lists all of them",
+        [OPTION_TEMPLATE] = "a text with placeholders such as {event} and {shortcodes}: see --print-options",
         [OPTION_FILE] = "the name of a file that can be read",
         [OPTION_DIRECTORY] = "the name of a directory that can be written to",
         [OPTION_ADDRESS] = "an IPv4 or IPv6 address",

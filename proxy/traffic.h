@@ -30,15 +30,26 @@
 
 /* Counters and times of a platform that the worker keeps. Names are those of EVIDENCE_SIDE; times are the worker's
  * clock, ns. */
-#define TRAFFIC_COUNTS(X)                                                                               \
-    X(mt_sent)                                                                                          \
-    X(mt_accepted)                                                                                      \
-    X(mt_refused)                                                                                       \
-    X(mt_unknown)                                                                                       \
-    X(held_expired)                                                                                     \
-    X(held_full)                                                                                        \
-    X(closed) X(refused_else) X(waited) X(released) X(receipts_awaited) X(receipts) X(mo) X(mo_refused) \
-        X(wrong_mo) X(wrong_receipts)
+/* clang-format cannot make up its mind about this one. */
+/* clang-format off */
+#define TRAFFIC_COUNTS(X) \
+    X(mt_sent) \
+    X(mt_accepted) \
+    X(mt_refused) \
+    X(mt_unknown) \
+    X(held_expired) \
+    X(held_full) \
+    X(closed) \
+    X(refused_else) \
+    X(waited) \
+    X(released) \
+    X(receipts_awaited) \
+    X(receipts) \
+    X(mo) \
+    X(mo_refused) \
+    X(wrong_mo) \
+    X(wrong_receipts)
+/* clang-format on */
 #define TRAFFIC_TIMES(X) \
     X(mt_first_ms)       \
     X(mt_last_ms)        \

@@ -21,9 +21,10 @@
     "silent_ms], left_out [as missing]), replicas (wanted, acknowledged), "                                 \
     "conflicts [shortcode, carrier, is, is_state, expected, expected_state, version, at_ms, who], errors, " \
     "confirm_by_ms"
-#define EXITS_WINDOW (EXIT(CTL_NOT_FOUND) | EXIT(CTL_WINDOW) | EXIT(CTL_INVALID) | EXIT(CTL_UNKNOWN))
-#define TAKES_WINDOW (OPTION(WHY) | OPTION(TICKET))
-#define JSON_WINDOW  "version, changed, errors, window_state"
+#define EXITS_OF_WINDOW (EXIT(CTL_NOT_FOUND) | EXIT(CTL_WINDOW))
+#define EXITS_WINDOW    (EXITS_OF_WINDOW | EXIT(CTL_INVALID) | EXIT(CTL_UNKNOWN))
+#define TAKES_WINDOW    (OPTION(WHY) | OPTION(TICKET))
+#define JSON_WINDOW     "version, changed, errors, window_state"
 #define JSON_TABLE                                                                                       \
     "table (version, built_ms, checksum, numbers, bounds, octets), carriers {name: how many numbers by " \
     "themselves}"
@@ -418,7 +419,7 @@ const struct command command_table[] = {
             "its "
             "start, unless --force is given, and where a route has no row or belongs to another open window.",
         .json = "overdue, window_state, " JSON_CHANGE,
-        .exits = EXITS_CHANGE | EXITS_WINDOW,
+        .exits = EXITS_CHANGE | EXITS_OF_WINDOW,
         .run = run_window_start,
     },
     {
@@ -474,7 +475,7 @@ const struct command command_table[] = {
                 "confirmation, "
                 "unless --force is given: then these stay as they are.",
         .json = "unfinished, overdue, window_state, " JSON_CHANGE,
-        .exits = EXITS_CHANGE | EXITS_WINDOW,
+        .exits = EXITS_CHANGE | EXITS_OF_WINDOW,
         .run = run_window_finish,
     },
     {
@@ -486,7 +487,7 @@ const struct command command_table[] = {
         .brief = "give a window up in which nothing has moved",
         .text = "",
         .json = "overdue, window_state, " JSON_CHANGE,
-        .exits = EXITS_CHANGE | EXITS_WINDOW,
+        .exits = EXITS_CHANGE | EXITS_OF_WINDOW,
         .run = run_window_cancel,
     },
     {
@@ -502,7 +503,7 @@ const struct command command_table[] = {
                 "back, too: "
                 "then the routes that are where it moved them. The same as rollback --window NAME.",
         .json = "window_state, " JSON_CHANGE,
-        .exits = EXITS_CHANGE | EXITS_WINDOW,
+        .exits = EXITS_CHANGE | EXITS_OF_WINDOW,
         .run = run_window_rollback,
     },
     {

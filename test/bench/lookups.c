@@ -55,12 +55,12 @@ static void fail(const char *what)
 /* Resident memory of this process in octets. */
 static double resident(void)
 {
-    long pages = 0;
+    char text[128];
     FILE *statm = fopen("/proc/self/statm", "re");
-    if (statm == NULL || fscanf(statm, "%*s %ld", &pages) != 1)
+    if (statm == NULL || fgets(text, sizeof(text), statm) == NULL || strchr(text, ' ') == NULL)
         fail("/proc/self/statm cannot be read");
     fclose(statm);
-    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+    return (double)strtol(strchr(text, ' '), NULL, 10) * (double)sysconf(_SC_PAGESIZE);
 }
 
 static void shortcode_text(uint32_t i, char text[TEXT])
@@ -74,9 +74,9 @@ static struct table *full_table(void)
     char text[TEXT];
     for (uint32_t i = 0; builder != NULL && i < SHORTCODES; i++) {
         shortcode_text(i, text);
-        for (uint8_t carrier = 0; carrier < CARRIERS; carrier++) {
+        for (unsigned carrier = 0; carrier < CARRIERS; carrier++) {
             struct route route = {.platform = (uint8_t)(i % 2), .previous = NAME_NONE, .next = NAME_NONE};
-            if (!table_set(builder, text, carrier, &route))
+            if (!table_set(builder, text, (uint8_t)carrier, &route))
                 fail("no memory for the table");
         }
     }

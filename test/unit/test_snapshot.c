@@ -119,8 +119,8 @@ static struct table *changed_table(const struct table *base, struct names *names
 {
     struct table_builder *builder = table_edit(base);
     struct route route = {names_intern(names, "third"), ROUTE_HOLD, NAME_NONE, NAME_NONE, 1700000777};
-    for (uint8_t carrier = 0; carrier < NAMES_MAX; carrier++)
-        assert_true(table_unset(builder, "00003", carrier));
+    for (unsigned carrier = 0; carrier < NAMES_MAX; carrier++)
+        assert_true(table_unset(builder, "00003", (uint8_t)carrier));
     assert_true(table_set(builder, "00005", names_find(names, "spark"), &route));
     assert_true(table_set(builder, "new\"one", names_find(names, "2d"), &route));
     return table_done(builder, version);

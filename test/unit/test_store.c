@@ -812,7 +812,7 @@ static void ask_instances(const char *request, char *id, size_t size)
 
 static bool has_heard(struct world *world, const char *count)
 {
-    return world->questions == (unsigned)atoi(count);
+    return world->questions == strtoul(count, NULL, 10);
 }
 
 static bool is_answered(struct world *world, const char *key)
