@@ -549,6 +549,10 @@ static bool admin_ready(void *ctx, char *why, size_t cap)
                        : "no routing table yet: Redis has not been reached and there is no snapshot on disk");
         return false;
     }
+    if (*keeper_fenced(&d->keeper) != '\0') { /* a balancer has better places for new clients */
+        snprintf(why, cap, "fenced, MT waits: %s", keeper_fenced(&d->keeper));
+        return false;
+    }
     return admin_healthy(ctx, why, cap);
 }
 
@@ -952,7 +956,8 @@ static int run(const char *config_file, bool confined)
     char error[ERROR_TEXT] = "no memory";
     if (d != NULL) {
         d->confined = confined;
-        (void)mallopt(M_MMAP_THRESHOLD, sizeof(struct chunk)); /* so that chunks given back leave the process */
+        (void)mallopt(M_MMAP_THRESHOLD,
+                      sizeof(struct chunk)); /* so that chunks given back leave the process */
         d->process.start_time = (double)time(NULL);
         d->config_since = (uint64_t)d->process.start_time;
     }

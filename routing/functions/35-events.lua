@@ -28,13 +28,17 @@ local function event(prefix, kind, fields)
     redis.pcall('XADD', prefix .. ':events', 'MAXLEN', '~', EVENTS_KEPT, '*', unpack(entry))
 end
 
--- The cells of an event, from steps of a change.
+-- The cells of an event, from steps of a change: those that go to another platform. Nobody is to hear that a route came
+-- back which was only on hold.
 local function event_cells(steps)
     local lines = {}
-    for i, step in ipairs(steps) do
+    for _, step in ipairs(steps) do
         local cell, wanted = step.cell, step.wanted
-        lines[i] = table.concat({ step.move.shortcode, step.move.carrier, cell and cell.platform or '-',
-            wanted and wanted.platform or '-', wanted and wanted.state or '-' }, ' ')
+        local from, to = cell and cell.platform or '-', wanted and wanted.platform or '-'
+        if from ~= to then
+            lines[#lines + 1] = table.concat({ step.move.shortcode, step.move.carrier, from, to,
+                wanted and wanted.state or '-' }, ' ')
+        end
     end
     return table.concat(lines, '\n')
 end
