@@ -252,30 +252,6 @@ static void note_arrival(struct message *m, struct wire *to, const uint8_t *pdu,
     m->seen_at = sim_now;
 }
 
-/* --- order ----------------------------------------------------------------------------------------------- */
-
-/* An older one of the same session and cell that comes later was overtaken. Where its sender is told that its outcome
- * is unknown, it had left before, on a connection that has ended. */
-static void check_order(struct message *m)
-{
-    for (size_t i = m->number; i < counts[0]; i++) {
-        const struct message *later = messages[0][i];
-        if (later->seen > 0 && later->seen_at <= sim_now && later != m && later->from == m->from &&
-            later->shortcode == m->shortcode && later->carrier == m->carrier &&
-            ((shape.strict_only && later->to->link != m->to->link) || later->to == m->to)) {
-            m->overtaken = true;
-            tell_of(m->number, "ledger", "overtaken by m%08u, sent later and seen by %s", later->number,
-                    later->to->name);
-            if (later->to == m->to) {
-                violated(RULE_ORDER, m->number,
-                         "message m%08u came after m%08u, which was sent later, on one session", m->number,
-                         later->number);
-            }
-            return;
-        }
-    }
-}
-
 /* --- the barrier ------------------------------------------------------------------------------------------ */
 
 void ledger_changed(unsigned cell)
@@ -347,6 +323,42 @@ static void check_barrier(const struct message *m, const struct wire *to, uint64
                      " was reported as applied",
                      m->number, link_names[to->link], to->process->name,
                      (double)(sim_now - b->time) / (double)SECOND, b->version);
+        }
+    }
+}
+
+/* --- order ----------------------------------------------------------------------------------------------- */
+
+/* An instance that was held for dead at the newest change of a cell was not waited for: it finds out when it is back, with
+ * messages in flight by the old route, and no strict flip can keep their order. */
+static bool newest_promise_binds(unsigned cell, const struct process *p)
+{
+    const struct barrier *newest = NULL;
+    for (unsigned i = 0; i < barriers_count; i++) {
+        newest = barriers[i].cell == cell ? &barriers[i] : newest;
+    }
+    return newest == NULL || binds(newest, p);
+}
+
+/* An older one of the same session and cell that comes later was overtaken. Where its sender is told that its outcome
+ * is unknown, it had left before, on a connection that has ended. */
+static void check_order(struct message *m)
+{
+    bool bound = newest_promise_binds(m->shortcode * CARRIERS + m->carrier, m->to->process);
+    for (size_t i = m->number; i < counts[0]; i++) {
+        const struct message *later = messages[0][i];
+        if (later->seen > 0 && later->seen_at <= sim_now && later != m && later->from == m->from &&
+            later->shortcode == m->shortcode && later->carrier == m->carrier &&
+            ((shape.strict_only && bound && later->to->link != m->to->link) || later->to == m->to)) {
+            m->overtaken = true;
+            tell_of(m->number, "ledger", "overtaken by m%08u, sent later and seen by %s", later->number,
+                    later->to->name);
+            if (later->to == m->to) {
+                violated(RULE_ORDER, m->number,
+                         "message m%08u came after m%08u, which was sent later, on one session", m->number,
+                         later->number);
+            }
+            return;
         }
     }
 }

@@ -39,6 +39,7 @@ CAPTURE = os.environ.get('TURNOUT_CAPTURE')
 ENVIRONMENT = dict(
     os.environ,
     ASAN_OPTIONS='detect_leaks=1:abort_on_error=0:exitcode=99:detect_stack_use_after_return=1',
+    LSAN_OPTIONS='suppressions=%s:print_suppressions=0' % (ROOT / 'test/system/lsan.supp'),
     UBSAN_OPTIONS='print_stacktrace=1:halt_on_error=1:exitcode=99',
     TSAN_OPTIONS='exitcode=98:halt_on_error=0:second_deadlock_stack=1',
 )

@@ -256,7 +256,7 @@ def test_two_instances_of_one_name_are_two_to_the_barrier(four):
     world.daemons.remove(first)
     third = world.start(name='third', wait=False)  # the first one's entry lives still, but its process does not
     third.wait_version(int(answer['version']))
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PATIENCE * 2  # a lease is 10 s
     names = set()
     while len(names) != 2:
         names = {one['id'] for one in world.ctl('instances')[1]['instances']}

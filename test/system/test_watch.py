@@ -115,8 +115,9 @@ def test_shows_the_board_and_acts_on_the_selected_cell(two, watch):
     client = world.bound()
     send(client, 2)
     screen = watch('--outside-window')
-    text = screen.until(r'SHORTCODE +onenz +spark')
-    assert re.search(r'5001 +redx +redx', text) and re.search(r'5002 +redx +redx', text)
+    screen.until(r'SHORTCODE +onenz +spark')
+    screen.until(r'5001 +redx +redx')
+    text = screen.until(r'(?s)5002 +redx +redx.*q[^\n]*$')
     assert all(len(line) <= 80 for line in text.splitlines()) and 'q' in text.splitlines()[23]
     screen.keys(RIGHT)
     screen.until(r'5001 spark: redx, open')
