@@ -131,7 +131,8 @@ static char *what_is_with(const struct barrier *barrier, const struct instance *
                        barrier->mark == BARRIER_SETTLED ? "settled" : "applied",
                        (unsigned long long)barrier->version, trouble);
     } else if (barrier->mark == BARRIER_SETTLED) {
-        len = asprintf(&text, "%s has %s unanswered", instance->id, instance_field(instance, "in_flight"));
+        len = asprintf(&text, "%s has something of before unanswered (%s in flight on all its links)",
+                       instance->id, instance_field(instance, "in_flight"));
     } else {
         len = asprintf(&text, "%s is at version %llu", instance->id,
                        (unsigned long long)instance_number(instance, "applied"));

@@ -129,6 +129,10 @@ static void put_summary(struct report *report)
                        number(messages, "held_expired") + number(messages, "held_full") +
                            number(messages, "closed") + number(messages, "refused_else"),
                        number(messages, "mt_unknown"));
+    if (number(summary, "rollbacks") > 0) {
+        document_paragraph(document, "What the new platforms carried of a route before it went back is not "
+                                     "among these.");
+    }
     document_paragraph(document, "Turnout keeps no messages: it takes one as accepted only when the carrier "
                                  "has accepted it, and what it cannot "
                                  "pass on it refuses. Of unknown outcome are those whose connection ended, "
