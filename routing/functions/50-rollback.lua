@@ -165,6 +165,4 @@ local function rollback(keys, args)
     return reply
 end
 
--- "version 7 was not confirmed in time; left, because changed since: 5001 spark (version 9 by bob) and 3 more"
-
 redis.register_function('turnout_rollback', rollback)

@@ -1,3 +1,7 @@
+-- -------------------------------------------------------------------------------------------------------------
+-- Changes that go back unless somebody confirms them in time
+
+-- "version 7 was not confirmed in time; left, because changed since: 5001 spark (version 9 by bob) and 3 more"
 local function why_back(version, conflicts)
     local text = 'version ' .. version .. ' was not confirmed in time'
     local named = {}
