@@ -19,8 +19,8 @@ struct message_index;
 
 /* entries is rounded up to a power of two, at least 8. path NULL: in memory only. A file of another size or
  * layout, or a damaged one, is begun anew (*reason then says so, static text; else NULL). NULL where it
- * cannot be made at all, and *reason says why. ttl_s in seconds: an entry lives that long, and up to a
- * second more. */
+ * cannot be made at all, and *reason says why. ttl_s in seconds: an entry lives that long, and up to 8
+ * seconds more. */
 struct message_index *message_index_open(const char *path, size_t entries, uint64_t ttl_s,
                                          const char **reason);
 void message_index_close(struct message_index *index);
@@ -58,7 +58,7 @@ void message_index_settle(struct message_index_batch *batch);
 int message_index_find(const struct message_index *index, uint64_t client, const uint8_t *id, size_t len,
                        uint64_t now_s);
 
-/* SipHash-2-4 (Aumasson, Bernstein, 2012), which spreads the keys; here for its test. */
+/* SipHash-2-4 (Aumasson, Bernstein, 2012), for whatever peers may choose and is hashed under a secret key. */
 uint64_t message_index_siphash(const uint64_t key[2], const uint8_t *data, size_t len);
 
 #endif

@@ -21,7 +21,7 @@
 
 #include "proxy/message_index.h"
 
-enum { TTL_S = 1000, NOW_S = 1700000000 };
+enum { TTL_S = 1000, NOW_S = 1700000000, UNIT_S = 4 /* times are kept in these: both above are multiples */ };
 
 static char directory[] = "/tmp/test_message_index_XXXXXX";
 static char path[64];
@@ -182,7 +182,7 @@ static void an_entry_lives_for_its_time(void **state)
     struct message_index *index = open_index(NULL, 1024, NULL);
     put(index, 1, "a", 5, NOW_S);
     assert_int_equal(find(index, 1, "a", NOW_S + TTL_S), 5);
-    assert_int_equal(find(index, 1, "a", NOW_S + TTL_S + 2), -1);
+    assert_int_equal(find(index, 1, "a", NOW_S + TTL_S + UNIT_S), -1);
     assert_int_equal(find(index, 1, "a", NOW_S + 50000000), -1);
     put(index, 1, "a", 6, NOW_S + TTL_S);
     assert_int_equal(find(index, 1, "a", NOW_S + 2 * TTL_S), 6);
@@ -197,10 +197,10 @@ static void a_full_set_loses_its_oldest(void **state)
     char id[16];
     for (unsigned count = 1; count <= 30; count++) {
         snprintf(id, sizeof id, "%u", count - 1);
-        put(index, 1, id, (int)count, NOW_S + count - 1);
+        put(index, 1, id, (int)count, NOW_S + (count - 1) * UNIT_S);
         for (unsigned i = 0; i < count; i++) {
             snprintf(id, sizeof id, "%u", i);
-            assert_int_equal(find(index, 1, id, NOW_S + count), i + 8 >= count ? (int)i + 1 : -1);
+            assert_int_equal(find(index, 1, id, NOW_S + count * UNIT_S), i + 8 >= count ? (int)i + 1 : -1);
         }
     }
     message_index_close(index);
@@ -251,7 +251,7 @@ static void it_agrees_with_a_naive_model(void **state)
             model[which].at = now_s;
             put(index, which % 7, id, model[which].link, now_s);
         }
-        now_s += i % 16 == 0 ? 2 : 0; /* even seconds: the extra second of life never decides */
+        now_s += i % 32 == 0 ? UNIT_S : 0; /* the extra time of life never decides */
     }
     message_index_close(index);
 }
