@@ -155,7 +155,6 @@ static void ask_about(struct client *client, struct subject *s)
         way_refuse(client, s, ESME_RINVCMDLEN, REFUSED_MALFORMED);
         return;
     }
-    message_index_settle(&w->ids_soon);
     int number = message_index_find(w->ids, client->id_key, view.message_id.p, view.message_id.len, w->now_s);
     s->link = bundle_link_of_number(w->bundle, number);
     if (s->link < 0) {
@@ -197,7 +196,7 @@ static void remember_id(const struct leg *leg, const struct client *client, cons
     struct worker *w = leg->conn.worker;
     struct smpp_span id;
     if (smpp_view_response_id(event->pdu, event->header.length, &id) && id.len > 0) {
-        message_index_put_soon(&w->ids_soon, client->id_key, id.p, id.len, w->bundle->link_number[leg->link],
+        message_index_put(&w->ids_put, client->id_key, id.p, id.len, w->bundle->link_number[leg->link],
                                w->now_s);
     }
 }

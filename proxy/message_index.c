@@ -1,14 +1,21 @@
-/* Which link accepted a message: a file of 64-bit words, mapped by every worker.
+/* Which link accepted a message: a file of 64-bit words in segments, mapped by every worker.
  *
  *   client ──SipHash-2-4 under the file's key──▶ its key
- *   id ──folded products under both keys───▶ low bits: one set of 8 words, a cache line
- *                                          └─▶ high 24 bits: fingerprint, compared within the set
- *   word: time │ fingerprint │ link, so that the oldest of a set is its least number, and an empty word is older
- *   file: fixed part (magic, layout, key, its checksum) │ names of links, each with its checksum │ words
+ *   id ──folded products under both keys──▶ hash
+ *   put:  hash ──low bits──▶ a place in the segment that the worker writes to, or the next free one after it
+ *         segment three quarters full ──▶ the oldest of all is cleared, and is this worker's next
+ *   find: hash ──▶ that place in every segment; the youngest word with its fingerprint (the high 36 bits)
+ *   word: fingerprint │ link + 1 │ time since its segment was begun
+ *   file: fixed part (magic, layout, key, its checksum) │ names of links, each with its checksum │ heads │ words
  *
- * Message ids are chosen by peers, so the hash is keyed: nobody outside can aim at one set. Each part of the
+ * Every message puts, few are asked about. So a put goes to a part of the table that is small enough to stay in the
+ * cache, and to one that no other worker writes to: no wait for memory, no compare-and-exchange. A find looks into all
+ * segments, a microsecond or two.
+ *
+ * Message ids are chosen by peers, so the hash is keyed: nobody outside can aim at one place. Each part of the
  * file is whole by itself whenever the process is killed: the file appears under its name only when it is
- * complete, a link's name counts only together with its checksum, and a word is stored whole. */
+ * complete, a link's name counts only together with its checksum, a segment only with the number that is written last,
+ * and a word is stored whole. */
 #include "proxy/message_index.h"
 
 #include <endian.h>
@@ -28,18 +35,21 @@
 #include "smpp/frame.h"
 
 enum {
-    WAYS = 8, /* words in a set: 64 octets */
-    FINGERPRINT_BITS = 24,
-    LINK_BITS = 10,
-    TIME_BITS = 30, /* of 4 seconds since 1970: until the year 2106 */
-    TIME_SHIFT = FINGERPRINT_BITS + LINK_BITS,
-    UNIT_S = 4,
-    LINKS_MAX = 1 << LINK_BITS,
+    LINK_BITS = 11,
+    TIME_BITS = 17, /* of units since the segment was begun: 48 days */
+    FINGERPRINT_SHIFT = LINK_BITS + TIME_BITS,
+    UNIT_S = 32,
+    LINKS_MAX = 1 << 10,
     LINK_NAME_MAX = 55,
     ALIGN = 4096,
-    PUT_TRIES = 8,
+    SLOTS_LEAST = 64,
+    SLOTS_USUAL = 1 << 14, /* of a segment: 128 KB, which stay in the cache of a core */
+    SEGMENTS_LEAST = 16,
+    SEGMENTS_USUAL = 192, /* a find looks into all of them; where they are too few, they get larger */
+    SEGMENTS_SPARE = 8,   /* not full: those that workers write to */
+    SEGMENTS_MAX = SEGMENTS_USUAL + SEGMENTS_SPARE,
 };
-#define ENTRIES_MAX ((size_t)1 << 32)
+#define ENTRIES_MAX ((size_t)1 << 28)
 #define MAGIC       0x58444954554e5254ULL /* "TRNUTIDX" in a file of this machine's byte order */
 
 struct fixed {
@@ -55,16 +65,25 @@ struct link_name {
     char name[LINK_NAME_MAX + 1];
 };
 
+/* Of a segment. What is read between two looks at one number is of that number's time. */
+struct head {
+    _Atomic uint64_t number; /* in order of their beginnings; 0: it is being cleared, or was never used */
+    _Atomic uint64_t began;  /* seconds since 1970 */
+};
+
 struct file {
     struct fixed fixed;
     struct link_name links[LINKS_MAX];
+    _Atomic uint64_t last; /* the highest number given to a segment */
+    struct head heads[SEGMENTS_MAX];
 };
 
 enum { HEADER_SIZE = ((int)sizeof(struct file) + ALIGN - 1) / ALIGN * ALIGN };
-/* HASHING: how client and id make a hash; another way is another number. */
+/* HASHING: how client and id make a hash and where that leads; another way is another number. */
 enum { HASHING = 2 };
-#define LAYOUT \
-    ((uint64_t)HASHING << 56 | (uint64_t)HEADER_SIZE << 32 | WAYS << 16 | LINK_BITS << 8 | TIME_BITS)
+#define LAYOUT                                                                                       \
+    ((uint64_t)HASHING << 56 | (uint64_t)HEADER_SIZE << 32 | SEGMENTS_USUAL << 16 | LINK_BITS << 8 | \
+     TIME_BITS)
 
 typedef _Atomic uint64_t word;
 
@@ -73,8 +92,8 @@ struct message_index {
     struct file *file;
     size_t size; /* of the mapping */
     word *words;
-    uint64_t sets_mask;
-    uint64_t ttl; /* in units */
+    uint32_t slots, segments; /* words of a segment, and how many there are */
+    uint64_t ttl;             /* seconds */
 };
 
 /* --- SipHash (Aumasson, Bernstein, 2012), 2 rounds a block, 4 at the end ---------------------- */
@@ -175,126 +194,134 @@ static uint64_t hash_id(const struct message_index *index, uint64_t client, cons
     return fold(hash ^ client, key[1] | 1);
 }
 
-/* --- words ------------------------------------------------------------------------------------ */
+/* --- words and segments ------------------------------------------------------------------------- */
 
-/* A time that is not 0, so that no word is. */
-static uint64_t unit_of(uint64_t now_s)
+static uint64_t word_make(uint64_t hash, int link, uint64_t units)
 {
-    return now_s / UNIT_S + 1;
+    return hash >> FINGERPRINT_SHIFT << FINGERPRINT_SHIFT | (uint64_t)(link + 1) << TIME_BITS | units;
 }
 
-static uint64_t word_make(uint64_t hash, int link, uint64_t now_s)
+static bool word_matches(uint64_t w, uint64_t hash)
 {
-    uint64_t fingerprint = hash >> (64 - FINGERPRINT_BITS);
-    return unit_of(now_s) << TIME_SHIFT | fingerprint << LINK_BITS | (uint64_t)link;
-}
-
-static bool word_matches(uint64_t w, uint64_t own)
-{
-    return (w ^ own) << TIME_BITS >> (TIME_BITS + LINK_BITS) == 0;
+    return (w ^ hash) >> FINGERPRINT_SHIFT == 0;
 }
 
 static int word_link(uint64_t w)
 {
-    return (int)(w & (LINKS_MAX - 1));
+    return (int)(w >> TIME_BITS & ((1 << LINK_BITS) - 1)) - 1;
 }
 
-static word *set_of(const struct message_index *index, uint64_t hash)
+static uint64_t word_time(uint64_t w, uint64_t began)
 {
-    return index->words + (hash & index->sets_mask) * WAYS;
+    return began + (w & ((1 << TIME_BITS) - 1)) * UNIT_S;
 }
 
 /* A word of the future (a clock that was set back) has not expired. */
-static bool word_expired(const struct message_index *index, uint64_t w, uint64_t now_s)
+static bool has_expired(const struct message_index *index, uint64_t time_s, uint64_t now_s)
 {
-    return w == 0 || (w >> TIME_SHIFT) + index->ttl < unit_of(now_s);
+    return now_s > time_s && now_s - time_s >= index->ttl + UNIT_S;
 }
 
-/* The way to write, and what stands there now: the key's own, else an empty one, else the oldest (which is one that
- * has expired, where there is any). */
-static inline unsigned choose_way(word *set, uint64_t own, uint64_t *there)
+static word *segment_at(const struct message_index *index, uint64_t place)
 {
-    unsigned way = 0;
-    *there = atomic_load_explicit(&set[0], memory_order_relaxed);
-    uint64_t least = word_matches(*there, own) ? 0 : *there;
-#pragma GCC unroll 8
-    for (unsigned i = 1; i < WAYS; i++) {
-        uint64_t w = atomic_load_explicit(&set[i], memory_order_relaxed);
-        uint64_t rank = word_matches(w, own) ? 0 : w;
-        bool better = rank < least;
-        least = better ? rank : least;
-        way = better ? i : way;
-        *there = better ? w : *there;
-    }
-    return way;
+    return index->words + place * index->slots;
 }
 
-/* Compare and exchange, so that two workers that choose one free way at once do not lose one of two messages.
- * After a few defeats (which takes as many workers in one set at one instant) it gives up: an entry may be
- * lost, a worker must not spin. */
-static void write_word(struct message_index *index, uint64_t hash, uint64_t new_word)
+/* The oldest segment becomes the writer's. A reader that meets it meanwhile sees that its number has changed: whatever
+ * is stored after the number, is stored so that it is not seen before. */
+static void take_segment(struct message_index_writer *writer, uint64_t now_s)
 {
-    word *set = set_of(index, hash);
-    for (int i = 0; i < PUT_TRIES; i++) {
-        uint64_t there;
-        unsigned way = choose_way(set, new_word, &there);
-        if (atomic_compare_exchange_strong_explicit(&set[way], &there, new_word, memory_order_relaxed,
-                                                    memory_order_relaxed))
-            return;
-    }
+    const struct message_index *index = writer->index;
+    uint64_t number;
+    do { /* 0 is none: only a damaged file comes to it */
+        number = atomic_fetch_add_explicit(&index->file->last, 1, memory_order_relaxed) + 1;
+    } while (number == 0);
+    struct head *head = &index->file->heads[number % index->segments];
+    word *words = segment_at(index, number % index->segments);
+    atomic_store_explicit(&head->number, 0, memory_order_relaxed);
+    for (uint32_t i = 0; i < index->slots; i++)
+        atomic_store_explicit(&words[i], 0, memory_order_release);
+    atomic_store_explicit(&head->began, now_s, memory_order_release);
+    atomic_store_explicit(&head->number, number, memory_order_release);
+    *writer = (struct message_index_writer){.index = writer->index,
+                                            .words = words,
+                                            .number = number,
+                                            .began = now_s,
+                                            .room = index->slots / 4 * 3};
 }
 
-void message_index_put(struct message_index *index, uint64_t client, const uint8_t *id, size_t len, int link,
-                       uint64_t now_s)
+/* May it write on? Long before its turn to be cleared comes, a segment is left alone: the writers go round. */
+static inline bool has_segment(const struct message_index_writer *writer, uint64_t units)
+{
+    const struct message_index *index = writer->index;
+    uint64_t since = atomic_load_explicit(&index->file->last, memory_order_relaxed) - writer->number;
+    return writer->room > 0 && since < index->segments / 2 && units >> TIME_BITS == 0;
+}
+
+static inline uint64_t units_since(uint64_t began, uint64_t now_s)
+{
+    return now_s > began ? (now_s - began) / UNIT_S : 0;
+}
+
+void message_index_put(struct message_index_writer *writer, uint64_t client, const uint8_t *id, size_t len,
+                       int link, uint64_t now_s)
 {
     if (link < 0 || link >= LINKS_MAX)
         return;
-    uint64_t hash = hash_id(index, client, id, len);
-    write_word(index, hash, word_make(hash, link, now_s));
+    uint64_t units = units_since(writer->began, now_s);
+    if (!has_segment(writer, units)) {
+        take_segment(writer, now_s);
+        units = 0;
+    }
+    uint64_t hash = hash_id(writer->index, client, id, len);
+    uint64_t mask = writer->index->slots - 1;
+    uint64_t at = hash & mask;
+    uint64_t there;
+    while ((there = atomic_load_explicit(&writer->words[at], memory_order_relaxed)) != 0 &&
+           !word_matches(there, hash))
+        at = (at + 1) & mask;
+    writer->room -= there == 0;
+    atomic_store_explicit(&writer->words[at], word_make(hash, link, units), memory_order_release);
 }
 
-static void write_first(struct message_index_batch *batch)
-{
-    unsigned at = batch->first;
-    batch->first = (at + 1) % MESSAGE_INDEX_BATCH;
-    batch->count--;
-    write_word(batch->index, batch->pending[at].hash, batch->pending[at].word);
-}
+struct found {
+    uint64_t time_s, number;
+    int link;
+};
 
-void message_index_put_soon(struct message_index_batch *batch, uint64_t client, const uint8_t *id, size_t len,
-                            int link, uint64_t now_s)
+/* What a segment knows of it, if that is younger than what was found before. */
+static void look_into(const struct message_index *index, uint32_t place, uint64_t hash, struct found *found)
 {
-    if (link < 0 || link >= LINKS_MAX)
+    const struct head *head = &index->file->heads[place];
+    const word *words = segment_at(index, place);
+    uint64_t number = atomic_load_explicit(&head->number, memory_order_acquire);
+    uint64_t began = atomic_load_explicit(&head->began, memory_order_acquire);
+    uint64_t at = hash & (index->slots - 1);
+    uint64_t w = 0;
+    for (uint32_t i = 0; number != 0 && i < index->slots; i++) {
+        w = atomic_load_explicit(&words[at], memory_order_acquire);
+        if (w == 0 || word_matches(w, hash))
+            break;
+        at = (at + 1) & (index->slots - 1);
+    }
+    if (w == 0 || !word_matches(w, hash) ||
+        atomic_load_explicit(&head->number, memory_order_relaxed) != number)
         return;
-    uint64_t hash = hash_id(batch->index, client, id, len);
-    __builtin_prefetch(set_of(batch->index, hash), 1);
-    if (batch->count == MESSAGE_INDEX_BATCH)
-        write_first(batch);
-    unsigned at = (batch->first + batch->count) % MESSAGE_INDEX_BATCH;
-    batch->pending[at].hash = hash;
-    batch->pending[at].word = word_make(hash, link, now_s);
-    batch->count++;
-}
-
-void message_index_settle(struct message_index_batch *batch)
-{
-    while (batch->count > 0)
-        write_first(batch);
+    uint64_t time_s = word_time(w, began);
+    if (found->number == 0 || time_s > found->time_s || (time_s == found->time_s && number > found->number))
+        *found = (struct found){time_s, number, word_link(w)};
 }
 
 int message_index_find(const struct message_index *index, uint64_t client, const uint8_t *id, size_t len,
                        uint64_t now_s)
 {
     uint64_t hash = hash_id(index, client, id, len);
-    uint64_t own = word_make(hash, 0, now_s);
-    word *set = set_of(index, hash);
-    uint64_t youngest = 0;
-    for (unsigned i = 0; i < WAYS; i++) {
-        uint64_t w = atomic_load_explicit(&set[i], memory_order_relaxed);
-        if (word_matches(w, own) && !word_expired(index, w, now_s) && w > youngest)
-            youngest = w;
-    }
-    return youngest == 0 ? -1 : word_link(youngest);
+    struct found found = {.number = 0, .link = -1};
+    for (uint32_t i = 0; i < index->segments; i++)
+        __builtin_prefetch((const void *)(segment_at(index, i) + (hash & (index->slots - 1))));
+    for (uint32_t i = 0; i < index->segments; i++)
+        look_into(index, i, hash, &found);
+    return found.number == 0 || has_expired(index, found.time_s, now_s) ? -1 : found.link;
 }
 
 /* --- names ------------------------------------------------------------------------------------ */
@@ -484,12 +511,17 @@ static bool index_open(struct message_index *index, const char *path, size_t ent
     return fault == NULL;
 }
 
-static size_t round_entries(size_t entries)
+/* So many segments of such a size that all but the spare ones, filled to three quarters, hold the entries. */
+static void choose_segments(struct message_index *index, size_t entries)
 {
-    size_t rounded = WAYS;
-    while (rounded < entries && rounded < ENTRIES_MAX)
-        rounded *= 2;
-    return rounded;
+    size_t slots = SLOTS_LEAST;
+    while ((slots < SLOTS_USUAL && slots / 4 * 3 * SEGMENTS_LEAST < entries) ||
+           slots / 4 * 3 * SEGMENTS_USUAL < entries)
+        slots *= 2;
+    size_t segments = entries / (slots / 4 * 3) + 1;
+    index->slots = (uint32_t)slots;
+    index->segments = (uint32_t)(segments < SEGMENTS_USUAL ? segments : SEGMENTS_USUAL) + SEGMENTS_SPARE;
+    index->size = HEADER_SIZE + (size_t)index->segments * slots * sizeof(word);
 }
 
 struct message_index *message_index_open(const char *path, size_t entries, uint64_t ttl_s,
@@ -499,11 +531,10 @@ struct message_index *message_index_open(const char *path, size_t entries, uint6
     *reason = index == NULL ? "no memory" : NULL;
     if (index == NULL)
         return NULL;
-    entries = round_entries(entries);
+    entries = entries < ENTRIES_MAX ? entries : ENTRIES_MAX;
     index->fd = -1;
-    index->size = HEADER_SIZE + entries * sizeof(word);
-    index->sets_mask = entries / WAYS - 1;
-    index->ttl = (ttl_s + UNIT_S - 1) / UNIT_S;
+    index->ttl = ttl_s;
+    choose_segments(index, entries);
     if (!index_open(index, path, entries, reason)) {
         free(index);
         return NULL;

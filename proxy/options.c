@@ -220,7 +220,7 @@ const struct option_row option_rows[] = {
      .help = "octets that may wait for a peer that does not read; then its connection is closed"},
     {SECTION_ROOT, OPTION_INTEGER, "message-ids", FIELD(struct config, message_ids), .standard = "1048576",
      RANGE(1024, 268435456), .restart = true,
-     .help = "message ids remembered to route query_sm, cancel_sm and replace_sm; 8 octets each"},
+     .help = "message ids remembered to route query_sm, cancel_sm and replace_sm; 11 octets each"},
     {SECTION_ROOT, OPTION_DURATION, "message-id-ttl", FIELD(struct config, message_id_ttl), .standard = "72h",
      RANGE(1 * MINUTE, 720 * HOUR), .restart = true, .help = "how long a message id is remembered"},
 

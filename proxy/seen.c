@@ -13,7 +13,6 @@ static bool is_of_another(struct leg *leg, const struct smpp_message_view *view)
     if (client == NULL || !smpp_receipt_id(view, &id)) {
         return false;
     }
-    message_index_settle(&w->ids_soon);
     int number = message_index_find(w->ids, client->id_key, id.p, id.len, w->now_s);
     return number >= 0 && number != w->bundle->link_number[leg->link];
 }

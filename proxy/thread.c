@@ -267,7 +267,6 @@ static void settle_turn(struct thread *t)
     for (int i = 0; i < RESUME_ROUNDS && w->resumed != NULL; i++) {
         conn_resume_all(w);
     }
-    message_index_settle(&w->ids_soon);
     conn_flush_all(w);
     check_applied(t);
 }

@@ -14,7 +14,7 @@ bool worker_init(struct worker *w, unsigned number, uv_loop_t *loop, uint64_t (*
                          .now = now,
                          .metrics = metrics,
                          .ids = ids,
-                         .ids_soon = {.index = ids},
+                         .ids_put = {.index = ids},
                          .shared = shared,
                          .connect = stream_connect,
                          .linger_end = UINT64_MAX,

@@ -65,7 +65,7 @@ struct worker {
     struct metrics_worker *metrics;
     struct auth *auth;
     struct message_index *ids;
-    struct message_index_batch ids_soon; /* ids that go into it before this turn's output goes out */
+    struct message_index_writer ids_put; /* where this worker writes in it */
     struct shared *shared;
     uint64_t linger_end; /* seconds since 1970: when the next leg of a platform left may go */
     bool draining;       /* the process is ending: nothing new is taken */
