@@ -1,22 +1,32 @@
 /* Each step in turn, the first that knows the number. Of the prefixes:
  *
- *   prefix ──digit by digit──▶ node of a trie, which may name a carrier
+ *   number ──first four digits, at once──▶ their carrier, and the node ──digit by digit──▶ node of a trie, which may
+ *                                                                                          name a carrier
  *
  * Nodes stand in one array and refer to each other by index, so that it can grow by realloc. Index 0 is the
- * root, which is nobody's child, so 0 also means "no child". */
+ * root, which is nobody's child, so 0 also means "no child". Few networks share the first four digits, so that most
+ * numbers need no node. */
 #include "routing/carrier.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PREFIX_LEN_MAX = 15, NODES_FIRST = 64 };
+enum { PREFIX_LEN_MAX = 15, NODES_FIRST = 64, START_LEN = 4, STARTS = 10000 };
 
 struct node {
     uint32_t child[10];
     uint8_t carrier; /* of the prefix that ends here, or NAME_NONE */
 };
 
+/* What the first four digits say. */
+struct start {
+    uint32_t node; /* that knows more, 0: none does */
+    uint8_t carrier;
+};
+
 struct carrier_map {
+    struct start starts[STARTS];
     struct node *nodes;
     uint32_t count, capacity;
     uint8_t default_carrier;
@@ -49,9 +59,14 @@ struct carrier_map *carrier_map_new(uint8_t default_carrier)
         free(nodes);
         return NULL;
     }
-    *map = (struct carrier_map){.nodes = nodes, .count = 1, .capacity = NODES_FIRST};
+    map->nodes = nodes;
     map->nodes[0] = no_children;
+    map->count = 1;
+    map->capacity = NODES_FIRST;
     map->default_carrier = default_carrier;
+    map->overrides = map->table = NULL;
+    for (unsigned i = 0; i < STARTS; i++)
+        map->starts[i] = (struct start){.carrier = NAME_NONE};
     return map;
 }
 
@@ -88,6 +103,47 @@ static uint32_t child_make(struct carrier_map *map, uint32_t at, char digit)
     return child;
 }
 
+static bool has_children(const struct node *node)
+{
+    for (unsigned digit = 0; digit < 10; digit++) {
+        if (node->child[digit] != 0)
+            return true;
+    }
+    return false;
+}
+
+/* What the trie says of four digits. */
+static struct start start_of(const struct carrier_map *map, unsigned digits)
+{
+    const uint8_t each[START_LEN] = {(uint8_t)(digits / 1000), (uint8_t)(digits / 100 % 10),
+                                     (uint8_t)(digits / 10 % 10), (uint8_t)(digits % 10)};
+    struct start start = {.carrier = NAME_NONE};
+    uint32_t at = 0;
+    for (unsigned i = 0; i < START_LEN; i++) {
+        at = map->nodes[at].child[each[i]];
+        if (at == 0)
+            return start;
+        if (map->nodes[at].carrier != NAME_NONE)
+            start.carrier = map->nodes[at].carrier;
+    }
+    start.node = has_children(&map->nodes[at]) ? at : 0;
+    return start;
+}
+
+/* Those that a prefix is about have changed. */
+static void follow_prefix(struct carrier_map *map, const char *prefix)
+{
+    unsigned first = 0;
+    unsigned count = 1;
+    for (unsigned i = 0; i < START_LEN; i++) {
+        bool given = *prefix != '\0';
+        first = first * 10 + (given ? (unsigned)(*prefix++ - '0') : 0);
+        count = given ? count : count * 10;
+    }
+    for (unsigned i = 0; i < count; i++)
+        map->starts[first + i] = start_of(map, first + i);
+}
+
 enum carrier_map_added carrier_map_add(struct carrier_map *map, const char *prefix, uint8_t carrier)
 {
     size_t len = strspn(prefix, "0123456789");
@@ -101,6 +157,7 @@ enum carrier_map_added carrier_map_add(struct carrier_map *map, const char *pref
     if (map->nodes[at].carrier != NAME_NONE && map->nodes[at].carrier != carrier)
         return CARRIER_MAP_TAKEN;
     map->nodes[at].carrier = carrier;
+    follow_prefix(map, prefix);
     return CARRIER_MAP_ADDED;
 }
 
@@ -111,19 +168,45 @@ void carrier_map_set_numbers(struct carrier_map *map, const struct numbers *over
     map->table = table;
 }
 
-static uint8_t find_prefix(const struct carrier_map *map, const uint8_t *digits, size_t len)
+/* On from a node, which the digits before have led to; carrier is what they said. */
+static uint8_t walk(const struct carrier_map *map, uint32_t from, const uint8_t *digits, size_t len,
+                    uint8_t carrier)
 {
-    const struct node *nodes = map->nodes, *node = nodes;
-    uint8_t carrier = NAME_NONE;
-    for (size_t i = len > 0 && digits[0] == '+'; i < len; i++) {
+    const struct node *node = &map->nodes[from];
+    for (size_t i = 0; i < len; i++) {
         uint8_t digit = (uint8_t)(digits[i] - '0');
         if (digit > 9 || node->child[digit] == 0)
             break;
-        node = &nodes[node->child[digit]];
+        node = &map->nodes[node->child[digit]];
         if (node->carrier != NAME_NONE)
             carrier = node->carrier;
     }
     return carrier;
+}
+
+/* The number that four digits are, each in an octet of a word; STARTS where they are not all digits. */
+static inline unsigned four_digits(const uint8_t *p)
+{
+    uint32_t word;
+    memcpy(&word, p, sizeof word);
+    word = le32toh(word) ^ UINT32_C(0x30303030); /* digits are 0 to 9 now, all else is more */
+    if (((word | (word + UINT32_C(0x76767676))) & UINT32_C(0x80808080)) != 0)
+        return STARTS;
+    word = word * 10 + (word >> 8); /* two and two, in the first octet and the third */
+    return (word & UINT8_MAX) * 100 + (word >> 16 & UINT8_MAX);
+}
+
+static uint8_t find_prefix(const struct carrier_map *map, const uint8_t *digits, size_t len)
+{
+    size_t plus = len > 0 && digits[0] == '+';
+    digits += plus;
+    len -= plus;
+    unsigned four = len < START_LEN ? (unsigned)STARTS : four_digits(digits);
+    if (four == STARTS)
+        return walk(map, 0, digits, len, NAME_NONE);
+    const struct start *start = &map->starts[four];
+    return start->node == 0 ? start->carrier
+                            : walk(map, start->node, digits + START_LEN, len - START_LEN, start->carrier);
 }
 
 static uint8_t find_number(const struct numbers *numbers, const uint8_t *digits, size_t len)

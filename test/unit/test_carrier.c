@@ -59,6 +59,33 @@ static void odd_addresses_get_the_default(void **state)
     carrier_map_free(map);
 }
 
+/* Every octet at each place of the first digits, which are looked at together. */
+static void no_octet_is_taken_for_a_digit(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *prefix;
+        uint8_t carrier;
+    } known[] = {{"6421", ONENZ}, {"6422", DEGREES}, {"6427", SPARK}, {"64204", SKINNY}, {"642", SPARK}};
+    struct carrier_map *map = new_zealand();
+    for (unsigned at = 0; at < 5 * 256; at++) {
+        uint8_t digits[] = "64204999";
+        uint8_t expected = OTHER;
+        size_t longest = 0;
+        digits[at / 256] = (uint8_t)(at % 256);
+        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+            size_t len = strlen(known[i].prefix);
+            const uint8_t *number = digits + (digits[0] == '+');
+            if (len > longest && memcmp(number, known[i].prefix, len) == 0) {
+                longest = len;
+                expected = known[i].carrier;
+            }
+        }
+        assert_int_equal(carrier_map_find(map, digits, 8), expected);
+    }
+    carrier_map_free(map);
+}
+
 static void prefixes_are_checked(void **state)
 {
     (void)state;
@@ -161,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_longest_prefix_wins),
         cmocka_unit_test(odd_addresses_get_the_default),
+        cmocka_unit_test(no_octet_is_taken_for_a_digit),
         cmocka_unit_test(prefixes_are_checked),
         cmocka_unit_test(many_prefixes_agree_with_a_plain_search),
         cmocka_unit_test(the_first_that_knows_the_number_decides),
