@@ -109,7 +109,7 @@ static void do_due(struct conn *c, enum smpp_due due)
 
 /* While we do not read, and until what came meanwhile has been looked at, an answer may be here already. Not
  * for ever: a peer that makes us pause again and again does not put its own answers off without end. */
-static bool may_be_unread(const struct conn *c, uint64_t now)
+static bool may_be_unread(struct conn *c, uint64_t now)
 {
     uint64_t sent = 0;
     bool deaf = c->paused || c->flooded || now - c->listening < READ_GRACE;

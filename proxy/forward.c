@@ -400,7 +400,7 @@ uint64_t forward_settled(const struct worker *w)
 {
     uint64_t settled = w->version;
     for (uint32_t i = 0; i < w->legs.capacity; i++) {
-        const struct leg *leg = registry_at(&w->legs, i);
+        struct leg *leg = registry_at(&w->legs, i);
         uint64_t version = 0;
         if (leg != NULL && window_oldest_version(&leg->conn.window, &version) && version < settled) {
             settled = version;

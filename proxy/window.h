@@ -1,12 +1,12 @@
 /* The window of a connection: our requests to the peer that are not answered yet.
  *
- *   request out ──window_open──▶ slot, sequence_number = generation | slot ──▶ peer
+ *   request out ──window_open──▶ the next sequence_number, and the slot that its low bits name ──▶ peer
  *   response in ──window_take(sequence_number)──▶ the slot's memory of where the answer belongs
  *
- * Open, match and expire are O(1). A sequence_number is never 0 and at most 0x7FFFFFFF; its upper bits are
- * the slot's generation, which tells a late or repeated answer from one that is awaited. A slot names its
- * requester by id and generation, never by pointer. Slots in use are kept in order of time; free ones are
- * used in turn, so that a generation comes back as late as possible. Memory grows to the size in use, in
+ * Open, match and expire are O(1). A sequence_number is never 0 and at most 0x7FFFFFFF; one whose slot is still in use
+ * by an older request is passed over. So whatever is in flight is older the lower its number, and an answer that is
+ * late or repeated meets a slot of another number. A slot names its requester by id and generation, never by pointer.
+ * Half of the slots at least are free, so that few numbers are passed over. Memory grows to the size in use, in
  * doublings, and stays. */
 #ifndef PROXY_WINDOW_H
 #define PROXY_WINDOW_H
@@ -27,22 +27,24 @@ struct window_slot {
     struct window_owner owner; /* whose request it is */
     uint32_t owner_sequence;   /* the sequence_number that the requester used */
     uint32_t command_id;       /* of the request */
-    uint32_t generation;
-    uint32_t cell;  /* what counts it (traffic.h), 0: nothing; of an MO: in the leg's worker */
-    uint8_t worker; /* where the owner is: another worker's for an MO that was relayed */
-    bool used;
+    uint32_t sequence_number;  /* 0: the slot is free */
+    uint32_t cell;             /* what counts it (traffic.h), 0: nothing; of an MO: in the leg's worker */
+    uint32_t prev, next; /* slots before and after it in the list of those overtaken, NO_SLOT for none */
+    uint8_t worker;      /* where the owner is: another worker's for an MO that was relayed */
     bool control;        /* bind, unbind or enquire_link of our own: not counted in the window */
-    uint16_t prev, next; /* by time while used, in the queue of the free otherwise */
+    bool overtaken;      /* a number was passed over since its slot was in use */
 };
 
 struct window {
     struct window_slot *slots;
-    uint32_t capacity; /* slots that exist; index 0 is the head of both lists and never used */
-    uint32_t size;     /* requests that may be in flight */
-    uint32_t used;     /* of them, in flight */
-    uint32_t control;  /* control requests in flight */
-    uint16_t free_first, free_last;
-    uint8_t bits; /* of a sequence_number that name the slot */
+    uint32_t capacity;                  /* slots that exist: a power of two, or 0 */
+    uint32_t size;                      /* requests that may be in flight */
+    uint32_t used;                      /* of them, in flight */
+    uint32_t control;                   /* control requests in flight */
+    uint32_t last;                      /* the sequence_number given last, 0: none */
+    uint32_t oldest;                    /* none is in flight with an older number, but for those overtaken */
+    uint32_t overtaken, overtaken_last; /* ends of their list, oldest first */
+    bool wrapped;                       /* all numbers have been given */
 };
 
 /* size: 1 to WINDOW_SIZE_MAX. Allocates nothing. */
@@ -55,7 +57,7 @@ static inline bool window_full(const struct window *w)
 }
 
 /* A slot for a request sent now; NULL when the window is full (control requests have slots of their own) or
- * without memory. The caller fills in owner, owner_sequence, command_id and version. */
+ * without memory. The caller fills in owner, owner_sequence, command_id, cell and version. */
 struct window_slot *window_open(struct window *w, bool control, uint64_t now, uint32_t *sequence_number);
 
 enum window_match {
@@ -73,11 +75,11 @@ const struct window_slot *window_peek(const struct window *w, uint32_t sequence_
 void window_settle(struct window *w, const struct window_slot *request, struct window_slot *slot);
 
 /* The time at which the oldest request in flight was sent; false when there is none. */
-bool window_oldest(const struct window *w, uint64_t *sent);
+bool window_oldest(struct window *w, uint64_t *sent);
 
 /* The version of the table that routed the oldest request in flight, control requests apart; false when there
  * is none. Requests are kept in order of time, so no other is of an older one. */
-bool window_oldest_version(const struct window *w, uint64_t *version);
+bool window_oldest_version(struct window *w, uint64_t *version);
 
 /* Takes the oldest request if it was sent at or before the given time. */
 bool window_expire(struct window *w, uint64_t before, struct window_slot *slot);

@@ -90,14 +90,13 @@ static void an_old_answer_does_not_hit_the_slots_next_request(void **state)
     window_init(&w, 1);
     uint32_t old = open_one(1);
     assert_int_equal(window_take(&w, old, &slot), WINDOW_AWAITED);
-    uint32_t mask = (1U << w.bits) - 1;
     uint32_t now = 0;
     do { /* until the same slot comes again */
         if (now != 0) {
             assert_int_equal(window_take(&w, now, &slot), WINDOW_AWAITED);
         }
         now = open_one(2);
-    } while ((now & mask) != (old & mask));
+    } while ((now & (w.capacity - 1)) != (old & (w.capacity - 1)));
     assert_int_not_equal(now, old);
     assert_int_equal(window_take(&w, old, &slot), WINDOW_LATE);
     assert_int_equal(w.used, 1);
@@ -112,15 +111,13 @@ static void what_was_never_sent_is_stray(void **state)
     assert_int_equal(window_take(&w, 1, &slot), WINDOW_STRAY);
     assert_int_equal(window_take(&w, 0, &slot), WINDOW_STRAY);
     uint32_t a = open_one(1);
-    uint32_t generation = 1U << w.bits;
     assert_int_equal(window_take(&w, 0, &slot), WINDOW_STRAY);
-    assert_int_equal(window_take(&w, a + generation, &slot), WINDOW_STRAY);
-    assert_int_equal(window_take(&w, a - generation, &slot), WINDOW_STRAY); /* generation 0 */
-    assert_int_equal(window_take(&w, a + 60, &slot), WINDOW_STRAY);     /* a slot that does not exist yet */
-    assert_int_equal(window_take(&w, generation, &slot), WINDOW_STRAY); /* the head of the lists */
+    assert_int_equal(window_take(&w, a + w.capacity, &slot), WINDOW_STRAY); /* the same slot */
+    assert_int_equal(window_take(&w, a + 1, &slot), WINDOW_STRAY);
+    assert_int_equal(window_take(&w, SMPP_SEQUENCE_MAX, &slot), WINDOW_STRAY);
     assert_int_equal(window_take(&w, a | SMPP_RESPONSE_BIT, &slot), WINDOW_STRAY);
     assert_int_equal(window_take(&w, UINT32_MAX, &slot), WINDOW_STRAY);
-    assert_null(window_peek(&w, a + generation));
+    assert_null(window_peek(&w, a + w.capacity));
     assert_null(window_peek(&w, 0));
     assert_int_equal(w.used, 1);
     assert_non_null(window_peek(&w, a));
@@ -170,47 +167,113 @@ static void control_requests_do_not_count_in_the_window(void **state)
     assert_int_equal(w.control, 1);
 }
 
-static void generations_wrap_around(void **state)
+/* Over the end of the numbers, with one that stays in flight all the time. */
+static void numbers_come_round(void **state)
 {
     (void)state;
+    enum { BEFORE = 50, ROUNDS = 200 };
     struct window_slot slot;
-    window_init(&w, 1);
-    uint32_t before = open_one(0);
-    uint32_t most = SMPP_SEQUENCE_MAX >> w.bits;
-    assert_int_equal(window_take(&w, before, &slot), WINDOW_AWAITED);
-    for (uint32_t i = 1; i < w.capacity; i++) {
-        w.slots[i].generation = most - 1;
-    }
-    for (uint32_t i = 0; i < 3 * w.capacity; i++) {
-        uint32_t a = open_one(i);
-        assert_int_not_equal(a >> w.bits, 0);
+    uint64_t sent = 0;
+    window_init(&w, 4);
+    w.last = SMPP_SEQUENCE_MAX - BEFORE;
+    uint32_t stays = open_one(7);
+    uint32_t before = stays;
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        uint32_t a = open_one(8 + i);
+        assert_true(a > before || (before > SMPP_SEQUENCE_MAX - 8 && a < 8));
+        assert_true(window_oldest(&w, &sent));
+        assert_int_equal(sent, 7);
         assert_int_equal(window_take(&w, a, &slot), WINDOW_AWAITED);
-        assert_int_not_equal(window_take(&w, a, &slot), WINDOW_AWAITED);
+        assert_remembers(&slot, a, 8 + i);
+        assert_int_equal(window_take(&w, a, &slot), WINDOW_LATE);
+        if (a < SMPP_SEQUENCE_MAX - 20) {
+            assert_int_equal(window_take(&w, a + 20, &slot), WINDOW_STRAY);
+        }
+        before = a;
     }
-    for (uint32_t i = 1; i < w.capacity; i++) {
-        assert_in_range(w.slots[i].generation, 1, 3);
-    }
+    assert_true(before < ROUNDS);
+    assert_int_equal(window_take(&w, stays, &slot), WINDOW_AWAITED);
+    assert_remembers(&slot, stays, 7);
+    assert_false(window_oldest(&w, &sent));
 }
 
-static void a_generation_comes_back_as_late_as_possible(void **state)
+/* None is answered twice within a round of the slots, however many are open. */
+static void a_number_comes_back_as_late_as_possible(void **state)
 {
     (void)state;
     struct window_slot slot;
     window_init(&w, 100);
-    uint32_t sequences[100];
-    for (unsigned i = 0; i < 100; i++) {
-        sequences[i] = open_one(i);
-    }
-    for (unsigned i = 0; i < 100; i++) {
-        assert_int_equal(window_take(&w, sequences[i], &slot), WINDOW_AWAITED);
-    }
-    uint32_t mask = (1U << w.bits) - 1;
-    uint32_t seen[128] = {0};
-    for (unsigned i = 0; i < 100; i++) { /* one after the other: every slot before any a second time */
+    uint32_t last = 0;
+    for (unsigned i = 0; i < 100000; i++) {
         uint32_t a = open_one(i);
-        assert_int_equal(seen[a & mask]++, 0);
+        assert_true(a > last);
+        assert_true(a - last <= 1);
+        last = a;
         assert_int_equal(window_take(&w, a, &slot), WINDOW_AWAITED);
     }
+}
+
+/* Some of the oldest stay without an answer while others come and go, many rounds long; then time is over. */
+static void those_overtaken_are_the_oldest(void **state)
+{
+    (void)state;
+    enum { STAY = 40, ROUNDS = 3000 };
+    uint32_t stay[STAY];
+    struct window_slot slot;
+    uint64_t sent = 0;
+    window_init(&w, STAY + 3);
+    for (unsigned i = 0; i < STAY; i++) {
+        stay[i] = open_one(i);
+        assert_int_equal(window_take(&w, open_one(i), &slot), WINDOW_AWAITED);
+    }
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        uint32_t a = open_one(STAY + i);
+        assert_true(window_oldest(&w, &sent));
+        assert_int_equal(sent, 0);
+        assert_int_equal(window_take(&w, a, &slot), WINDOW_AWAITED);
+    }
+    uint32_t youngest = open_one(ROUNDS + STAY);
+    for (unsigned i = 0; i < STAY; i += 2) { /* every second one is answered after all */
+        assert_int_equal(window_take(&w, stay[i], &slot), WINDOW_AWAITED);
+        assert_remembers(&slot, stay[i], i);
+    }
+    for (unsigned i = 1; i < STAY; i += 2) {
+        assert_true(window_expire(&w, UINT64_MAX, &slot));
+        assert_remembers(&slot, stay[i], i);
+    }
+    assert_true(window_expire(&w, UINT64_MAX, &slot));
+    assert_remembers(&slot, youngest, ROUNDS + STAY);
+    assert_false(window_expire(&w, UINT64_MAX, &slot));
+}
+
+/* The array grows while some are overtaken, and keeps their order. */
+static void growing_forgets_nothing(void **state)
+{
+    (void)state;
+    struct window_slot slot;
+    uint32_t first[3];
+    window_init(&w, 1000);
+    for (unsigned i = 0; i < 3; i++) {
+        first[i] = open_one(i);
+    }
+    for (unsigned i = 0; i < 100; i++) {
+        assert_int_equal(window_take(&w, open_one(3), &slot), WINDOW_AWAITED);
+    }
+    uint32_t capacity = w.capacity;
+    uint32_t others[600];
+    for (unsigned i = 0; i < 600; i++) {
+        others[i] = open_one(4 + i);
+    }
+    assert_true(w.capacity > 16 * capacity);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(window_expire(&w, UINT64_MAX, &slot));
+        assert_remembers(&slot, first[i], i);
+    }
+    for (unsigned i = 0; i < 600; i++) {
+        assert_true(window_expire(&w, UINT64_MAX, &slot));
+        assert_remembers(&slot, others[i], 4 + i);
+    }
+    assert_int_equal(w.used, 0);
 }
 
 static void expires_the_oldest_first(void **state)
@@ -374,6 +437,18 @@ static void the_oldest_version_skips_control_requests(void **state)
     assert_int_equal(window_take(&w, sequences[0], &slot), WINDOW_AWAITED);
     assert_true(window_oldest_version(&w, &version));
     assert_int_equal(version, 8);
+    for (unsigned i = 0; i < 100; i++) { /* the control request is overtaken, and so is the other */
+        uint32_t a = 0;
+        window_open(&w, false, 4, &a)->version = 9;
+        assert_true(window_oldest_version(&w, &version));
+        assert_int_equal(version, 8);
+        assert_int_equal(window_take(&w, a, &slot), WINDOW_AWAITED);
+    }
+    assert_int_equal(window_take(&w, sequences[1], &slot), WINDOW_AWAITED);
+    assert_false(window_oldest_version(&w, &version));
+    window_open(&w, false, 5, &sequences[0])->version = 10;
+    assert_true(window_oldest_version(&w, &version));
+    assert_int_equal(version, 10);
 }
 
 int main(void)
@@ -386,8 +461,10 @@ int main(void)
         cmocka_unit_test_teardown(what_was_never_sent_is_stray, end),
         cmocka_unit_test_teardown(is_full_at_its_size, end),
         cmocka_unit_test_teardown(control_requests_do_not_count_in_the_window, end),
-        cmocka_unit_test_teardown(generations_wrap_around, end),
-        cmocka_unit_test_teardown(a_generation_comes_back_as_late_as_possible, end),
+        cmocka_unit_test_teardown(numbers_come_round, end),
+        cmocka_unit_test_teardown(a_number_comes_back_as_late_as_possible, end),
+        cmocka_unit_test_teardown(those_overtaken_are_the_oldest, end),
+        cmocka_unit_test_teardown(growing_forgets_nothing, end),
         cmocka_unit_test_teardown(expires_the_oldest_first, end),
         cmocka_unit_test_teardown(agrees_with_a_naive_model, end),
     };
