@@ -39,7 +39,7 @@ static uint8_t by_tlv(const struct client *client, struct smpp_span tlvs)
     return NAME_NONE;
 }
 
-static uint8_t by_message_tlv(const struct client *client, const struct subject *s)
+SELDOM static uint8_t by_message_tlv(const struct client *client, const struct subject *s)
 {
     struct smpp_message_view view;
     struct smpp_span none = {NULL, 0};

@@ -242,7 +242,7 @@ static enum auth_verdict check_password(struct client *client, struct smpp_span 
                       client->address);
 }
 
-static void on_bind(struct client *client, const struct smpp_event *event)
+SELDOM static void on_bind(struct client *client, const struct smpp_event *event)
 {
     struct worker *w = client->conn.worker;
     struct smpp_bind_view view;
@@ -432,7 +432,7 @@ void client_accept_bind(struct client *client)
 /* --- bound ---------------------------------------------------------------------------------------------- */
 
 /* Once nothing of the client's is in flight: the good-bye that is due. */
-static void say_goodbye(struct client *client)
+SELDOM static void say_goodbye(struct client *client)
 {
     struct conn *c = &client->conn;
     if (client->in_flight > 0 || c->stream == NULL || c->closing) {
@@ -447,7 +447,7 @@ static void say_goodbye(struct client *client)
     }
 }
 
-static void check_window(struct client *client)
+SELDOM static void check_window(struct client *client)
 {
     if (client->account == NULL) {
         return;

@@ -192,7 +192,7 @@ static bool add_chunk(struct conn *c)
     return true;
 }
 
-static void append_slowly(struct conn *c, const uint8_t *data, size_t len)
+__attribute__((noinline)) static void append(struct conn *c, const uint8_t *data, size_t len)
 {
     while (len > 0) {
         if ((c->out_last == NULL || c->out_last->end == CHUNK_SIZE) && !add_chunk(c)) {
@@ -230,26 +230,32 @@ static void flush(struct conn *c)
     }
 }
 
-/* Before octets are added: false where they must not be. */
-static bool may_add(struct conn *c, size_t len)
+/* More is waiting than may; true where it could leave after all. A turn of the loop may collect more than the limit:
+ * only what does not leave counts, and what is longer by itself. */
+SELDOM static bool make_way(struct conn *c, size_t len)
 {
-    if (c->stream == NULL || c->closing) {
-        return false;
+    flush(c);
+    if (c->out_len == 0 || c->out_len + len <= c->worker->config->out_limit) {
+        return true;
     }
-    if (c->out_len + len > c->worker->config->out_limit) {
-        flush(c); /* a turn of the loop may collect more than the limit; only what does not leave counts */
+    metric_add(&c->worker->metrics->slow_readers, 1);
+    conn_close(c, "slow_reader", false);
+    return false;
+}
+
+/* Before octets are added: false where they must not be. */
+static inline bool may_add(struct conn *c, size_t len)
+{
+    if (c->stream == NULL || c->closing ||
+        (c->out_len + len > c->worker->config->out_limit && !make_way(c, len))) {
+        return false;
     }
     c->out_len += len;
-    if (c->out_len > c->worker->config->out_limit && c->out_len > len) {
-        metric_add(&c->worker->metrics->slow_readers, 1);
-        conn_close(c, "slow_reader", false);
-        return false;
-    }
     mark_dirty(c);
     return true;
 }
 
-static void count_out(struct conn *c, const uint8_t *pdu)
+static inline void count_out(struct conn *c, const uint8_t *pdu)
 {
     uint32_t command_id = smpp_get32(pdu + 4);
     metrics_pdu(c->worker->metrics, c->owner->side, DIRECTION_OUT, smpp_command_index(command_id), command_id,
@@ -260,8 +266,17 @@ void conn_send(struct conn *c, const void *data, size_t len)
 {
     if (len > 0 && may_add(c, len)) {
         count_out(c, data);
-        append_slowly(c, data, len);
+        append(c, data, len);
     }
+}
+
+static void forward_in_parts(struct conn *c, const uint8_t *pdu, uint32_t len, uint32_t sequence_number)
+{
+    uint8_t header[SMPP_HEADER_LEN];
+    memcpy(header, pdu, sizeof header);
+    smpp_put32(header + 12, sequence_number);
+    append(c, header, sizeof header);
+    append(c, pdu + SMPP_HEADER_LEN, len - SMPP_HEADER_LEN);
 }
 
 void conn_forward(struct conn *c, const uint8_t *pdu, uint32_t len, uint32_t sequence_number)
@@ -270,18 +285,14 @@ void conn_forward(struct conn *c, const uint8_t *pdu, uint32_t len, uint32_t seq
         return;
     }
     count_out(c, pdu);
-    if (c->out_last != NULL && CHUNK_SIZE - c->out_last->end >= len) {
+    if ((c->out_last != NULL || add_chunk(c)) && CHUNK_SIZE - c->out_last->end >= len) {
         uint8_t *to = c->out_last->data + c->out_last->end;
         memcpy(to, pdu, len);
         smpp_put32(to + 12, sequence_number);
         c->out_last->end += len;
-        return;
+    } else {
+        forward_in_parts(c, pdu, len, sequence_number);
     }
-    uint8_t header[SMPP_HEADER_LEN];
-    memcpy(header, pdu, sizeof header);
-    smpp_put32(header + 12, sequence_number);
-    append_slowly(c, header, sizeof header);
-    append_slowly(c, pdu + SMPP_HEADER_LEN, len - SMPP_HEADER_LEN);
 }
 
 void conn_refuse(struct conn *c, uint32_t request_id, uint32_t sequence_number, uint32_t command_status)

@@ -9,6 +9,7 @@
 #ifndef PROXY_CONN_H
 #define PROXY_CONN_H
 
+#include "proxy/path.h"
 #include "proxy/stream.h"
 #include "proxy/window.h"
 #include "proxy/worker.h"
@@ -107,7 +108,7 @@ void conn_bound(struct conn *c, uint8_t peer_version);
 
 /* Ends it; closed follows. why must be static text. flush: what is in out leaves first, for a bounded time.
  */
-void conn_close(struct conn *c, const char *why, bool flush);
+SELDOM void conn_close(struct conn *c, const char *why, bool flush);
 
 /* Our requests that are still unanswered get no more time: the owner's expired is called for each. */
 void conn_give_up(struct conn *c);
@@ -120,7 +121,7 @@ void conn_resume(struct conn *c);
 void conn_rearm(struct conn *c);
 
 /* Makes sure that the deadline of a request opened now is watched. */
-void conn_watch(struct conn *c);
+SELDOM void conn_watch(struct conn *c);
 
 /* Once a turn of the loop: what was resumed is looked at, what is to be sent goes out. */
 void conn_resume_all(struct worker *w);

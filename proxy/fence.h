@@ -20,6 +20,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proxy/path.h"
+
 struct worker;
 
 struct fence {
@@ -43,7 +45,7 @@ uint64_t fence_tick(const struct worker *w);
 void fence_woke(struct worker *w, uint64_t before);
 
 /* Must MT wait? Asked for each where w->fence.guarded. */
-bool fence_holds(const struct worker *w);
+SELDOM bool fence_holds(const struct worker *w);
 
 /* strict, and the lease has run out. */
 bool fence_lease_is_over(const struct worker *w);

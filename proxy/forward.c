@@ -89,8 +89,8 @@ static bool choose(struct client *client, struct subject *s, const struct smpp_a
 }
 
 /* Parts of one message follow the first. */
-static void look_for_parts(const struct client *client, struct subject *s, const struct smpp_address *source,
-                           const struct smpp_address *dest)
+SELDOM static void look_for_parts(const struct client *client, struct subject *s,
+                                  const struct smpp_address *source, const struct smpp_address *dest)
 {
     const struct multiparts *parts = client->conn.worker->multiparts;
     struct smpp_part part;
@@ -99,7 +99,7 @@ static void look_for_parts(const struct client *client, struct subject *s, const
     }
 }
 
-static void submit(struct client *client, struct subject *s)
+IN_ONE_PIECE static void submit(struct client *client, struct subject *s)
 {
     struct smpp_address source;
     struct smpp_address dest;
@@ -114,7 +114,7 @@ static void submit(struct client *client, struct subject *s)
     }
 }
 
-static void submit_multi(struct client *client, struct subject *s)
+SELDOM static void submit_multi(struct client *client, struct subject *s)
 {
     struct smpp_multi_view view;
     enum smpp_multi_verdict end = SMPP_MULTI_BAD;
@@ -147,7 +147,7 @@ static uint32_t unknown_id_status(uint32_t command_id)
 }
 
 /* query_sm, cancel_sm, replace_sm: to the link that accepted the message. */
-static void ask_about(struct client *client, struct subject *s)
+SELDOM static void ask_about(struct client *client, struct subject *s)
 {
     struct worker *w = client->conn.worker;
     struct smpp_about_view view;
@@ -197,11 +197,12 @@ static void remember_id(const struct leg *leg, const struct client *client, cons
     struct smpp_span id;
     if (smpp_view_response_id(event->pdu, event->header.length, &id) && id.len > 0) {
         message_index_put(&w->ids_put, client->id_key, id.p, id.len, w->bundle->link_number[leg->link],
-                               w->now_s);
+                          w->now_s);
     }
 }
 
-static void on_leg_response(struct leg *leg, const struct smpp_event *event, const struct window_slot *slot)
+IN_ONE_PIECE static void on_leg_response(struct leg *leg, const struct smpp_event *event,
+                                         const struct window_slot *slot)
 {
     struct worker *w = leg->conn.worker;
     struct client *client = slot == NULL ? NULL : client_find(w, slot->owner);

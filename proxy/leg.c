@@ -162,7 +162,7 @@ static void send_bind(struct conn *c)
     stream_read_start(c->stream);
 }
 
-static void on_bind_response(struct leg *leg, const struct smpp_event *event)
+SELDOM static void on_bind_response(struct leg *leg, const struct smpp_event *event)
 {
     struct conn *c = &leg->conn;
     struct smpp_bind_resp_view view = {.sc_interface_version = -1};
@@ -240,7 +240,7 @@ bool leg_forward(struct leg *leg, const uint8_t *pdu, uint32_t len, struct windo
 }
 
 /* Once nothing is in flight, either way: the good-bye that is due. */
-static void say_goodbye(struct leg *leg)
+SELDOM static void say_goodbye(struct leg *leg)
 {
     struct conn *c = &leg->conn;
     if (c->window.used > 0 || leg->owed > 0 || c->stream == NULL || c->closing) {

@@ -150,7 +150,7 @@ static bool is_as_configured(const struct client *client, struct leg *leg, const
 }
 
 /* The client's leg over a link, begun now if it has none. NULL without memory. */
-static struct leg *need_leg(struct client *client, const struct config_link *link)
+SELDOM static struct leg *need_leg(struct client *client, const struct config_link *link)
 {
     struct worker *w = client->conn.worker;
     struct leg *leg = legs_at(client, link->index);

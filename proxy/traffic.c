@@ -328,9 +328,9 @@ static struct traffic_cell *add(struct traffic *traffic, const struct key *key, 
 
 /* The table is another than the cell knows, or there is no cell. Out of line, so that the usual case keeps its key in
  * registers. */
-__attribute__((noinline)) static bool look_up(struct traffic *traffic, const struct table *table,
-                                              const char *shortcode, size_t len, uint8_t carrier,
-                                              uint64_t now, struct route *route, struct traffic_cell **known)
+SELDOM static bool look_up(struct traffic *traffic, const struct table *table, const char *shortcode,
+                           size_t len, uint8_t carrier, uint64_t now, struct route *route,
+                           struct traffic_cell **known)
 {
     struct key key = key_of(shortcode, len, carrier);
     struct traffic_cell *cell = find(traffic, &key);

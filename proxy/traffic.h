@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "proxy/metrics.h"
+#include "proxy/path.h"
 #include "routing/evidence.h"
 #include "routing/table.h"
 

@@ -222,7 +222,7 @@ static void unblock(struct client *client, struct hold_queue *queue)
 /* Looks at what waits for a carrier, in order: sends what may go, refuses what has waited too long. `ready`,
  * where given, is the only leg that has changed: behind the first request that it has no room for, nothing
  * can go. */
-static void release_queue(struct client *client, struct hold_queue *queue, const struct leg *ready)
+SELDOM static void release_queue(struct client *client, struct hold_queue *queue, const struct leg *ready)
 {
     struct held *before = NULL;
     struct held *held = client->conn.closing ? NULL : queue->first; /* nobody is left to answer to */

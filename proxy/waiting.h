@@ -11,7 +11,7 @@
 #include "proxy/way.h"
 
 /* Keeps a request back, or refuses it where there is no time or no room. */
-void waiting_add(struct client *client, const struct subject *s, const struct way *way);
+SELDOM void waiting_add(struct client *client, const struct subject *s, const struct way *way);
 
 /* A request of the same route waits already: this one must not overtake it. */
 bool waiting_has(const struct client *client, const struct subject *s);

@@ -28,7 +28,7 @@ static uint64_t steady_seconds(const struct worker *w)
 }
 
 /* The way of a part: that of the first part as long as a leg is bound there, else today's. */
-static struct way way_of_part(struct client *client, const struct subject *s, uint8_t platform)
+SELDOM static struct way way_of_part(struct client *client, const struct subject *s, uint8_t platform)
 {
     const struct worker *w = client->conn.worker;
     uint8_t first = multiparts_platform(w->multiparts, &s->part, steady_seconds(w));
@@ -44,7 +44,7 @@ static struct way way_of_part(struct client *client, const struct subject *s, ui
     return way;
 }
 
-static void note_part(struct worker *w, const struct subject *s, const struct way *way)
+SELDOM static void note_part(struct worker *w, const struct subject *s, const struct way *way)
 {
     const struct config_link *link = w->config->link_at[way->leg->link];
     struct multiparts_change change =

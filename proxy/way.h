@@ -10,6 +10,7 @@
 
 #include "proxy/client.h"
 #include "proxy/leg.h"
+#include "proxy/path.h"
 
 /* What routing needs of a request. It points into the request's octets. */
 struct subject {
@@ -47,6 +48,6 @@ struct way way_find(struct client *client, struct subject *s);
 
 /* The two ends of a way: on to a leg that is ready, or back to the client with a negative answer. */
 void way_send(struct client *client, const struct subject *s, const struct way *way);
-void way_refuse(struct client *client, const struct subject *s, uint32_t status, enum refused cause);
+SELDOM void way_refuse(struct client *client, const struct subject *s, uint32_t status, enum refused cause);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "proxy/path.h"
 #include "smpp/constants.h"
 
 enum { FIRST_CAPACITY = 8 };
@@ -47,7 +48,7 @@ static struct window_slot *slot_of(const struct window *w, uint32_t sequence_num
 /* --- those overtaken ------------------------------------------------------------------------------------ */
 
 /* They are met in the order of their numbers. */
-static void overtake(struct window *w, struct window_slot *slot)
+SELDOM static void overtake(struct window *w, struct window_slot *slot)
 {
     uint32_t index = (uint32_t)(slot - w->slots);
     slot->overtaken = true;
@@ -57,7 +58,7 @@ static void overtake(struct window *w, struct window_slot *slot)
     w->overtaken_last = index;
 }
 
-static void unlink_overtaken(struct window *w, const struct window_slot *slot)
+SELDOM static void unlink_overtaken(struct window *w, const struct window_slot *slot)
 {
     *(slot->prev == NO_SLOT ? &w->overtaken : &w->slots[slot->prev].next) = slot->next;
     *(slot->next == NO_SLOT ? &w->overtaken_last : &w->slots[slot->next].prev) = slot->prev;
@@ -71,7 +72,7 @@ static void move_to(struct window_slot *slots, uint32_t capacity, const struct w
 }
 
 /* Two that have slots of their own in a smaller array have so in a larger one, too. */
-static bool grow(struct window *w)
+SELDOM static bool grow(struct window *w)
 {
     uint32_t capacity = w->capacity == 0 ? FIRST_CAPACITY : w->capacity * 2;
     struct window old = *w;
