@@ -27,7 +27,9 @@ enum smpp_frame_verdict { SMPP_FRAME_PARTIAL, SMPP_FRAME_WHOLE, SMPP_FRAME_BAD }
 
 static inline uint32_t smpp_get32(const uint8_t *p)
 {
-    return ((uint32_t)p[0] << 24) | ((uint32_t)p[1] << 16) | ((uint32_t)p[2] << 8) | p[3];
+    uint32_t value;
+    memcpy(&value, p, sizeof value);
+    return be32toh(value);
 }
 
 static inline uint16_t smpp_get16(const uint8_t *p)
@@ -37,10 +39,8 @@ static inline uint16_t smpp_get16(const uint8_t *p)
 
 static inline void smpp_put32(uint8_t *p, uint32_t value)
 {
-    p[0] = (uint8_t)(value >> 24);
-    p[1] = (uint8_t)(value >> 16);
-    p[2] = (uint8_t)(value >> 8);
-    p[3] = (uint8_t)value;
+    value = htobe32(value);
+    memcpy(p, &value, sizeof value);
 }
 
 static inline void smpp_put16(uint8_t *p, uint16_t value)
