@@ -2,15 +2,17 @@
  *
  *   client ──SipHash-2-4 under the file's key──▶ its key
  *   id ──folded products under both keys──▶ hash
- *   put:  hash ──low bits──▶ a place in the segment that the worker writes to, or the next free one after it
+ *   put:  hash ──low bits──▶ a bucket of eight words, of the segment that the worker writes to; into its next free one
  *         segment three quarters full ──▶ the oldest of all is cleared, and is this worker's next
- *   find: hash ──▶ that place in every segment; the youngest word with its fingerprint (the high 36 bits)
+ *   find: hash ──▶ that bucket in every segment, from the youngest on; the youngest word with its fingerprint (the high
+ *         36 bits)
  *   word: fingerprint │ link + 1 │ time since its segment was begun
- *   file: fixed part (magic, layout, key, its checksum) │ names of links, each with its checksum │ heads │ words
+ *   file: fixed part (magic, layout, key, its checksum) │ names of links, each with its checksum │ heads │ segments
  *
  * Every message puts, few are asked about. So a put goes to a part of the table that is small enough to stay in the
- * cache, and to one that no other worker writes to: no wait for memory, no compare-and-exchange. A find looks into all
- * segments, a microsecond or two.
+ * cache, and to one that no other worker writes to; how many words of a bucket are taken stands beside them, so that a
+ * put looks at none of them: it stores, and waits for nothing. A find looks into each segment, which takes some ten
+ * microseconds in a table of a million.
  *
  * Message ids are chosen by peers, so the hash is keyed: nobody outside can aim at one place. Each part of the
  * file is whole by itself whenever the process is killed: the file appears under its name only when it is
@@ -42,8 +44,9 @@ enum {
     LINKS_MAX = 1 << 10,
     LINK_NAME_MAX = 55,
     ALIGN = 4096,
+    BUCKET = 8, /* words: a line of the cache */
     SLOTS_LEAST = 64,
-    SLOTS_USUAL = 1 << 14, /* of a segment: 128 KB, which stay in the cache of a core */
+    SLOTS_USUAL = 1 << 13, /* of a segment: 64 KB, which stay in the cache of a core */
     SEGMENTS_LEAST = 16,
     SEGMENTS_USUAL = 192, /* a find looks into all of them; where they are too few, they get larger */
     SEGMENTS_SPARE = 8,   /* not full: those that workers write to */
@@ -67,8 +70,9 @@ struct link_name {
 
 /* Of a segment. What is read between two looks at one number is of that number's time. */
 struct head {
-    _Atomic uint64_t number; /* in order of their beginnings; 0: it is being cleared, or was never used */
-    _Atomic uint64_t began;  /* seconds since 1970 */
+    _Atomic uint64_t number;  /* in order of their beginnings; 0: it is being cleared, or was never used */
+    _Atomic uint64_t began;   /* seconds since 1970 */
+    _Atomic uint64_t touched; /* the same: when it was last written to */
 };
 
 struct file {
@@ -80,7 +84,7 @@ struct file {
 
 enum { HEADER_SIZE = ((int)sizeof(struct file) + ALIGN - 1) / ALIGN * ALIGN };
 /* HASHING: how client and id make a hash and where that leads; another way is another number. */
-enum { HASHING = 2 };
+enum { HASHING = 3 };
 #define LAYOUT                                                                                       \
     ((uint64_t)HASHING << 56 | (uint64_t)HEADER_SIZE << 32 | SEGMENTS_USUAL << 16 | LINK_BITS << 8 | \
      TIME_BITS)
@@ -222,9 +226,10 @@ static bool has_expired(const struct message_index *index, uint64_t time_s, uint
     return now_s > time_s && now_s - time_s >= index->ttl + UNIT_S;
 }
 
+/* Its words, and behind them an octet for each bucket: how many of its words are taken. */
 static word *segment_at(const struct message_index *index, uint64_t place)
 {
-    return index->words + place * index->slots;
+    return index->words + place * (index->slots + index->slots / BUCKET / sizeof(word));
 }
 
 /* The oldest segment becomes the writer's. A reader that meets it meanwhile sees that its number has changed: whatever
@@ -238,15 +243,19 @@ static void take_segment(struct message_index_writer *writer, uint64_t now_s)
     } while (number == 0);
     struct head *head = &index->file->heads[number % index->segments];
     word *words = segment_at(index, number % index->segments);
+    word *end = segment_at(index, number % index->segments + 1);
     atomic_store_explicit(&head->number, 0, memory_order_relaxed);
-    for (uint32_t i = 0; i < index->slots; i++)
-        atomic_store_explicit(&words[i], 0, memory_order_release);
+    for (word *w = words; w < end; w++)
+        atomic_store_explicit(w, 0, memory_order_release);
     atomic_store_explicit(&head->began, now_s, memory_order_release);
+    atomic_store_explicit(&head->touched, now_s, memory_order_release);
     atomic_store_explicit(&head->number, number, memory_order_release);
     *writer = (struct message_index_writer){.index = writer->index,
                                             .words = words,
+                                            .taken = (_Atomic uint8_t *)(void *)(words + index->slots),
                                             .number = number,
                                             .began = now_s,
+                                            .touched = now_s,
                                             .room = index->slots / 4 * 3};
 }
 
@@ -263,6 +272,14 @@ static inline uint64_t units_since(uint64_t began, uint64_t now_s)
     return now_s > began ? (now_s - began) / UNIT_S : 0;
 }
 
+static void touch(struct message_index_writer *writer, uint64_t now_s)
+{
+    const struct message_index *index = writer->index;
+    writer->touched = now_s;
+    atomic_store_explicit(&index->file->heads[writer->number % index->segments].touched, now_s,
+                          memory_order_release);
+}
+
 void message_index_put(struct message_index_writer *writer, uint64_t client, const uint8_t *id, size_t len,
                        int link, uint64_t now_s)
 {
@@ -273,15 +290,39 @@ void message_index_put(struct message_index_writer *writer, uint64_t client, con
         take_segment(writer, now_s);
         units = 0;
     }
+    if (now_s > writer->touched)
+        touch(writer, now_s);
     uint64_t hash = hash_id(writer->index, client, id, len);
-    uint64_t mask = writer->index->slots - 1;
+    uint64_t mask = writer->index->slots / BUCKET - 1;
     uint64_t at = hash & mask;
-    uint64_t there;
-    while ((there = atomic_load_explicit(&writer->words[at], memory_order_relaxed)) != 0 &&
-           !word_matches(there, hash))
+    unsigned taken;
+    while ((taken = atomic_load_explicit(&writer->taken[at], memory_order_relaxed)) >= BUCKET)
         at = (at + 1) & mask;
-    writer->room -= there == 0;
-    atomic_store_explicit(&writer->words[at], word_make(hash, link, units), memory_order_release);
+    atomic_store_explicit(&writer->taken[at], (uint8_t)(taken + 1), memory_order_relaxed);
+    atomic_store_explicit(&writer->words[at * BUCKET + taken], word_make(hash, link, units),
+                          memory_order_release);
+    writer->room--;
+}
+
+static const word *bucket_of(const struct message_index *index, const word *words, uint64_t hash)
+{
+    return words + (hash & (index->slots / BUCKET - 1)) * BUCKET;
+}
+
+/* The last word of a segment that has the hash's fingerprint, 0 for none: what comes later stands behind. */
+static uint64_t search(const struct message_index *index, const word *words, uint64_t hash)
+{
+    uint64_t found = 0;
+    bool is_full = true;
+    for (uint64_t i = 0; is_full && i < index->slots / BUCKET; i++) {
+        const word *bucket = bucket_of(index, words, hash + i);
+        for (unsigned k = 0; k < BUCKET; k++) {
+            uint64_t w = atomic_load_explicit(&bucket[k], memory_order_acquire);
+            is_full = is_full && w != 0;
+            found = w != 0 && word_matches(w, hash) ? w : found;
+        }
+    }
+    return found;
 }
 
 struct found {
@@ -290,37 +331,36 @@ struct found {
 };
 
 /* What a segment knows of it, if that is younger than what was found before. */
-static void look_into(const struct message_index *index, uint32_t place, uint64_t hash, struct found *found)
+static void look_into(const struct message_index *index, uint64_t place, uint64_t hash, struct found *found)
 {
     const struct head *head = &index->file->heads[place];
-    const word *words = segment_at(index, place);
     uint64_t number = atomic_load_explicit(&head->number, memory_order_acquire);
     uint64_t began = atomic_load_explicit(&head->began, memory_order_acquire);
-    uint64_t at = hash & (index->slots - 1);
-    uint64_t w = 0;
-    for (uint32_t i = 0; number != 0 && i < index->slots; i++) {
-        w = atomic_load_explicit(&words[at], memory_order_acquire);
-        if (w == 0 || word_matches(w, hash))
-            break;
-        at = (at + 1) & (index->slots - 1);
-    }
-    if (w == 0 || !word_matches(w, hash) ||
-        atomic_load_explicit(&head->number, memory_order_relaxed) != number)
+    uint64_t touched = atomic_load_explicit(&head->touched, memory_order_acquire);
+    if (number == 0 || (found->number != 0 && touched < found->time_s))
+        return;
+    uint64_t w = search(index, segment_at(index, place), hash);
+    if (w == 0 || atomic_load_explicit(&head->number, memory_order_relaxed) != number)
         return;
     uint64_t time_s = word_time(w, began);
     if (found->number == 0 || time_s > found->time_s || (time_s == found->time_s && number > found->number))
         *found = (struct found){time_s, number, word_link(w)};
 }
 
+enum { AHEAD = 16 /* buckets that are on their way into the cache */ };
+
 int message_index_find(const struct message_index *index, uint64_t client, const uint8_t *id, size_t len,
                        uint64_t now_s)
 {
     uint64_t hash = hash_id(index, client, id, len);
+    uint64_t last = atomic_load_explicit(&index->file->last, memory_order_relaxed);
     struct found found = {.number = 0, .link = -1};
-    for (uint32_t i = 0; i < index->segments; i++)
-        __builtin_prefetch((const void *)(segment_at(index, i) + (hash & (index->slots - 1))));
-    for (uint32_t i = 0; i < index->segments; i++)
-        look_into(index, i, hash, &found);
+    for (uint64_t i = 0; i < index->segments; i++) {
+        uint64_t soon = (last - i - AHEAD) % index->segments;
+        if (found.number == 0)
+            __builtin_prefetch((const void *)bucket_of(index, segment_at(index, soon), hash));
+        look_into(index, (last - i) % index->segments, hash, &found);
+    }
     return found.number == 0 || has_expired(index, found.time_s, now_s) ? -1 : found.link;
 }
 
@@ -521,7 +561,7 @@ static void choose_segments(struct message_index *index, size_t entries)
     size_t segments = entries / (slots / 4 * 3) + 1;
     index->slots = (uint32_t)slots;
     index->segments = (uint32_t)(segments < SEGMENTS_USUAL ? segments : SEGMENTS_USUAL) + SEGMENTS_SPARE;
-    index->size = HEADER_SIZE + (size_t)index->segments * slots * sizeof(word);
+    index->size = HEADER_SIZE + (size_t)index->segments * (slots * sizeof(word) + slots / BUCKET);
 }
 
 struct message_index *message_index_open(const char *path, size_t entries, uint64_t ttl_s,

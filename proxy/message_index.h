@@ -37,7 +37,8 @@ uint64_t message_index_client(const struct message_index *index, const char *sys
 struct message_index_writer {
     struct message_index *index;
     _Atomic uint64_t *words;
-    uint64_t number, began;
+    _Atomic uint8_t *taken;
+    uint64_t number, began, touched;
     uint32_t room;
 };
 

@@ -452,7 +452,7 @@ static void any_words_can_be_read(void **state)
     struct message_index *index = open_index(path, 64, NULL);
     message_index_close(index);
     struct stat st;
-    uint8_t noise[SEGMENTS * 64 * 8 + 256 * 16]; /* all words, and heads before them */
+    uint8_t noise[SEGMENTS * 65 * 8 + 256 * 24]; /* all words, and heads before them */
     memset(noise, 0xFF, sizeof noise);
     int fd = open(path, O_RDWR);
     assert_int_equal(fstat(fd, &st), 0);
