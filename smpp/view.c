@@ -108,13 +108,24 @@ static inline struct smpp_span take_rest(struct cursor *c)
     return rest;
 }
 
+/* Most service types are empty. */
+static inline bool skip_service_type(struct cursor *c)
+{
+    if (c->p < c->end && *c->p == 0) {
+        c->p++;
+        return true;
+    }
+    return skip_cstring(c);
+}
+
 bool smpp_view_addresses(const uint8_t *pdu, size_t len, struct smpp_address *source,
                          struct smpp_address *dest)
 {
     struct cursor c;
     struct smpp_address from;
     struct smpp_address to;
-    if (!open_body(&c, pdu, len) || !skip_cstring(&c) || !take_address(&c, &from) || !take_address(&c, &to))
+    if (!open_body(&c, pdu, len) || !skip_service_type(&c) || !take_address(&c, &from) ||
+        !take_address(&c, &to))
         return false;
     *source = from;
     *dest = to;
