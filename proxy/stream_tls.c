@@ -368,14 +368,20 @@ static void handshake(struct tls_stream *t)
     }
 }
 
+/* Asking OpenSSL when there is nothing costs it a record buffer, taken and given back. */
+static bool has_unread(const struct tls_stream *t)
+{
+    return t->in_len > 0 || t->kept.first != NULL || SSL_pending(t->ssl) > 0;
+}
+
 /* Decrypts into len octets of room until it is full or nothing is left; returns how much. */
 static size_t fill(struct tls_stream *t, uint8_t *room, size_t len, unsigned *reads, enum stream_end *why)
 {
     size_t done = 0;
     *why = STREAM_END_COUNT;
-    while (done < len && *reads < TURN_READS) {
+    ERR_clear_error();
+    while (done < len && *reads < TURN_READS && has_unread(t)) {
         size_t part = len - done < INT_MAX ? len - done : INT_MAX;
-        ERR_clear_error();
         int result = SSL_read(t->ssl, room + done, (int)part);
         if (result <= 0) {
             *why = fault_of(t, result);
@@ -520,9 +526,9 @@ static void tls_read_stop(struct stream *s)
 static struct chunk *encrypt(struct tls_stream *t, struct chunk *chunk, enum stream_end *why)
 {
     *why = STREAM_END_COUNT;
+    ERR_clear_error();
     while (chunk != NULL && *why == STREAM_END_COUNT) {
         int len = (int)(chunk->end - chunk->start);
-        ERR_clear_error();
         int result = len > 0 ? SSL_write(t->ssl, chunk->data + chunk->start, len) : 1;
         if (result <= 0) {
             *why = fault_of(t, result);

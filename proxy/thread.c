@@ -15,6 +15,7 @@
 #include "proxy/leg.h"
 #include "proxy/log.h"
 #include "proxy/probe.h"
+#include "proxy/tls_buffers.h"
 
 #define SECOND       1000000000ULL
 #define SETTLE_PAUSE (SECOND / 200)
@@ -754,6 +755,7 @@ static void run(void *arg)
 {
     struct thread *t = arg;
     uv_run(&t->loop, UV_RUN_DEFAULT);
+    tls_buffers_clear();
     (void)post(t->main, t, open_ended, &(struct note){.thing = NULL});
 }
 

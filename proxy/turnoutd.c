@@ -24,6 +24,7 @@
 #include "proxy/questions.h"
 #include "proxy/sandbox.h"
 #include "proxy/thread.h"
+#include "proxy/tls_buffers.h"
 #include "proxy/watchman.h"
 #include "proxy/witness.h"
 #include "routing/store.h"
@@ -958,6 +959,7 @@ static int run(const char *config_file, bool confined)
         d->confined = confined;
         (void)mallopt(M_MMAP_THRESHOLD,
                       sizeof(struct chunk)); /* so that chunks given back leave the process */
+        tls_buffers_use();
         d->process.start_time = (double)time(NULL);
         d->config_since = (uint64_t)d->process.start_time;
     }

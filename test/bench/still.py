@@ -31,9 +31,17 @@ class Proxy(Turnoutd):
         kind, i, PASSWORD_HASH, shortcode, BINDS) for kind, shortcode in (('none', NO_LEGS), ('one', ONE_LEG),
                                                                        ('all', ALL_LEGS)) for i in range(ACCOUNTS))
 
+    load_options = []
+
     def resident(self):
         status = pathlib.Path('/proc/%d/status' % self.child.pid).read_text()
         return 1024 * int(re.search(r'^VmRSS:\s+(\d+)', status, re.M).group(1))
+
+
+class ProxyTls(Proxy):
+    name = 'turnoutd-still-tls'
+    tls = True
+    load_options = ['--tls', '--insecure']
 
 
 class Sessions:
@@ -46,7 +54,7 @@ class Sessions:
         self.child = Child(self.world, account, [
             self.world.build / 'turnout-load', '--connect', '127.0.0.1:%d' % proxy.port, '--system-id', account,
             '--password', PASSWORD, '--count', 0, '--linger', '60m', '--control', self.path, '--sessions', count,
-            '--enquire-link', '30s', '--reconnect=100ms'], self.world.ends_cpu)
+            '--enquire-link', '30s', '--reconnect=100ms', *proxy.load_options], self.world.ends_cpu)
         self.control = Control(self.child, self.path)
 
     def bound(self):
@@ -62,8 +70,8 @@ class Sessions:
 
 
 @contextlib.contextmanager
-def proxy_of(world, smsc):
-    proxy = Proxy(world, smsc.ports, 100)
+def proxy_of(world, smsc, kind=Proxy):
+    proxy = kind(world, smsc.ports, 100)
     proxy.child_now()
     try:
         yield proxy
@@ -105,9 +113,9 @@ def lookups(world, _smsc, progress):
             row('portability table', 'read and verified', found['number_load_ms'], 'ms', 100)]
 
 
-def memory_of(world, smsc, kind, accounts, count):
+def memory_of(world, smsc, kind, accounts, count, proxy_kind=Proxy):
     """Resident octets a session, from the second account's on: the first pays for what all share."""
-    with contextlib.ExitStack() as stack, proxy_of(world, smsc) as proxy:
+    with contextlib.ExitStack() as stack, proxy_of(world, smsc, proxy_kind) as proxy:
         make_known(proxy, kind, accounts)
         sessions_of(stack, proxy, kind, [0], count)
         time.sleep(SETTLE)
@@ -120,6 +128,7 @@ def memory_of(world, smsc, kind, accounts, count):
 def memory(world, smsc, progress):
     progress('memory of idle sessions')
     return [row('idle session', 'without legs', memory_of(world, smsc, 'none', 4, 1000) / 1024, 'KB', 3),
+            row('idle session', 'without legs, over TLS', memory_of(world, smsc, 'none', 4, 500, ProxyTls) / 1024, 'KB'),
             row('idle session', 'with legs to 4 carriers', memory_of(world, smsc, 'all', 4, 500) / 1024, 'KB', 16)]
 
 
