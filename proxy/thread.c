@@ -19,7 +19,15 @@
 
 #define SECOND       1000000000ULL
 #define SETTLE_PAUSE (SECOND / 200)
-enum { RESUME_ROUNDS = 16, DESCRIPTORS_KEPT = 16, SPARE_NOTES = 16 };
+#define ACCEPT_PAUSE (SECOND / 1000)
+enum {
+    RESUME_ROUNDS = 16,
+    DESCRIPTORS_KEPT = 16,
+    SPARE_NOTES = 16,
+    ACCEPTS_A_TURN =
+        2,      /* of a listener: a bind costs as much as a hundred messages, and a turn next to nothing */
+    CROWD = 64, /* accepted and not bound: the SMSC may answer for all of them in one turn */
+};
 
 struct listener {
     uv_tcp_t tcp;
@@ -28,7 +36,9 @@ struct listener {
     struct ssl_ctx_st *tls; /* a reference of its own: swapped on reload */
     uint64_t paused_until;  /* log an exhausted descriptor table once a second */
     int backlog;
-    bool paused; /* a connection waits to be taken, the rest in the backlog */
+    unsigned accepts; /* in this turn */
+    bool put_off;     /* a connection waits to be taken in the next turn, the rest in the backlog */
+    bool paused;      /* the same, until there are descriptors */
 };
 
 struct note {
@@ -60,6 +70,7 @@ struct thread {
     struct listener *listeners;
     unsigned listeners_count;
     unsigned open_listeners;
+    uint64_t accept_at;  /* what was put off is taken no earlier */
     struct timer second; /* wall clock, sign of life, review */
     struct timer tick;   /* wakes often enough for the fence */
     bool withdrawn;      /* the lease is over, and what had not left was taken back */
@@ -286,9 +297,13 @@ static void on_alarm(uv_timer_t *alarm)
     timers_run(&t->worker.timers, t->worker.now);
 }
 
+static uint64_t accept_next(const struct thread *t);
+
 static void set_alarm(struct thread *t)
 {
+    uint64_t accepting = accept_next(t);
     uint64_t next = t->worker.resumed != NULL ? 0 : timers_next(&t->worker.timers);
+    next = accepting < next ? accepting : next;
     if (next == t->alarm_at) {
         return;
     }
@@ -304,10 +319,12 @@ static void set_alarm(struct thread *t)
 }
 
 static void maybe_finish(struct thread *t);
+static void take_put_off(struct thread *t);
 
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct thread *t = prepare->data;
+    take_put_off(t);
     settle_turn(t);
     maybe_finish(t);
     if (!t->finished) {
@@ -621,6 +638,7 @@ static void take_connection(struct listener *l)
 {
     int error = 0;
     bool was_paused = l->paused;
+    l->accepts++;
     l->paused = !descriptors_left(l);
     if (!l->paused) {
         (void)client_accept(&l->thread->worker, (uv_stream_t *)&l->tcp, l->tls, &forward_client_events,
@@ -639,9 +657,45 @@ static void on_connection(uv_stream_t *server, int status)
     worker_wake(&l->thread->worker);
     if (status != 0) {
         note_accept_fault(l, status);
+    } else if (l->accepts >= ACCEPTS_A_TURN) {
+        l->put_off = true;
     } else {
         take_connection(l);
     }
+}
+
+static bool crowded(const struct worker *w)
+{
+    return atomic_load_explicit(&w->shared->unbound, memory_order_relaxed) > CROWD;
+}
+
+/* In a storm of connections those who are bound have their turns between. */
+static void take_put_off(struct thread *t)
+{
+    uint64_t now = t->worker.clock();
+    if (now < t->accept_at) {
+        return;
+    }
+    t->accept_at = crowded(&t->worker) ? now + ACCEPT_PAUSE : 0;
+    for (unsigned i = 0; i < t->listeners_count && !t->ending; i++) {
+        struct listener *l = &t->listeners[i];
+        l->accepts = 0;
+        if (l->put_off) {
+            l->put_off = false;
+            worker_wake(&t->worker);
+            take_connection(l);
+        }
+    }
+}
+
+/* When the connections that were put off are to be taken, UINT64_MAX for none. */
+static uint64_t accept_next(const struct thread *t)
+{
+    uint64_t next = UINT64_MAX;
+    for (unsigned i = 0; i < t->listeners_count; i++) {
+        next = t->listeners[i].put_off ? t->accept_at : next;
+    }
+    return next;
 }
 
 static void resume_accepting(struct thread *t)

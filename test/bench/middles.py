@@ -30,11 +30,11 @@ def output_of(command):
 class Smsc:
     """One turnout-smsc with a link a carrier; the same one behind every middle."""
 
-    def __init__(self, world):
-        path = world.directory / 'smsc.sock'
+    def __init__(self, world, name='smsc'):
+        path = world.directory / (name + '.sock')
         links = [word for carrier in PREFIXES
                  for word in ('--name', '%s-%s' % (carrier, PLATFORM), '--listen', '127.0.0.1:0')]
-        self.child = Child(world, 'smsc', [world.build / 'turnout-smsc', '--control', path, *links], world.ends_cpu)
+        self.child = Child(world, name, [world.build / 'turnout-smsc', '--control', path, *links], world.ends_cpu)
         self.control = Control(self.child, path)
         links = self.control.ask('stats')['links']
         self.ports = {carrier: links['%s-%s' % (carrier, PLATFORM)]['port'] for carrier in PREFIXES}

@@ -94,6 +94,7 @@ const char *load_command_help(void)
            "  pause, resume  stop and go on sending; answers, MO and receipts go on\n"
            "  rate N         another rate (0: as fast as answered)\n"
            "  drop [rst]     close all connections, as a crash would\n"
+           "  fresh          forget the latencies so far\n"
            "  flush          write the ledger out\n"
            "  quit           stop as by SIGTERM\n";
 }
@@ -143,6 +144,9 @@ json_t *load_command(void *context, char *line)
         fill_all(load);
     } else if (strcmp(name, "drop") == 0) {
         drop(load, words.count > 1 && strcmp(words.at[1], "rst") == 0);
+    } else if (strcmp(name, "fresh") == 0) {
+        memset(&load->latency, 0, sizeof load->latency);
+        memset(&load->from_due, 0, sizeof load->from_due);
     } else if (strcmp(name, "flush") == 0) {
         ledger_flush(load->ledger);
     } else if (strcmp(name, "quit") == 0) {
