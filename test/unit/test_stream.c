@@ -659,6 +659,8 @@ static void silent_open(struct silent *silent, const char *ip, uint16_t port)
     struct sockaddr_in address;
     assert_int_equal(uv_ip4_addr(ip, port, &address), 0);
     silent->listener = socket(AF_INET, SOCK_STREAM, 0);
+    int on = 1; /* connections that others had from there may still linger */
+    assert_int_equal(setsockopt(silent->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
     assert_int_equal(bind(silent->listener, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(listen(silent->listener, 0), 0);
     socklen_t len = sizeof(address);
