@@ -397,14 +397,14 @@ const char *forward_holds_older(const struct worker *w, uint64_t version)
     return NULL;
 }
 
-uint64_t forward_settled(const struct worker *w)
+struct settled forward_settled(const struct worker *w)
 {
-    uint64_t settled = w->version;
+    struct settled settled = settled_begin(w->version);
     for (uint32_t i = 0; i < w->legs.capacity; i++) {
         struct leg *leg = registry_at(&w->legs, i);
         uint64_t version = 0;
-        if (leg != NULL && window_oldest_version(&leg->conn.window, &version) && version < settled) {
-            settled = version;
+        if (leg != NULL && window_oldest_version(&leg->conn.window, &version)) {
+            settled_late(&settled, leg->carrier, leg->platform, version);
         }
     }
     return settled;

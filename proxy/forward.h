@@ -21,6 +21,7 @@
 #include "proxy/client.h"
 #include "proxy/legs.h"
 #include "proxy/worker.h"
+#include "routing/settled.h"
 
 /* What a listener gives to client_accept. */
 extern const struct client_events forward_client_events;
@@ -54,7 +55,7 @@ void forward_end_all(struct worker *w);
  * holds them, or NULL. */
 const char *forward_holds_older(const struct worker *w, uint64_t version);
 
-/* The highest version such that no request routed by a table before it is still unanswered. */
-uint64_t forward_settled(const struct worker *w);
+/* What was routed by a table before the one in use and is still unanswered, link by link. */
+struct settled forward_settled(const struct worker *w);
 
 #endif

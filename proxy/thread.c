@@ -47,6 +47,7 @@ struct note {
     const void *thing;
     uint64_t version;
     uint64_t time, gap;
+    struct settled settled;
     struct thread_release release;
     struct legs_released released;
     void (*call)(struct worker *w, void *arg);
@@ -78,8 +79,8 @@ struct thread {
     uint64_t awaited; /* version to be reported as applied, 0 for none */
     uint64_t awaited_since;
     bool obstacle_told;
-    struct timer settle; /* looks until the table in use is settled */
-    uint64_t settled;    /* last told */
+    struct timer settle;    /* looks until the table in use is settled */
+    struct settled settled; /* last told */
     bool ending, finished;
     bool past_limit; /* of the drain */
     _Atomic uint64_t turned;
@@ -169,7 +170,7 @@ static void open_settled(void *main, struct letter *letter)
 {
     struct note *note = (struct note *)letter;
     (void)main;
-    note->thread->events->table_settled(note->thread->ctx, note->thread, note->version);
+    note->thread->events->table_settled(note->thread->ctx, note->thread, &note->settled);
     note_free(note);
 }
 
@@ -259,11 +260,11 @@ static void check_applied(struct thread *t)
 static void check_settled(struct timer *timer, uint64_t now)
 {
     struct thread *t = (struct thread *)((char *)timer - offsetof(struct thread, settle));
-    struct note note = {.version = forward_settled(&t->worker)};
-    if (note.version > t->settled && post(t->main, t, open_settled, &note)) {
-        t->settled = note.version;
+    struct note note = {.settled = forward_settled(&t->worker)};
+    if (!settled_equal(&note.settled, &t->settled) && post(t->main, t, open_settled, &note)) {
+        t->settled = note.settled;
     }
-    if (t->settled < t->worker.version) {
+    if (settled_version(&t->settled) < t->worker.version) {
         timer_set(&t->worker.timers, &t->settle, now + SETTLE_PAUSE);
     }
 }

@@ -16,6 +16,7 @@
 
 #include "proxy/mailbox.h"
 #include "proxy/worker.h"
+#include "routing/settled.h"
 
 struct thread;
 
@@ -30,8 +31,8 @@ struct thread_release {
 struct thread_events {
     void (*table_passed)(void *ctx, struct thread *thread, uint64_t version);
     void (*table_applied)(void *ctx, struct thread *thread, uint64_t version);
-    /* No request routed by a table before this version is unanswered any more. */
-    void (*table_settled)(void *ctx, struct thread *thread, uint64_t version);
+    /* What was routed by an older table and is unanswered is something else than before. */
+    void (*table_settled)(void *ctx, struct thread *thread, const struct settled *settled);
     /* What keeps it from applying; NULL when there is nothing any more. */
     void (*obstacle)(void *ctx, struct thread *thread, const char *what);
     void (*bundle_passed)(void *ctx, struct thread *thread, const struct bundle *bundle);
@@ -94,7 +95,8 @@ enum { OBSTACLE_TEXT = 128 };
 
 /* What main knows of it: main's own memory, kept here. */
 struct thread_view {
-    uint64_t passed, applied, settled;
+    uint64_t passed, applied;
+    struct settled settled;
     const struct bundle *bundle;
     bool ended;
     char obstacle[OBSTACLE_TEXT]; /* "" for none */

@@ -54,7 +54,8 @@ struct turnoutd {
     unsigned threads_count, running;
     uint16_t *ports;
     struct published *published; /* newest first */
-    uint64_t applied, settled;
+    uint64_t applied;
+    struct settled settled; /* of all workers */
     struct store *store;
     enum store_state told; /* last logged; it begins as connecting, which goes without saying */
     struct admin *admin;
@@ -189,15 +190,22 @@ static void on_table_applied(void *ctx, struct thread *thread, uint64_t version)
     report_applied(d);
 }
 
-static void on_table_settled(void *ctx, struct thread *thread, uint64_t version)
+static void report_settled(struct turnoutd *d)
 {
-    struct turnoutd *d = ctx;
-    thread_view(thread)->settled = version;
-    uint64_t all = least(d, offsetof(struct thread_view, settled));
-    if (all > d->settled) {
+    struct settled all = settled_begin(UINT64_MAX);
+    for (unsigned i = 0; i < d->threads_count; i++) {
+        settled_join(&all, &thread_view(d->threads[i])->settled);
+    }
+    if (!settled_equal(&all, &d->settled)) {
         d->settled = all;
         store_refresh(d->store);
     }
+}
+
+static void on_table_settled(void *ctx, struct thread *thread, const struct settled *settled)
+{
+    thread_view(thread)->settled = *settled;
+    report_settled(ctx);
 }
 
 /* Of all workers; NULL for none. */
@@ -279,8 +287,11 @@ static void on_beat(void *ctx, void (*add)(void *arg, const char *field, const c
     struct turnoutd *d = ctx;
     char *sessions = metrics_sessions_json(d->metrics, d->bundle->config, &d->ids.names);
     char kinds[256];
+    char unsettled[SETTLED_TEXT_MAX];
     add(arg, "program", "turnoutd " TURNOUT_VERSION);
-    add_number(add, arg, "settled", d->settled);
+    add_number(add, arg, "settled", settled_version(&d->settled));
+    settled_write(&d->settled, &d->ids.names, unsettled);
+    add(arg, "unsettled", unsettled);
     add(arg, "on_loss", d->bundle->config->redis.fence ? "fence" : "serve");
     add(arg, "fenced", keeper_fenced(&d->keeper));
     add_links(d->bundle->config, add, arg);
@@ -603,7 +614,8 @@ static void on_thread_ended(void *ctx, struct thread *thread)
     struct turnoutd *d = ctx;
     struct thread_view *view = thread_view(thread);
     view->ended = true;
-    view->passed = view->applied = view->settled = UINT64_MAX; /* it holds nothing back any more */
+    view->passed = view->applied = UINT64_MAX; /* it holds nothing back any more */
+    view->settled = settled_begin(UINT64_MAX);
     if (--d->running == 0) {
         close_parts(d);
     } else {

@@ -10,7 +10,7 @@
 
 /* Instances apply a change within a few milliseconds, so the first looks come fast; an instance that takes
  * longer is in trouble, and need not be asked a thousand times a second. */
-enum { PAUSE_MIN_US = 1000, PAUSE_MAX_US = 10000, ANSWER_MS = 2000 };
+enum { PAUSE_MIN_US = 1000, PAUSE_MAX_US = 10000, ANSWER_MS = 2000, LINKS_TEXT = 256 };
 
 /* When those that keep us waiting are named; and what is longer than a beat of theirs, which comes each second
  * by default. */
@@ -28,7 +28,19 @@ bool barrier_reached(const struct barrier *barrier, const struct instance *insta
      * lagged. */
     return instance_number(instance, "applied") >= barrier->version &&
            strcmp(instance_field(instance, "history"), "other") != 0 &&
-           (barrier->mark == BARRIER_APPLIED || instance_number(instance, "settled") >= barrier->version);
+           (barrier->mark == BARRIER_APPLIED ||
+            settled_on(instance_field(instance, "unsettled"), barrier->version, barrier->ways, NULL, 0));
+}
+
+/* The links on which something from before is unanswered, "" where that is not what it waits for. */
+static const char *unanswered_on(const struct barrier *barrier, const struct instance *instance, char *links,
+                                 size_t cap)
+{
+    *links = '\0';
+    if (barrier->mark == BARRIER_SETTLED) {
+        (void)settled_on(instance_field(instance, "unsettled"), barrier->version, barrier->ways, links, cap);
+    }
+    return links;
 }
 
 bool barrier_without(const struct barrier *barrier, const struct instance *instance)
@@ -39,6 +51,11 @@ bool barrier_without(const struct barrier *barrier, const struct instance *insta
         }
     }
     return false;
+}
+
+static const char *text_or(const char *text, const char *otherwise)
+{
+    return *text ? text : otherwise;
 }
 
 static bool is_known(const struct instance_list *list, const char *id)
@@ -114,6 +131,7 @@ static bool look(struct redis *redis, struct barrier *barrier)
 static char *what_is_with(const struct barrier *barrier, const struct instance *instance)
 {
     char age[AGE_TEXT_SIZE];
+    char links[LINKS_TEXT];
     char *text = NULL;
     int len;
     const char *trouble = instance_trouble(instance);
@@ -131,8 +149,8 @@ static char *what_is_with(const struct barrier *barrier, const struct instance *
                        barrier->mark == BARRIER_SETTLED ? "settled" : "applied",
                        (unsigned long long)barrier->version, trouble);
     } else if (barrier->mark == BARRIER_SETTLED) {
-        len = asprintf(&text, "%s has something of before unanswered (%s in flight on all its links)",
-                       instance->id, instance_field(instance, "in_flight"));
+        len = asprintf(&text, "%s has something of before unanswered on %s", instance->id,
+                       text_or(unanswered_on(barrier, instance, links, sizeof links), "its links"));
     } else {
         len = asprintf(&text, "%s is at version %llu", instance->id,
                        (unsigned long long)instance_number(instance, "applied"));
@@ -193,10 +211,11 @@ void barrier_wait(struct ctl *ctl, uint64_t version, int64_t changed_us, struct 
     }
 }
 
-void barrier_drain(struct ctl *ctl, uint64_t version, int64_t changed_us, struct barrier *barrier)
+void barrier_drain(struct ctl *ctl, uint64_t version, int64_t changed_us, const struct settled_ways *ways,
+                   struct barrier *barrier)
 {
-    *barrier =
-        (struct barrier){.version = version, .mark = BARRIER_SETTLED, .without = &ctl->options.without};
+    *barrier = (struct barrier){
+        .version = version, .mark = BARRIER_SETTLED, .without = &ctl->options.without, .ways = ways};
     wait_until(ctl, barrier, ctl->options.drain_ms, changed_us);
 }
 
@@ -210,6 +229,7 @@ void barrier_free(struct barrier *barrier)
 
 static json_t *one_json(const struct barrier *barrier, const struct instance *instance)
 {
+    char links[LINKS_TEXT];
     json_t *object = need(json_object());
     json_put(object, "id", json_text(instance->id));
     json_put(object, "silent_ms",
@@ -220,6 +240,8 @@ static json_t *one_json(const struct barrier *barrier, const struct instance *in
         if (barrier->mark == BARRIER_SETTLED) {
             json_put(object, "settled", json_integer((json_int_t)instance_number(instance, "settled")));
             json_put(object, "in_flight", json_text(instance_field(instance, "in_flight")));
+            json_put(object, "unanswered_on",
+                     json_text(unanswered_on(barrier, instance, links, sizeof links)));
         }
         json_put(object, "obstacle", json_text(instance_field(instance, "obstacle")));
     }
@@ -267,15 +289,11 @@ static void barrier_record(struct ctl *ctl, const struct barrier *barrier)
     json_decref(object);
 }
 
-static const char *text_or(const char *text, const char *otherwise)
-{
-    return *text ? text : otherwise;
-}
-
 static void print_missing(const struct barrier *barrier)
 {
     static const struct column columns[] = {{"MISSING", false},  {"APPLIED", true}, {"SETTLED", true},
                                             {"IN FLIGHT", true}, {"STATE", false},  {"OBSTACLE", false}};
+    char links[LINKS_TEXT];
     bool settled = barrier->mark == BARRIER_SETTLED;
     struct grid *grid = grid_new(columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < barrier->instances.count; i++) {
@@ -286,7 +304,9 @@ static void print_missing(const struct barrier *barrier)
             grid_cell(grid, "%s", settled ? text_or(instance_field(instance, "settled"), "unknown") : "");
             grid_cell(grid, "%s", settled ? instance_field(instance, "in_flight") : "");
             grid_cell(grid, "%s", instance_field(instance, "state"));
-            grid_cell(grid, "%s", instance_trouble(instance));
+            const char *trouble = instance_trouble(instance);
+            (void)unanswered_on(barrier, instance, links, sizeof links);
+            grid_cell(grid, "%s%s", *trouble || !*links ? "" : "unanswered on ", *trouble ? trouble : links);
         }
     }
     fflush(stdout);

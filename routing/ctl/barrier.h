@@ -3,9 +3,10 @@
  *   version ──▶ turnout_instances, again and again ──barrier_judge──▶ all applied? none alive? time over?
  *
  * A dead instance (its lease ran out) is named, but not waited for, nor is one that --without leaves out. One
- * that keeps everybody waiting is named on stderr after a second, with what is known of it. The same waits until nothing is in flight
- * that was routed before a version: each instance reports as "settled" the highest version V such that no
- * request routed by one below V is unanswered there. One that does not report it has not settled. */
+ * that keeps everybody waiting is named on stderr after a second, with what is known of it. The same
+ * waits until nothing is in flight that was routed before a version over the ways that a flip leaves: each
+ * instance reports as "unsettled" what is unanswered, link by link (routing/settled.h). One that does not report
+ * it has not settled. */
 #ifndef ROUTING_CTL_BARRIER_H
 #define ROUTING_CTL_BARRIER_H
 
@@ -14,6 +15,7 @@
 
 #include "routing/ctl/ctl.h"
 #include "routing/ctl/instance_list.h"
+#include "routing/settled.h"
 
 enum barrier_end {
     BARRIER_WAITING,
@@ -30,6 +32,7 @@ struct barrier {
     enum barrier_end end;
     enum barrier_mark mark;
     const struct option_list *without; /* instances that are not waited for; NULL: none */
+    const struct settled_ways *ways;   /* with BARRIER_SETTLED: those that count */
     uint64_t version;
     unsigned live, applied,
         dead; /* applied, or settled, as the mark is; those left out are in none of them */
@@ -55,8 +58,10 @@ int64_t barrier_pause_us(int64_t waited_us);
 /* Waits at most --timeout. changed_us: when the change was sent to Redis. */
 void barrier_wait(struct ctl *ctl, uint64_t version, int64_t changed_us, struct barrier *barrier);
 
-/* Waits at most --drain until all have settled. */
-void barrier_drain(struct ctl *ctl, uint64_t version, int64_t changed_us, struct barrier *barrier);
+/* Waits at most --drain until on all of these ways everything from before is answered. The ways must stay until
+ * barrier_free. */
+void barrier_drain(struct ctl *ctl, uint64_t version, int64_t changed_us, const struct settled_ways *ways,
+                   struct barrier *barrier);
 void barrier_free(struct barrier *barrier);
 
 /* Shows the outcome; code is what the command ends with where the barrier is complete. */

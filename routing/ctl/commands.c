@@ -140,12 +140,14 @@ const struct command command_table[] = {
             "With --guard-... the flip is watched after it was made, and an alarm raised, or the change set "
             "back, where it goes wrong; see \"turnoutctl help guards\".\n\n"
             "With --strict no message overtakes another across platforms: the routes are held, and opened on "
-            "the new platform when no instance has an unanswered message of before. Where that does not come "
-            "to its end, also with Ctrl-C, they stay on hold, and the commands that go on or back are shown.",
+            "the new platform when no instance has an unanswered message of before on the links of these "
+            "carriers, those to the new platform apart. Where that does not come to its end, also with "
+            "Ctrl-C, they stay on hold, and the commands that go on or back are shown.",
         .json = JSON_CHANGE ", preflight and message as in preflight, outside [shortcode, carrier, window, "
                             "state], held_version, steps [step, ms, "
                             "version], now [as in route list], commands (wait_on, "
-                            "open, go_back)",
+                            "open, go_back); with --strict barrier.missing has settled, in_flight, "
+                            "unanswered_on too",
         .exits =
             EXITS_CHANGE | EXIT(CTL_NOT_FOUND) | EXIT(CTL_STOPPED) | EXIT(CTL_WINDOW) | EXIT(CTL_PREFLIGHT),
         .run = run_flip,

@@ -45,7 +45,9 @@
 --   P:instances          sorted set, instance -> last beat in ms
 --   P:on_loss            hash, instance -> what it does without Redis (serve | fence): outlives its entry
 --   P:instance:<id>      hash with a time to live: applied and the chain at that version, desired, state,
---                        obstacle, beat, and what the instance reports
+--                        obstacle, beat, and what the instance reports; of that, "unsettled" is what strict flips
+--                        read: "table carrier:platform=version ...", the links on which something routed by a table
+--                        before the one in use is unanswered, 32 at most (routing/settled.h)
 --
 -- Functions. KEYS[1] is always P:version; the other keys follow from it. Replies are flat arrays; numbers are
 -- integers, all else is strings.

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "routing/settled.h"
 #include "routing/table.h"
 #include "test/sim/ledger.h"
 #include "test/sim/peers.h"
@@ -209,6 +210,23 @@ struct look {
     unsigned serials[LIVE_MAX];
 };
 
+/* As turnoutctl's strict flip: what matters is unanswered on links that the moved cells leave. */
+static bool has_settled(const redisReply *reply, size_t at)
+{
+    char carriers[CARRIERS][NAME_LEN_MAX + 1];
+    struct settled_ways ways = {.carriers = carriers, .to = platform_names[work.then_to]};
+    for (unsigned carrier = 0; carrier < CARRIERS; carrier++) {
+        bool moved = false;
+        for (unsigned cell = carrier; cell < CELLS; cell += CARRIERS) {
+            moved |= work.moved[cell];
+        }
+        if (moved) {
+            snprintf(carriers[ways.count++], sizeof carriers[0], "%s", carrier_names[carrier]);
+        }
+    }
+    return settled_on(field_of(reply, at, "unsettled"), work.version, &ways, NULL, 0);
+}
+
 /* turnout_instances: now, then id, lease left, number of strings, strings, for each. */
 static bool look_at_instances(struct look *look)
 {
@@ -221,13 +239,12 @@ static bool look_at_instances(struct look *look)
         if (reply->element[at + 1]->integer < 0) {
             continue;
         }
-        const char *mark = field_of(reply, at, work.goal == GOAL_SETTLED ? "settled" : "applied");
         bool other = strcmp(field_of(reply, at, "history"), "other") == 0;
         if (look->live < LIVE_MAX) {
             look->serials[look->live] = (unsigned)strtoul(field_of(reply, at, "pid"), NULL, 10) - PID_FIRST;
         }
         look->live++;
-        look->reached += !other && strtoull(mark, NULL, 10) >= work.version &&
+        look->reached += !other && (work.goal != GOAL_SETTLED || has_settled(reply, at)) &&
                          strtoull(field_of(reply, at, "applied"), NULL, 10) >= work.version;
     }
     redis_reply_free(reply);

@@ -1,4 +1,5 @@
 """A flip moves one shortcode on one carrier: at once for the messages after the barrier, and strands nothing before it."""
+import queue
 import time
 
 import pytest
@@ -232,6 +233,36 @@ def test_settled_when_nothing_routed_before_is_unanswered(four):
     deadline = time.monotonic() + PATIENCE
     while settled() != int(answer['version']):
         assert time.monotonic() < deadline, 'settled is %d' % settled()
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize('workers', (1, 2))
+def test_a_strict_flip_waits_for_the_links_that_it_leaves_alone(four, workers):
+    """A carrier that never answers holds up nobody else's strict flip; what is in flight on the old route does."""
+    world = four
+    came = queue.Queue()  # (leg, message) at the new platform
+    world.smscs['spark-omni'].answers = lambda leg, pdu: came.put((leg, pdu)) if pdu.name == 'submit_sm' else None
+    world.start(workers=workers)
+    for _ in range(4):
+        client = world.bound()
+        client.submit(dest=number_of('onenz'))
+        world.smscs['onenz-redx'].leg().expect('submit_sm')
+    strict = (*OUTSIDE, '5001', '--carrier', 'spark', '--strict', '--drain')
+    code, answer = world.ctl(*strict, '9s', '--to', 'omni')
+    assert code == 0, answer
+    assert answer['steps'][-1]['ms'] < 5000
+
+    client = world.bound()
+    sent = client.submit()
+    omni, asked = came.get(timeout=PATIENCE)
+    code, answer = world.ctl(*strict, '300ms', '--to', 'redx', check=False)
+    assert code == 13 and answer['barrier']['missing'][0]['unanswered_on'] == 'spark:omni', answer
+    omni.send(asked.answer(0, b'1\0'))
+    client.expect('submit_sm_resp', seq=sent.seq, status=0)
+    code, answer = world.ctl(*strict, '9s', '--to', 'redx')
+    assert code == 0, answer
+    unsettled = world.redis.call('HGET', world.prefix + ':instance:test-1', 'unsettled')
+    assert unsettled.split(' ')[1].startswith('onenz:redx=')
 
 
 @pytest.mark.sanitize

@@ -12,7 +12,7 @@
 #include "routing/ctl/sessions.h"
 
 /* A reply as hiredis reads it: words split at blanks, those of digits as integers, "$" before a digit for
- * text. */
+ * text, "_" for a blank within it. */
 static redisReply *reply_of(const char *words)
 {
     char body[2048] = "";
@@ -24,6 +24,9 @@ static redisReply *reply_of(const char *words)
     for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) {
         bool number = strspn(word, "-0123456789") == strlen(word);
         const char *text = *word == '$' ? word + 1 : word;
+        for (char *c = word; *c; c++) {
+            *c = *c == '_' ? ' ' : *c;
+        }
         used += number
                     ? (size_t)snprintf(body + used, sizeof body - used, ":%s\r\n", word)
                     : (size_t)snprintf(body + used, sizeof body - used, "$%zu\r\n%s\r\n", strlen(text), text);
@@ -78,17 +81,21 @@ static void judges_what_is_settled(void **state)
         enum barrier_end end;
         unsigned applied;
     } cases[] = {
-        {"1000 a 500 4 applied $7 settled $7", BARRIER_COMPLETE, 1},
-        {"1000 a 500 4 applied $9 settled $8", BARRIER_COMPLETE, 1},
-        {"1000 a 500 4 applied $7 settled $6", BARRIER_WAITING, 0},
-        {"1000 a 500 4 applied $6 settled $7", BARRIER_WAITING, 0},
-        {"1000 a 500 2 applied $7", BARRIER_WAITING, 0},
-        {"1000 a 500 4 applied $7 settled $7 b 500 4 applied $7 settled $3", BARRIER_WAITING, 1},
-        {"1000 a 500 4 applied $7 settled $7 b -1 2 beat $900", BARRIER_COMPLETE, 1},
+        {"1000 a 500 4 applied $7 unsettled $7", BARRIER_COMPLETE, 1},
+        {"1000 a 500 4 applied $9 unsettled $8", BARRIER_COMPLETE, 1},
+        {"1000 a 500 4 applied $7 unsettled $6", BARRIER_WAITING, 0},
+        {"1000 a 500 4 applied $6 unsettled $7", BARRIER_WAITING, 0},
+        {"1000 a 500 4 applied $7 unsettled $7_spark:redx=6", BARRIER_WAITING, 0},
+        {"1000 a 500 4 applied $7 unsettled $7_onenz:redx=6_spark:omni=6", BARRIER_COMPLETE, 1},
+        {"1000 a 500 4 applied $7 settled $7", BARRIER_WAITING, 0},
+        {"1000 a 500 4 applied $7 unsettled $7 b 500 4 applied $7 unsettled $3", BARRIER_WAITING, 1},
+        {"1000 a 500 4 applied $7 unsettled $7 b -1 2 beat $900", BARRIER_COMPLETE, 1},
     };
+    char carriers[][NAME_LEN_MAX + 1] = {"spark"};
+    struct settled_ways ways = {.carriers = carriers, .count = 1, .to = "omni"};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct barrier barrier = {.version = 7, .mark = BARRIER_SETTLED};
+        struct barrier barrier = {.version = 7, .mark = BARRIER_SETTLED, .ways = &ways};
         assert_true(instance_list_parse(reply_of(cases[i].reply), &barrier.instances));
         barrier_judge(&barrier);
         assert_int_equal(barrier.end, cases[i].end);
