@@ -156,7 +156,7 @@ struct config {
     unsigned max_unbound; /* of them, connected but not bound */
     unsigned max_waiting; /* messages kept back in all sessions */
     size_t max_waiting_bytes;
-    size_t multipart_entries; /* messages in several parts that a worker follows; 0: none */
+    size_t multipart_entries; /* messages in several parts that are followed; 0: none */
     uint64_t multipart_ttl;
     uint32_t traffic_cells; /* (shortcode, carrier) that a worker counts */
     uint64_t evidence;      /* for how long after a move what they count is written to Redis */

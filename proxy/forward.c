@@ -92,7 +92,7 @@ static bool choose(struct client *client, struct subject *s, const struct smpp_a
 SELDOM static void look_for_parts(const struct client *client, struct subject *s,
                                   const struct smpp_address *source, const struct smpp_address *dest)
 {
-    const struct multiparts *parts = client->conn.worker->multiparts;
+    const struct multiparts *parts = client->conn.worker->shared->multiparts;
     struct smpp_part part;
     if (parts != NULL && smpp_view_part(s->pdu, s->len, &part)) {
         s->part = multipart_of(parts, client->account_index, source->digits, dest->digits, &part);

@@ -1,20 +1,22 @@
 #include "proxy/multipart.h"
 
 #include <openssl/rand.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proxy/message_index.h"
 #include "routing/names.h"
 
-enum { WAYS = 8, SWEEPS = 16, SEEN_BITS = 64 };
+enum { WAYS = 8, SWEEPS = 16, SEEN_BITS = 56, TIME_BITS = 24, PLATFORM_BITS = 8 };
+#define TIME_MASK ((1U << TIME_BITS) - 1)
+#define SEEN_MASK ((1ULL << SEEN_BITS) - 1)
+
+typedef _Atomic uint64_t word;
 
 struct entry {
-    uint64_t key;   /* 0: free */
-    uint64_t seen;  /* the parts sent, as bits; of more than 64, several share one */
-    uint64_t until; /* seconds */
-    uint8_t platform;
-    uint8_t total;
+    word head; /* 0: free */
+    word seen;
 };
 
 struct multiparts {
@@ -55,9 +57,55 @@ struct multipart multipart_of(const struct multiparts *parts, unsigned account, 
     return (struct multipart){.key = key == 0 ? 1 : key, .total = part->total, .number = part->number};
 }
 
-static struct entry *set_of(struct multiparts *parts, uint64_t key)
+/* --- words ---------------------------------------------------------------------------------------------- */
+
+static uint64_t load(const word *w)
 {
-    return &parts->entry[(key & (parts->sets - 1)) * WAYS];
+    return atomic_load_explicit(w, memory_order_relaxed);
+}
+
+static bool swap(word *w, uint64_t was, uint64_t is)
+{
+    return atomic_compare_exchange_strong_explicit(w, &was, is, memory_order_relaxed, memory_order_relaxed);
+}
+
+/* Of the key's upper half, never 0, so that no head is. */
+static uint64_t fingerprint_of(uint64_t key)
+{
+    return key >> 32 == 0 ? 1 : key >> 32;
+}
+
+static uint64_t head_of(uint64_t key, uint8_t platform, uint64_t until_s)
+{
+    return fingerprint_of(key) << 32 | (uint64_t)platform << TIME_BITS | (until_s & TIME_MASK);
+}
+
+static uint8_t head_platform(uint64_t head)
+{
+    return (uint8_t)(head >> TIME_BITS);
+}
+
+static bool head_is(uint64_t head, uint64_t key)
+{
+    return head >> 32 == fingerprint_of(key);
+}
+
+/* What is left of its time in seconds; 0: it is over. */
+static uint64_t head_left(uint64_t head, uint64_t now_s)
+{
+    uint64_t left = (head - now_s) & TIME_MASK;
+    return left > TIME_MASK / 2 ? 0 : left;
+}
+
+static bool is_over(uint64_t head, uint64_t now_s)
+{
+    return head == 0 || head_left(head, now_s) == 0;
+}
+
+/* Of bits of the key that the place in the table and the fingerprint hardly use. */
+static uint64_t tag_of(uint64_t key)
+{
+    return (key >> 24 & 0xFF) << SEEN_BITS;
 }
 
 static uint64_t bit_of(const struct multipart *part)
@@ -65,62 +113,116 @@ static uint64_t bit_of(const struct multipart *part)
     return 1ULL << ((part->number - 1U) % SEEN_BITS);
 }
 
-static bool is_complete(const struct entry *entry)
+/* --- entries -------------------------------------------------------------------------------------------- */
+
+static struct entry *set_of(struct multiparts *parts, uint64_t key)
 {
-    return __builtin_popcountll(entry->seen) >= entry->total; /* never so with more parts than bits */
+    return &parts->entry[(key & (parts->sets - 1)) * WAYS];
 }
 
-/* The entry of the part's message, NULL for none: what is over is none. */
-static struct entry *find(const struct multiparts *parts, const struct multipart *part, uint64_t now_s)
+/* The parts sent of the part's message. */
+static uint64_t seen_of(const struct entry *entry, const struct multipart *part)
 {
-    struct entry *set = set_of((struct multiparts *)(uintptr_t)parts, part->key);
+    uint64_t seen = load(&entry->seen);
+    return (seen & ~SEEN_MASK) == tag_of(part->key) ? seen & SEEN_MASK : 0;
+}
+
+/* Have all of its parts been sent, this one too? Never so of one with more parts than bits. */
+static bool comes_again(const struct entry *entry, const struct multipart *part)
+{
+    uint64_t seen = seen_of(entry, part);
+    return __builtin_popcountll(seen) >= part->total && (seen & bit_of(part)) != 0;
+}
+
+/* The entry of the part's message, whether it is over or not; NULL for none. */
+static struct entry *find(struct multiparts *parts, const struct multipart *part, uint64_t *head)
+{
+    struct entry *set = set_of(parts, part->key);
     for (unsigned i = 0; i < WAYS; i++) {
-        struct entry *entry = &set[i];
-        if (entry->key == part->key) {
-            bool again = is_complete(entry) && (entry->seen & bit_of(part)) != 0;
-            return now_s < entry->until && !again ? entry : NULL;
+        *head = load(&set[i].head);
+        if (head_is(*head, part->key)) {
+            return &set[i];
         }
     }
     return NULL;
 }
 
-uint8_t multiparts_platform(const struct multiparts *parts, const struct multipart *part, uint64_t now_s)
+/* The platform of the part's message, of which *entry was found with this head; NAME_NONE where it is over. */
+static uint8_t platform_of(const struct entry *entry, uint64_t head, const struct multipart *part,
+                           uint64_t now_s)
 {
-    const struct entry *entry = find(parts, part, now_s);
-    return entry == NULL ? NAME_NONE : entry->platform;
+    bool known = entry != NULL && !is_over(head, now_s) && !comes_again(entry, part);
+    return known ? head_platform(head) : NAME_NONE;
 }
 
-/* Where a new message goes: over what was left of the same one, else to a free place, else in place of the one
- * that would be over first. */
-static struct entry *place_for(struct multiparts *parts, uint64_t key)
+uint8_t multiparts_platform(const struct multiparts *parts, const struct multipart *part, uint64_t now_s)
+{
+    uint64_t head = 0;
+    const struct entry *entry = find((struct multiparts *)(uintptr_t)parts, part, &head);
+    return platform_of(entry, head, part, now_s);
+}
+
+/* Where a new message goes that has no entry: to a free place, else in place of the one that would be over
+ * first. */
+static struct entry *place_for(struct multiparts *parts, uint64_t key, uint64_t now_s, uint64_t *head)
 {
     struct entry *set = set_of(parts, key);
-    struct entry *best = &set[0];
-    for (unsigned i = 0; i < WAYS; i++) {
-        if (set[i].key == key) {
-            return &set[i];
-        }
-        if (best->key != 0 && (set[i].key == 0 || set[i].until < best->until)) {
+    struct entry *best = NULL;
+    for (unsigned i = 0; i < WAYS && *head != 0; i++) {
+        uint64_t its = load(&set[i].head);
+        if (best == NULL || its == 0 || head_left(its, now_s) < head_left(*head, now_s)) {
             best = &set[i];
+            *head = its;
         }
     }
     return best;
 }
 
-struct multiparts_change multiparts_sent(struct multiparts *parts, const struct multipart *part,
+struct multiparts_begun multiparts_begin(struct multiparts *parts, const struct multipart *part,
                                          uint8_t platform, uint64_t now_s, uint64_t ttl_s)
 {
-    struct multiparts_change change = {false, false};
-    struct entry *entry = find(parts, part, now_s);
-    if (entry == NULL) {
-        entry = place_for(parts, part->key);
-        change.added = entry->key == 0;
-        change.evicted = !change.added && entry->key != part->key && now_s < entry->until;
-        *entry = (struct entry){.key = part->key, .total = part->total, .until = now_s + ttl_s};
+    struct multiparts_begun begun = {.platform = NAME_NONE};
+    while (begun.platform == NAME_NONE) {
+        uint64_t head = 0;
+        struct entry *entry = find(parts, part, &head);
+        begun.platform = platform_of(entry, head, part, now_s);
+        if (begun.platform == NAME_NONE) {
+            bool own = entry != NULL;
+            head = own ? head : 1;
+            entry = own ? entry : place_for(parts, part->key, now_s, &head);
+            if (own) {
+                atomic_store_explicit(&entry->seen, tag_of(part->key), memory_order_relaxed);
+            }
+            if (swap(&entry->head, head, head_of(part->key, platform, now_s + ttl_s))) {
+                atomic_store_explicit(&entry->seen, tag_of(part->key), memory_order_relaxed);
+                begun.platform = platform;
+                begun.added = head == 0;
+                begun.evicted = !own && !is_over(head, now_s);
+            }
+        }
     }
-    entry->platform = platform;
-    entry->seen |= bit_of(part);
-    return change;
+    return begun;
+}
+
+static void see(struct entry *entry, const struct multipart *part)
+{
+    uint64_t seen = load(&entry->seen);
+    while ((seen & ~SEEN_MASK) == tag_of(part->key) &&
+           !atomic_compare_exchange_weak_explicit(&entry->seen, &seen, seen | bit_of(part),
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
+void multiparts_sent(struct multiparts *parts, const struct multipart *part, uint8_t platform)
+{
+    uint64_t head = 0;
+    struct entry *entry = find(parts, part, &head);
+    if (entry != NULL) {
+        see(entry, part);
+        if (head_platform(head) != platform) { /* where another worker is quicker, its word counts */
+            (void)swap(&entry->head, head, head_of(part->key, platform, head));
+        }
+    }
 }
 
 size_t multiparts_sweep(struct multiparts *parts, uint64_t now_s)
@@ -130,10 +232,8 @@ size_t multiparts_sweep(struct multiparts *parts, uint64_t now_s)
     for (; count > 0; count--) {
         struct entry *set = &parts->entry[parts->next * WAYS];
         for (unsigned i = 0; i < WAYS; i++) {
-            if (set[i].key != 0 && now_s >= set[i].until) {
-                set[i] = (struct entry){.key = 0};
-                freed++;
-            }
+            uint64_t head = load(&set[i].head);
+            freed += head != 0 && is_over(head, now_s) && swap(&set[i].head, head, 0);
         }
         parts->next = (parts->next + 1) & (parts->sets - 1);
     }

@@ -1,16 +1,24 @@
-/* Which platform the first part of a message took that is sent in several: the others follow it, over a flip,
- * since one SMSC must see them all to put them together.
+/* Which platform the first part of a message took that is sent in several: the others follow it, over a flip and
+ * over whichever session of the client they come, since one SMSC must see them all to put them together.
  *
- *   part sent ──multiparts_sent──▶ table ◀──multiparts_platform── a later part: the platform of the first
+ *   first part about to leave ──multiparts_begin──▶ table ◀──multiparts_platform── a later part: where to?
+ *   part sent ──────────────────multiparts_sent───────┘
  *
  * A later part is no other message: a part that goes by the old route after a flip completes one that was
  * begun there. Bounded: a fixed number of messages, each for a fixed time from its first part on, after which
  * parts go by today's route, as do those of a message that gave way to newer ones. A message of which all
  * parts have been sent is over: the same part once more begins another one (clients use references again).
  *
- * One thread; nothing is allocated but at the beginning. The table is a power of two of entries in sets of
- * eight: a key lies in its set or nowhere. Keys are hashed with a random key, so that no peer can choose who
- * gives way. */
+ * All workers share the table without a lock; nothing is allocated but at the beginning, and what is no part does
+ * not touch it. It is a power of two of entries in sets of eight: a key lies in its set or nowhere. An entry is two
+ * words, each written whole:
+ *
+ *   head  fingerprint 32 │ platform 8 │ end of its time, seconds 24     taken by compare-and-swap: of workers that
+ *                                                                       begin one message at once, one decides
+ *   seen  tag 8 │ the parts sent, as bits 56                            the tag says of which message they are
+ *
+ * Where entries of a set end at the very moment at which two workers begin one message, both may take a place; the
+ * first in the set counts from then on. Keys are hashed with a random key, so that no peer can choose who gives way. */
 #ifndef PROXY_MULTIPART_H
 #define PROXY_MULTIPART_H
 
@@ -36,19 +44,25 @@ void multiparts_free(struct multiparts *parts);
 struct multipart multipart_of(const struct multiparts *parts, unsigned account, struct smpp_span source,
                               struct smpp_span dest, const struct smpp_part *part);
 
-/* The platform that its message's first part took; NAME_NONE where no part of it is known. Seconds of any
- * steady clock. */
+/* The platform that its message's first part took; NAME_NONE where no part of it is known. Seconds of a steady
+ * clock that all threads share. */
 uint8_t multiparts_platform(const struct multiparts *parts, const struct multipart *part, uint64_t now_s);
 
-/* A part is on its way to a platform. The first one stays for ttl_s seconds. */
-struct multiparts_change {
+/* A part of which no other is known is about to leave by this platform, to be remembered for ttl_s seconds (a day at
+ * most). What its message's platform is: this one, or that of another worker that was quicker. */
+struct multiparts_begun {
+    uint8_t platform;
     bool added;   /* an entry that was free is taken */
     bool evicted; /* a message gave way whose time was not over */
 };
-struct multiparts_change multiparts_sent(struct multiparts *parts, const struct multipart *part,
+struct multiparts_begun multiparts_begin(struct multiparts *parts, const struct multipart *part,
                                          uint8_t platform, uint64_t now_s, uint64_t ttl_s);
 
-/* Forgets what is over in a share of the table; sixteen calls go through all of it. Returns how many. */
+/* The part is on its way to this platform, which may be another one than its message's: the next ones follow it
+ * there. */
+void multiparts_sent(struct multiparts *parts, const struct multipart *part, uint8_t platform);
+
+/* Forgets what is over in a share of the table; sixteen calls go through all of it. Returns how many. One thread. */
 size_t multiparts_sweep(struct multiparts *parts, uint64_t now_s);
 
 #endif

@@ -192,11 +192,12 @@ const struct option_row option_rows[] = {
      .help = "messages that may wait for their leg, window or route, of all sessions together; more get hold-refusal"},
     {SECTION_ROOT, OPTION_SIZE, "max-waiting-bytes", FIELD(struct config, max_waiting_bytes), .standard = "256m",
      RANGE(0, UINT64_C(64) * 1024 * MIB), .help = "their octets"},
-    /* 32 octets each. */
+    /* 16 octets each. */
     {SECTION_ROOT, OPTION_INTEGER, "multipart-entries", FIELD(struct config, multipart_entries),
      .standard = "4096", RANGE(0, 1048576), .restart = true,
-     .help = "messages in several parts of which each worker remembers the platform, so that all parts go to that of "
-             "the first one sent, also over a flip: a later part is the same message; 0: each part goes by its route"},
+     .help = "messages in several parts of which the platform is remembered, so that all parts go to that of the first "
+             "one sent, also over a flip and by other sessions of the client: a later part is the same message; 0: "
+             "each part goes by its route"},
     /* Parts follow each other in a second; a client that was told to try again does so within two minutes. */
     {SECTION_ROOT, OPTION_DURATION, "multipart-ttl", FIELD(struct config, multipart_ttl), .standard = "2m",
      RANGE(1 * SECOND, 1 * HOUR),

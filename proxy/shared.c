@@ -2,16 +2,20 @@
 
 #include <stdlib.h>
 
-struct shared *shared_new(void)
+struct shared *shared_new(size_t multiparts)
 {
     struct shared *shared = calloc(1, sizeof *shared);
     struct visitors *visitors = visitors_new();
-    if (shared == NULL || visitors == NULL || uv_mutex_init(&shared->lock) != 0) {
+    struct multiparts *parts = multiparts == 0 ? NULL : multiparts_new(multiparts);
+    if (shared == NULL || visitors == NULL || (multiparts > 0 && parts == NULL) ||
+        uv_mutex_init(&shared->lock) != 0) {
+        multiparts_free(parts);
         visitors_free(visitors);
         free(shared);
         return NULL;
     }
     shared->visitors = visitors;
+    shared->multiparts = parts;
     return shared;
 }
 
@@ -19,6 +23,7 @@ void shared_free(struct shared *shared)
 {
     if (shared != NULL) {
         uv_mutex_destroy(&shared->lock);
+        multiparts_free(shared->multiparts);
         visitors_free(shared->visitors);
         free(shared);
     }

@@ -1,7 +1,7 @@
 /* What all workers of the process share beside the immutable table and config: counts that limit what clients
  * may take of the whole process, and where a client's receiving sessions are. Touched when sessions begin and
- * end, when a message is kept back, and when an MO has come to a worker where its owner has no session; never
- * on the path of other messages.
+ * end, when a message is kept back, and when an MO has come to a worker where its owner has no session; and
+ * which platform the first part of a message in several took (multipart.h). Never on the path of other messages.
  *
  *   session bound ──shared_receives──▶ workers, by client ◀──shared_receiver── MO without a receiver here
  *   letter ──shared_post──▶ mailbox of the other worker, if it is open still */
@@ -13,9 +13,10 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "proxy/visitors.h"
 #include "proxy/mailbox.h"
+#include "proxy/multipart.h"
 #include "proxy/twice.h"
+#include "proxy/visitors.h"
 
 enum { SHARED_CLIENTS_MAX = 65536, SHARED_WORKERS_MAX = 64 };
 
@@ -29,13 +30,14 @@ struct shared {
         receivers[SHARED_CLIENTS_MAX];            /* workers that have a receiving session, by client index */
     _Atomic unsigned orphans[SHARED_CLIENTS_MAX]; /* legs that end after their session, by client index */
     struct twice twice;                           /* MO of cells that move */
+    struct multiparts *multiparts;                /* NULL: parts of a message are not followed */
     _Atomic uint64_t lease_end; /* ns of uv_hrtime: until then others wait for this instance (lease.h) */
     uv_mutex_t lock;            /* of boxes: a worker that ends closes its box */
     struct mailbox *boxes[SHARED_WORKERS_MAX]; /* NULL: closed */
 };
 
-/* NULL without memory. */
-struct shared *shared_new(void);
+/* multiparts: messages in several parts to be remembered, 0: none. NULL without memory. */
+struct shared *shared_new(size_t multiparts);
 void shared_free(struct shared *shared);
 
 /* Counts a request of len octets that is to be kept back. False, and nothing is counted, where there would be

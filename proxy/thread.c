@@ -342,8 +342,8 @@ static void on_second(struct timer *timer, uint64_t now)
     w->now_s = (uint64_t)time(NULL);
     chunk_pool_review(&w->chunks);
     atomic_store_explicit(&t->turned, now, memory_order_relaxed);
-    if (w->multiparts != NULL) {
-        metric_sub(&w->metrics->multipart_messages, multiparts_sweep(w->multiparts, now / SECOND));
+    if (w->shared->multiparts != NULL && w->number == 0) { /* one sweeps for all */
+        metric_sub(&w->metrics->multipart_messages, multiparts_sweep(w->shared->multiparts, now / SECOND));
     }
     if (w->now_s >= w->linger_end && !w->draining) {
         forward_review(w);

@@ -738,7 +738,7 @@ static bool start_threads(struct turnoutd *d, char *error, size_t cap)
 {
     const struct config *config = d->bundle->config;
     d->ports = calloc(config->listeners_count, sizeof *d->ports);
-    d->shared = shared_new();
+    d->shared = shared_new(config->multipart_entries);
     if (d->ports == NULL || d->shared == NULL) {
         snprintf(error, cap, "no memory");
         return false;

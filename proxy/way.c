@@ -27,31 +27,40 @@ static uint64_t steady_seconds(const struct worker *w)
     return w->now / SECOND;
 }
 
+/* A part that is about to leave, of which no other is known: the platform of its message from now on. */
+SELDOM static uint8_t begin_message(const struct worker *w, const struct subject *s, uint8_t platform)
+{
+    struct multiparts_begun begun = multiparts_begin(w->shared->multiparts, &s->part, platform,
+                                                     steady_seconds(w), w->config->multipart_ttl / SECOND);
+    metric_add(&w->metrics->multipart_messages, begun.added);
+    metric_add(&w->metrics->multipart_evicted, begun.evicted);
+    return begun.platform;
+}
+
 /* The way of a part: that of the first part as long as a leg is bound there, else today's. */
 SELDOM static struct way way_of_part(struct client *client, const struct subject *s, uint8_t platform)
 {
     const struct worker *w = client->conn.worker;
-    uint8_t first = multiparts_platform(w->multiparts, &s->part, steady_seconds(w));
-    const struct config_link *link = link_to(w, s->carrier, first);
-    if (first == NAME_NONE || first == platform) {
-        return way_by_link(client, link_to(w, s->carrier, platform));
+    struct way today = way_by_link(client, link_to(w, s->carrier, platform));
+    uint8_t first = multiparts_platform(w->shared->multiparts, &s->part, steady_seconds(w));
+    if (first == NAME_NONE && today.kind == WAY_SEND) {
+        first = begin_message(w, s, platform); /* another worker may be quicker, by another table */
     }
+    if (first == NAME_NONE || first == platform) {
+        return today;
+    }
+    const struct config_link *link = link_to(w, s->carrier, first);
     const struct leg *leg = link == NULL ? NULL : legs_at(client, link->index);
     bool bound = leg != NULL && leg_is_bound(leg);
-    struct way way = way_by_link(client, bound ? link : link_to(w, s->carrier, platform));
+    struct way way = bound ? way_by_link(client, link) : today;
     way.followed = bound;
     way.astray = !bound;
     return way;
 }
 
-SELDOM static void note_part(struct worker *w, const struct subject *s, const struct way *way)
+SELDOM static void note_part(const struct worker *w, const struct subject *s, const struct way *way)
 {
-    const struct config_link *link = w->config->link_at[way->leg->link];
-    struct multiparts_change change =
-        multiparts_sent(w->multiparts, &s->part, link == NULL ? NAME_NONE : link->platform, steady_seconds(w),
-                        w->config->multipart_ttl / SECOND);
-    metric_add(&w->metrics->multipart_messages, change.added);
-    metric_add(&w->metrics->multipart_evicted, change.evicted);
+    multiparts_sent(w->shared->multiparts, &s->part, way->leg->platform);
     metric_add(&w->metrics->multipart_followed, way->followed);
     metric_add(&w->metrics->multipart_astray, way->astray);
 }

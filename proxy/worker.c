@@ -33,7 +33,6 @@ void worker_clear(struct worker *w)
     free(w->receivers);
     chunk_pool_clear(&w->chunks);
     hold_pool_clear(&w->held);
-    multiparts_free(w->multiparts);
     traffic_clear(&w->traffic);
     backoff_clear_all(&w->backoffs);
     free(w->env.cipher);
@@ -52,12 +51,6 @@ bool worker_set_bundle(struct worker *w, const struct bundle *bundle)
         free(w->receive);
         w->receive = receive;
         w->receive_size = size;
-    }
-    if (w->multiparts == NULL && bundle->config->multipart_entries > 0) {
-        w->multiparts = multiparts_new(bundle->config->multipart_entries);
-        if (w->multiparts == NULL) {
-            return false;
-        }
     }
     if (w->traffic.capacity == 0 && !traffic_init(&w->traffic, bundle->config->traffic_cells, w->metrics)) {
         return false;

@@ -22,7 +22,6 @@
 #include "proxy/hold.h"
 #include "proxy/message_index.h"
 #include "proxy/metrics.h"
-#include "proxy/multipart.h"
 #include "proxy/registry.h"
 #include "proxy/released.h"
 #include "proxy/shared.h"
@@ -58,8 +57,7 @@ struct worker {
     unsigned receivers_count;
     struct fence fence;
     struct hold_pool held;
-    struct multiparts *multiparts; /* made with the first config; NULL: parts of a message are not followed */
-    struct traffic traffic;        /* made with the first config */
+    struct traffic traffic; /* made with the first config */
     struct backoffs backoffs;
     struct released released;
     struct metrics_worker *metrics;

@@ -43,3 +43,37 @@ def test_parts_follow_the_first_over_a_flip(world, part):
     assert daemon.metric('multipart_followed_total') == 2
     assert platform_of(client, **part(1)) == 'spark-omni'  # all were sent: another message
     assert daemon.metric('multipart_messages') == 1
+
+
+def bound_at_each_worker(world, daemon, workers=2):
+    """A session at each worker: the system spreads them."""
+    at = {}
+    for _ in range(64):
+        mark = daemon.mark()
+        client = world.bound()
+        at.setdefault(daemon.wait_event('client_bound', since=mark)['worker'], client)
+        if len(at) == workers:
+            return list(at.values())
+    raise AssertionError('64 sessions, and only workers %s' % sorted(at))
+
+
+@pytest.mark.sanitize
+def test_parts_over_sessions_at_several_workers(world):
+    """A client with several binds spreads the parts of a message over them; also over one that binds after the flip."""
+    for platform in ('redx', 'omni'):
+        world.smsc('spark', platform, answers=answer_all)
+    world.client(bind_answer='all')
+    world.routes()
+    daemon = world.start(workers=2)
+    first, second = bound_at_each_worker(world, daemon)
+    assert platform_of(first, **by_header_8(3)) == 'spark-redx'
+    world.flip('5001', 'spark', 'omni')
+    late = bound_at_each_worker(world, daemon)
+    assert [platform_of(client) for client in (first, second, *late)] == ['spark-omni'] * 4
+    assert platform_of(second, **by_header_8(1)) == 'spark-redx'
+    assert platform_of(late[0], **by_header_8(3)) == 'spark-redx'  # once more: its answer was lost
+    assert platform_of(late[1], **by_header_8(2)) == 'spark-redx'
+    assert daemon.metric('multipart_followed_total') == 3
+    assert platform_of(second, **by_header_8(1)) == 'spark-omni'  # all were sent: another message
+    assert platform_of(first, **by_header_8(2)) == 'spark-omni'
+    assert (daemon.metric('multipart_messages'), daemon.metric('multipart_astray_total')) == (1, 0)

@@ -633,15 +633,16 @@ static inline void world_begin_without_table(const struct setup *s)
     }
     assert_int_equal(uv_loop_init(&world.loop), 0);
     world.metrics = metrics_new(1);
-    world.shared = shared_new();
     struct message_index *ids = message_index_open(NULL, 1024, 1000, &reason);
+    world.worker.ids = ids;
+    world.bundle = read_bundle(s);
+    world.shared = shared_new(world.bundle->config->multipart_entries);
     assert_true(world.metrics != NULL && world.shared != NULL && ids != NULL);
     assert_true(worker_init(&world.worker, 0, &world.loop, world_clock, metrics_of(world.metrics, 0), ids,
                             world.shared));
     world.worker.connect = world_connect;
     world.worker.auth = auth_new(&world.loop, 16, world_authenticated, NULL);
     assert_non_null(world.worker.auth);
-    world.bundle = read_bundle(s);
     assert_true(worker_set_bundle(&world.worker, world.bundle));
     each_second();
 }

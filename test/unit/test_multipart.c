@@ -1,4 +1,5 @@
 /* The table of messages in several parts: who is the same message, for how long, who gives way. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,11 +30,23 @@ static uint8_t platform(const struct multiparts *parts, unsigned reference, unsi
     return multiparts_platform(parts, &p, now);
 }
 
-static struct multiparts_change sent(struct multiparts *parts, unsigned reference, unsigned number,
-                                     uint8_t to, uint64_t now)
+/* As the way of a part does: the first one begins the message. */
+static struct multiparts_begun send_part(struct multiparts *parts, const struct multipart *p, uint8_t to,
+                                         uint64_t now)
+{
+    struct multiparts_begun begun = {.platform = multiparts_platform(parts, p, now)};
+    if (begun.platform == NAME_NONE) {
+        begun = multiparts_begin(parts, p, to, now, TTL);
+    }
+    multiparts_sent(parts, p, to);
+    return begun;
+}
+
+static struct multiparts_begun sent(struct multiparts *parts, unsigned reference, unsigned number, uint8_t to,
+                                    uint64_t now)
 {
     struct multipart p = part(parts, reference, number);
-    return multiparts_sent(parts, &p, to, now, TTL);
+    return send_part(parts, &p, to, now);
 }
 
 static void later_parts_follow_the_first_sent(void **state)
@@ -116,10 +129,10 @@ static void a_full_set_loses_its_oldest(void **state)
     (void)state;
     struct multiparts *parts = multiparts_new(SMALL); /* one set */
     for (unsigned i = 0; i < SMALL; i++) {
-        struct multiparts_change change = sent(parts, i, 1, OLD, NOW + i);
+        struct multiparts_begun change = sent(parts, i, 1, OLD, NOW + i);
         assert_true(change.added && !change.evicted);
     }
-    struct multiparts_change change = sent(parts, 100, 1, OLD, NOW + 50);
+    struct multiparts_begun change = sent(parts, 100, 1, OLD, NOW + 50);
     assert_true(change.evicted && !change.added);
     assert_int_equal(platform(parts, 0, 2, NOW + 50), NAME_NONE);
     for (unsigned i = 1; i < SMALL; i++) {
@@ -153,7 +166,7 @@ static void a_sweep_forgets_what_is_over(void **state)
     multiparts_free(parts);
 }
 
-static void more_than_64_parts_are_followed_too(void **state)
+static void more_parts_than_bits_are_followed_too(void **state)
 {
     (void)state;
     struct multiparts *parts = multiparts_new(SMALL);
@@ -164,8 +177,95 @@ static void more_than_64_parts_are_followed_too(void **state)
         if (number > 1) {
             assert_int_equal(multiparts_platform(parts, &m, NOW), OLD);
         }
-        multiparts_sent(parts, &m, OLD, NOW, TTL);
+        send_part(parts, &m, OLD, NOW);
     }
+    multiparts_free(parts);
+}
+
+static void one_that_has_begun_is_not_begun_again(void **state)
+{
+    (void)state;
+    struct multiparts *parts = multiparts_new(SMALL);
+    struct multipart first = part(parts, 7, 1);
+    struct multipart second = part(parts, 7, 2);
+    struct multiparts_begun begun = multiparts_begin(parts, &first, OLD, NOW, TTL);
+    assert_true(begun.added && begun.platform == OLD);
+    begun = multiparts_begin(parts, &second, NEW, NOW, TTL); /* a worker that was slower */
+    assert_true(!begun.added && !begun.evicted && begun.platform == OLD);
+    assert_int_equal(multiparts_platform(parts, &second, NOW), OLD);
+    multiparts_free(parts);
+}
+
+static void times_go_round(void **state)
+{
+    enum { ROUND = 1 << 24 };
+    (void)state;
+    struct multiparts *parts = multiparts_new(SMALL);
+    sent(parts, 7, 1, OLD, ROUND - 5);
+    assert_int_equal(platform(parts, 7, 2, ROUND - 5 + TTL - 1), OLD);
+    assert_int_equal(platform(parts, 7, 2, ROUND - 5 + TTL), NAME_NONE);
+    multiparts_free(parts);
+}
+
+/* --- several workers ------------------------------------------------------------------------------------ */
+
+enum { WORKERS = 4, MESSAGES = 20000, LARGE = 8 * MESSAGES };
+
+struct racer {
+    struct multiparts *parts;
+    pthread_barrier_t *barrier;
+    unsigned number;
+    size_t added;
+    uint8_t got[MESSAGES];
+};
+
+/* Each sends a part of every message, each by a platform of its own where it comes first. */
+static void *race(void *arg)
+{
+    struct racer *racer = arg;
+    pthread_barrier_wait(racer->barrier);
+    for (unsigned i = 0; i < MESSAGES; i++) {
+        struct smpp_part p = {SMPP_PART_UDH_16, (uint16_t)i, WORKERS, (uint8_t)(racer->number + 1)};
+        struct multipart m = multipart_of(racer->parts, i >> 16, span("5001"), span("64271234567"), &p);
+        struct multiparts_begun begun = {.platform = multiparts_platform(racer->parts, &m, NOW)};
+        if (begun.platform == NAME_NONE) {
+            begun = multiparts_begin(racer->parts, &m, (uint8_t)racer->number, NOW, TTL);
+        }
+        multiparts_sent(racer->parts, &m, begun.platform);
+        racer->got[i] = begun.platform;
+        racer->added += begun.added;
+    }
+    return NULL;
+}
+
+static void workers_agree_on_the_first_part(void **state)
+{
+    (void)state;
+    static struct racer racers[WORKERS];
+    pthread_t threads[WORKERS];
+    pthread_barrier_t barrier;
+    struct multiparts *parts = multiparts_new(LARGE);
+    size_t added = 0;
+    size_t firsts[WORKERS] = {0};
+    assert_int_equal(pthread_barrier_init(&barrier, NULL, WORKERS), 0);
+    for (unsigned i = 0; i < WORKERS; i++) {
+        racers[i] = (struct racer){.parts = parts, .barrier = &barrier, .number = i};
+        assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
+    }
+    for (unsigned i = 0; i < WORKERS; i++) {
+        pthread_join(threads[i], NULL);
+        added += racers[i].added;
+    }
+    for (unsigned i = 0; i < MESSAGES; i++) {
+        for (unsigned k = 1; k < WORKERS; k++) {
+            assert_int_equal(racers[k].got[i], racers[0].got[i]);
+        }
+        firsts[racers[0].got[i]]++;
+    }
+    assert_int_equal(added, MESSAGES);
+    print_message("first: %zu %zu %zu %zu\n", firsts[0], firsts[1], firsts[2], firsts[3]);
+    assert_int_equal(multiparts_sweep(parts, NOW), 0);
+    pthread_barrier_destroy(&barrier);
     multiparts_free(parts);
 }
 
@@ -179,7 +279,10 @@ int main(void)
         cmocka_unit_test(what_went_astray_is_followed_there),
         cmocka_unit_test(a_full_set_loses_its_oldest),
         cmocka_unit_test(a_sweep_forgets_what_is_over),
-        cmocka_unit_test(more_than_64_parts_are_followed_too),
+        cmocka_unit_test(more_parts_than_bits_are_followed_too),
+        cmocka_unit_test(one_that_has_begun_is_not_begun_again),
+        cmocka_unit_test(times_go_round),
+        cmocka_unit_test(workers_agree_on_the_first_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
