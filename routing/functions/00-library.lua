@@ -103,6 +103,7 @@ local NAME_LEN_MAX = 31
 local TEXT_LEN_MAX = 1000
 local MOVES_MAX = 50000
 local REASONS_MAX = 50
+local CELLS_AT_ONCE = 100            -- in one call of Redis
 local VERSION_MAX = 9007199254740991 -- 2^53 - 1: Lua's and JSON's numbers are exact up to here
 local CHANGES_KEPT = 100000          -- entries of the audit stream, about
 local INSTANCE_ID_LEN_MAX = 200

@@ -4,14 +4,16 @@
 -- platform, state, previous, changed_ms, version, next ("-" for none; all text), or nothing where the value is not a
 -- cell.
 local function cell_parse(value)
-    local text, next_platform = string.match(value, '^(%S+ %l+ %S+ %d+ %d+) (%S+)$')
-    local platform, state, previous, changed, version = string.match(text or value, '^(%S+) (%l+) (%S+) (%d+) (%d+)$')
-    return platform, state, previous, changed, version, next_platform or '-'
+    local platform, state, previous, changed, version, rest = string.match(value, '^(%S+) (%l+) (%S+) (%d+) (%d+)(.*)$')
+    if platform and rest ~= '' then
+        rest = string.match(rest, '^ (%S+)$')
+        platform = rest and platform
+    end
+    return platform, state, previous, changed, version, rest and rest ~= '' and rest or '-'
 end
 
--- The cell that is there: {platform, state, previous, changed, version, next}, or nil.
-local function cell_read(prefix, shortcode, carrier)
-    local value = redis.call('HGET', prefix .. ':route:' .. shortcode, carrier)
+-- The cell of a row's value: {platform, state, previous, changed, version, next}; nil where there is none.
+local function cell_of(value, shortcode, carrier)
     if not value then
         return nil
     end
@@ -21,6 +23,42 @@ local function cell_read(prefix, shortcode, carrier)
     end
     return { platform = platform, state = state, previous = previous, changed = changed, version = tonumber(version),
         next = next_platform }
+end
+
+local function cell_read(prefix, shortcode, carrier)
+    return cell_of(redis.call('HGET', prefix .. ':route:' .. shortcode, carrier), shortcode, carrier)
+end
+
+-- Where a run of things of one shortcode ends in a list that begins at `first`: as a rule all carriers of a shortcode
+-- stand together, and a call of Redis for each costs more than all the rest.
+local function run_end(list, first, shortcode_of)
+    local shortcode, last = shortcode_of(list[first]), first
+    while last < #list and last - first < CELLS_AT_ONCE and shortcode_of(list[last + 1]) == shortcode do
+        last = last + 1
+    end
+    return last
+end
+
+local function shortcode_of(thing)
+    return thing.shortcode
+end
+
+-- The cells of a list of things that have a shortcode and a carrier (moves, rows of a window), in its order: a cell or
+-- false for each.
+local function cells_read(prefix, list)
+    local cells, first = {}, 1
+    while first <= #list do
+        local shortcode, carriers = list[first].shortcode, {}
+        local last = run_end(list, first, shortcode_of)
+        for i = first, last do
+            carriers[i - first + 1] = list[i].carrier
+        end
+        for i, value in ipairs(redis.call('HMGET', prefix .. ':route:' .. shortcode, unpack(carriers))) do
+            cells[first + i - 1] = cell_of(value, shortcode, carriers[i]) or false
+        end
+        first = last + 1
+    end
+    return cells
 end
 
 -- A line for the reply: what is there, and what was wanted to be ("*": anything).
@@ -90,22 +128,54 @@ local function same(cell, wanted)
     return cell.platform == wanted.platform and cell.state == wanted.state and cell.next == wanted.next
 end
 
-local function cell_write(prefix, shortcode, carrier, wanted, version)
+local function cell_text(cell, version)
+    local text = cell.platform .. ' ' .. cell.state .. ' ' .. cell.previous .. ' ' .. cell.changed .. ' ' .. version
+    return cell.next ~= '-' and text .. ' ' .. cell.next or text
+end
+
+local function cell_remove(prefix, shortcode, carrier)
     local key = prefix .. ':route:' .. shortcode
-    if wanted then
-        redis.call('HSET', key, carrier, table.concat({ wanted.platform, wanted.state, wanted.previous,
-            wanted.changed, version, wanted.next ~= '-' and wanted.next or nil }, ' '))
-    else
-        redis.call('HDEL', key, carrier)
-        if redis.call('EXISTS', key) == 0 then
-            redis.call('SREM', prefix .. ':shortcodes', shortcode)
-        end
+    redis.call('HDEL', key, carrier)
+    if redis.call('EXISTS', key) == 0 then
+        redis.call('SREM', prefix .. ':shortcodes', shortcode)
     end
 end
 
+-- Takes steps {move, cell, wanted}: the cells become as wanted.
+local function cells_write(prefix, steps, version)
+    local function shortcode_of_step(step)
+        return step.move.shortcode
+    end
+    local first = 1
+    while first <= #steps do
+        local shortcode, words, added = steps[first].move.shortcode, {}, false
+        local last = run_end(steps, first, shortcode_of_step)
+        for i = first, last do
+            local step = steps[i]
+            if step.wanted then
+                words[#words + 1] = step.move.carrier
+                words[#words + 1] = cell_text(step.wanted, version)
+                added = added or not step.cell
+            else
+                cell_remove(prefix, shortcode, step.move.carrier)
+            end
+        end
+        if #words > 0 then
+            redis.call('HSET', prefix .. ':route:' .. shortcode, unpack(words))
+        end
+        if added then
+            redis.call('SADD', prefix .. ':shortcodes', shortcode)
+        end
+        first = last + 1
+    end
+end
+
+local NOTHING = { platform = '-', state = '-', previous = '-', next = '-' }
+
 local function move_line(move, cell, wanted)
-    return table.concat({ move.shortcode, move.carrier, cell and cell.platform or '-', cell and cell.state or '-',
-        wanted and wanted.platform or '-', wanted and wanted.state or '-', wanted and wanted.previous or '-',
-        wanted and wanted.next ~= '-' and wanted.next or nil }, ' ')
+    cell, wanted = cell or NOTHING, wanted or NOTHING
+    local text = move.shortcode .. ' ' .. move.carrier .. ' ' .. cell.platform .. ' ' .. cell.state .. ' '
+        .. wanted.platform .. ' ' .. wanted.state .. ' ' .. wanted.previous
+    return wanted.next ~= '-' and text .. ' ' .. wanted.next or text
 end
 

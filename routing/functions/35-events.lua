@@ -36,8 +36,8 @@ local function event_cells(steps)
         local cell, wanted = step.cell, step.wanted
         local from, to = cell and cell.platform or '-', wanted and wanted.platform or '-'
         if from ~= to then
-            lines[#lines + 1] = table.concat({ step.move.shortcode, step.move.carrier, from, to,
-                wanted and wanted.state or '-' }, ' ')
+            lines[#lines + 1] = step.move.shortcode .. ' ' .. step.move.carrier .. ' ' .. from .. ' ' .. to .. ' '
+                .. (wanted and wanted.state or '-')
         end
     end
     return table.concat(lines, '\n')

@@ -42,33 +42,55 @@ function windows.refuse(prefix, version, name)
     return { 'state', version, name, state, unpack(commands) }
 end
 
--- The names of the open or paused windows that cells ("shortcode carrier") belong to, as a table.
-function windows.owners(prefix, cells)
-    local owners, key = {}, prefix .. ':windowed'
-    if redis.call('EXISTS', key) == 0 then
-        return owners
-    end
-    for first = 1, #cells, windows.per_call do
-        local last = math.min(first + windows.per_call - 1, #cells)
-        for i, name in ipairs(redis.call('HMGET', key, unpack(cells, first, last))) do
-            owners[cells[first + i - 1]] = name or nil
+-- Many fields of a hash at once, as a table; those that are not there are not in it.
+function windows.read_all(key, fields)
+    local values = {}
+    for first = 1, #fields, windows.per_call do
+        local last = math.min(first + windows.per_call - 1, #fields)
+        for i, value in ipairs(redis.call('HMGET', key, unpack(fields, first, last))) do
+            values[fields[first + i - 1]] = value or nil
         end
     end
-    return owners
+    return values
 end
 
--- A cell of an open or paused window that is moved anywhere but where the window moves it, also back, is still to go
--- there: its legs stay bound.
-function windows.keep_next(prefix, move)
-    if given(move.next) ~= nil or move.to == '' then
+-- The names of the open or paused windows that cells ("shortcode carrier") belong to, as a table.
+function windows.owners(prefix, cells)
+    local key = prefix .. ':windowed'
+    return redis.call('EXISTS', key) == 1 and windows.read_all(key, cells) or {}
+end
+
+-- The rows of cells in the open or paused windows that they belong to, as a table.
+local function rows_of(prefix, cells)
+    local owners, of_window, rows = windows.owners(prefix, cells), {}, {}
+    for cell, name in pairs(owners) do
+        of_window[name] = of_window[name] or {}
+        table.insert(of_window[name], cell)
+    end
+    for name, its in pairs(of_window) do
+        for cell, row in pairs(windows.read_all(windows.key(prefix, name, 'cells'), its)) do
+            rows[cell] = row
+        end
+    end
+    return rows
+end
+
+-- Cells of an open or paused window that are moved anywhere but where the window moves them, also back, are still to go
+-- there: their legs stay bound.
+function windows.keep_next(prefix, moves)
+    local cells = {}
+    for i, move in ipairs(moves) do
+        cells[i] = move.shortcode .. ' ' .. move.carrier
+    end
+    local rows = rows_of(prefix, cells)
+    if next(rows) == nil then
         return
     end
-    local cell = move.shortcode .. ' ' .. move.carrier
-    local name = redis.call('HGET', prefix .. ':windowed', cell)
-    local row = name and redis.call('HGET', windows.key(prefix, name, 'cells'), cell)
-    local to = row and string.match(row, '^%S+')
-    if to and to ~= move.to then
-        move.next = to
+    for i, move in ipairs(moves) do
+        local to = rows[cells[i]] and string.match(rows[cells[i]], '^%S+')
+        if to and to ~= move.to and given(move.next) == nil and move.to ~= '' then
+            move.next = to
+        end
     end
 end
 

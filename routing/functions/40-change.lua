@@ -4,12 +4,10 @@
 -- Compares every move with the table. Answers steps to take {move, cell, wanted}, and lines of conflict.
 local function plan(prefix, moves, at)
     local steps, conflicts, defaults = {}, {}, {}
-    local windowed = redis.call('EXISTS', prefix .. ':windowed') == 1
-    for _, move in ipairs(moves) do
-        if windowed then
-            windows.keep_next(prefix, move)
-        end
-        local cell = cell_read(prefix, move.shortcode, move.carrier)
+    windows.keep_next(prefix, moves)
+    local cells = cells_read(prefix, moves)
+    for i, move in ipairs(moves) do
+        local cell = cells[i] or nil
         local conflict = conflict_of(move, cell)
         if conflict then
             conflicts[#conflicts + 1] = conflict
@@ -21,17 +19,6 @@ local function plan(prefix, moves, at)
         end
     end
     return steps, conflicts
-end
-
-local function take(prefix, steps, version)
-    local added = {}
-    for _, step in ipairs(steps) do
-        cell_write(prefix, step.move.shortcode, step.move.carrier, step.wanted, version)
-        if not step.cell and step.wanted and not added[step.move.shortcode] then
-            added[step.move.shortcode] = true
-            redis.call('SADD', prefix .. ':shortcodes', step.move.shortcode)
-        end
-    end
 end
 
 local function conflict(version, conflicts)
@@ -61,7 +48,7 @@ local function commit(prefix, request, kind, at, steps, more)
     if reason then
         return nil, reason
     end
-    take(prefix, steps, integer_text(version))
+    cells_write(prefix, steps, integer_text(version))
     return version, lines
 end
 

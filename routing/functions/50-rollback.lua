@@ -39,12 +39,15 @@ end
 
 -- Steps that set the moves back, and a line for each cell that somebody changed since.
 local function plan_undo(prefix, moves, version, force, at)
-    local steps, conflicts, defaults = {}, {}, {}
-    for _, move in ipairs(moves) do
-        local cell = cell_read(prefix, move.shortcode, move.carrier)
-        local back = { shortcode = move.shortcode, carrier = move.carrier, to = move.from == '-' and '' or move.from,
+    local steps, conflicts, defaults, backs = {}, {}, {}, {}
+    for i, move in ipairs(moves) do
+        backs[i] = { shortcode = move.shortcode, carrier = move.carrier, to = move.from == '-' and '' or move.from,
             state = move.from_state }
-        windows.keep_next(prefix, back)
+    end
+    windows.keep_next(prefix, backs)
+    local cells = cells_read(prefix, moves)
+    for i, move in ipairs(moves) do
+        local back, cell = backs[i], cells[i] or nil
         local wanted = cell_next(prefix, back, cell, at, defaults)
         if not same(cell, wanted) then
             if force or still(prefix, cell, move, version) then

@@ -16,6 +16,7 @@
 --                             that it has entered "<state>_at"; opened_version; at the end total, moved, left
 --   P:window:<name>:cells     hash, "shortcode carrier" -> "to at before before_state [end end_state end_version]"; at:
 --                             when it moves by itself, ms; before: what was there when it started; "-" for none
+--   P:window:<name>:timed     sorted set, "shortcode carrier" -> at, of those that move by themselves
 --   P:window:<name>:versions  list: the changes made in it
 --   P:window:<name>:failed    hash, "shortcode carrier" -> why it did not move by itself
 --   P:window:<name>:log       list of JSON: {at, who, what, why, version}
@@ -46,29 +47,48 @@ windows.timer = 'window-timer'
 -- Rows
 
 function windows.row_text(row)
-    local text = table.concat({ row.to, row.at or '-', row.before or '-', row.before_state or '-' }, ' ')
+    local text = row.to .. ' ' .. (row.at or '-') .. ' ' .. (row.before or '-') .. ' ' .. (row.before_state or '-')
     return row.finally and text .. ' ' .. row.finally or text
 end
 
--- All cells of a window, sorted: {cell, shortcode, carrier, to, at, before, before_state}.
+-- A cell of a window: {cell, shortcode, carrier, to, at, before, before_state, finally}, and live: what is there now,
+-- false for nothing (windows.read_cells).
+function windows.row_of(cell, text)
+    local shortcode, carrier = string.match(cell, '^(%S+) (%S+)$')
+    local to, at, before, before_state, finally = string.match(text, '^(%S+) (%S+) (%S+) (%S+) ?(.*)$')
+    return { cell = cell, shortcode = shortcode, carrier = carrier, to = to, at = tonumber(at), before = before,
+        before_state = before_state, finally = finally ~= '' and finally or nil, live = false }
+end
+
+-- All cells of a window, sorted. The texts are sorted, not the rows: with a function that compares, that took most of
+-- the time of every command.
 function windows.rows(prefix, name)
-    local rows, list = {}, redis.call('HGETALL', windows.key(prefix, name, 'cells'))
+    local cells, texts, rows = {}, {}, {}
+    local list = redis.call('HGETALL', windows.key(prefix, name, 'cells'))
     for i = 1, #list, 2 do
-        local row = { cell = list[i] }
-        row.shortcode, row.carrier = string.match(list[i], '^(%S+) (%S+)$')
-        row.to, row.at, row.before, row.before_state, row.finally = string.match(list[i + 1],
-            '^(%S+) (%S+) (%S+) (%S+) ?(.*)$')
-        row.at = tonumber(row.at)
-        row.finally = row.finally ~= '' and row.finally or nil
-        rows[#rows + 1] = row
+        cells[#cells + 1] = list[i]
+        texts[list[i]] = list[i + 1]
     end
-    table.sort(rows, function(left, right) return left.cell < right.cell end)
+    table.sort(cells)
+    for i, cell in ipairs(cells) do
+        rows[i] = windows.row_of(cell, texts[cell])
+    end
     return rows
 end
 
+-- Those that move by themselves, in the order of their times.
+function windows.timed_rows(prefix, name)
+    local cells = redis.call('ZRANGE', windows.key(prefix, name, 'timed'), 0, -1)
+    local texts, rows = windows.read_all(windows.key(prefix, name, 'cells'), cells), {}
+    for _, cell in ipairs(cells) do
+        rows[#rows + 1] = texts[cell] and windows.row_of(cell, texts[cell]) or nil
+    end
+    return windows.read_cells(prefix, rows)
+end
+
 function windows.read_cells(prefix, rows)
-    for _, row in ipairs(rows) do
-        row.live = cell_read(prefix, row.shortcode, row.carrier)
+    for i, cell in ipairs(cells_read(prefix, rows)) do
+        rows[i].live = cell
     end
     return rows
 end
@@ -91,24 +111,25 @@ end
 
 -- Has it moved, as far as the platform goes?
 function windows.there(row)
-    return row.live ~= nil and row.live.platform == row.to
+    return row.live and row.live.platform == row.to
 end
 
 function windows.event_cells(rows)
     local lines = {}
     for i, row in ipairs(rows) do
         local live = row.live
-        lines[i] = table.concat({ row.shortcode, row.carrier, row.before or (live and live.platform) or '-', row.to,
-            live and live.state or '-' }, ' ')
+        lines[i] = row.cell .. ' ' .. (row.before or (live and live.platform) or '-') .. ' ' .. row.to .. ' '
+            .. (live and live.state or '-')
     end
     return table.concat(lines, '\n')
 end
 
--- A step that leaves the cell as it is, but for where it goes next ("" for nowhere).
-function windows.step_next(prefix, row, to, at)
+-- A step that leaves the cell as it is, but for where it goes next ("-" for nowhere).
+function windows.step_next(row, to)
     local live = row.live
-    local move = { shortcode = row.shortcode, carrier = row.carrier, to = live.platform, state = live.state, next = to }
-    return { move = move, cell = live, wanted = cell_next(prefix, move, live, at, {}) }
+    return { row = row, move = { shortcode = row.shortcode, carrier = row.carrier }, cell = live,
+        wanted = { platform = live.platform, state = live.state, previous = live.previous, changed = live.changed,
+            next = to } }
 end
 
 -- -------------------------------------------------------------------------------------------------------------
@@ -151,9 +172,9 @@ function windows.plan_due(prefix, name)
     elseif found.state == 'open' then
         due = not found.end_told and tonumber(found['end']) or nil
         local failed = windows.key(prefix, name, 'failed')
-        for _, row in ipairs(windows.rows(prefix, name)) do
-            if row.at and (not due or row.at < due) and redis.call('HEXISTS', failed, row.cell) == 0
-                    and not windows.there(windows.read_cells(prefix, { row })[1]) then
+        for _, row in ipairs(windows.timed_rows(prefix, name)) do
+            if (not due or row.at < due) and not windows.there(row)
+                    and redis.call('HEXISTS', failed, row.cell) == 0 then
                 due = row.at
             end
         end
@@ -168,22 +189,19 @@ end
 -- How many moves should have been made by themselves by now, and were not.
 function windows.overdue(prefix, name, now)
     local count = 0
-    for _, row in ipairs(windows.rows(prefix, name)) do
-        if row.at and row.at <= now and not windows.there(windows.read_cells(prefix, { row })[1]) then
-            count = count + 1
-        end
+    for _, row in ipairs(windows.timed_rows(prefix, name)) do
+        count = count + (row.at <= now and not windows.there(row) and 1 or 0)
     end
     return count
 end
 
--- The window ends: its cells belong to it no more, and what they are is kept.
-function windows.close(prefix, name, command, now)
-    local rows, cells, mine = windows.read_cells(prefix, windows.rows(prefix, name)), {}, {}
+-- The window ends: its cells (rows, with the cells as they are now) belong to it no more, and what they are is kept.
+function windows.close(prefix, name, command, now, rows)
+    local cells, mine = {}, {}
     local total, moved = #rows, 0
     for i, row in ipairs(rows) do
         local live = row.live
-        row.finally = table.concat({ live and live.platform or '-', live and live.state or '-',
-            live and integer_text(live.version) or '0' }, ' ')
+        row.finally = live and live.platform .. ' ' .. live.state .. ' ' .. integer_text(live.version) or '- - 0'
         moved, cells[i] = moved + (windows.there(row) and 1 or 0), row.cell
     end
     local owners = windows.owners(prefix, cells)
@@ -235,6 +253,9 @@ function windows.put_moves(prefix, name, moves)
     for i, move in ipairs(moves) do
         rows[i] = { cell = move.shortcode .. ' ' .. move.carrier, to = move.to,
             at = given(move.at) and integer_text(move.at) }
+        if rows[i].at then
+            redis.call('ZADD', windows.key(prefix, name, 'timed'), rows[i].at, rows[i].cell)
+        end
         if not string.find(' ' .. carriers .. ' ', ' ' .. move.carrier .. ' ', 1, true) then
             carriers = carriers == '' and move.carrier or carriers .. ' ' .. move.carrier
         end
@@ -244,7 +265,7 @@ function windows.put_moves(prefix, name, moves)
 end
 
 function windows.drop(prefix, name)
-    for _, rest in ipairs({ 'cells', 'versions', 'failed', 'log' }) do
+    for _, rest in ipairs({ 'cells', 'timed', 'versions', 'failed', 'log' }) do
         redis.call('DEL', windows.key(prefix, name, rest))
     end
     redis.call('DEL', windows.key(prefix, name))
@@ -330,6 +351,7 @@ local function window_remove(prefix, name, request, version, now)
     end
     for _, cell in ipairs(list) do
         redis.call('HDEL', key, cell)
+        redis.call('ZREM', windows.key(prefix, name, 'timed'), cell)
     end
     windows.plan_due(prefix, name)
     windows.log(prefix, name, 'remove', request, now)
@@ -392,6 +414,17 @@ function windows.commit(prefix, name, request, kind, now, steps, more)
     return made, lines
 end
 
+-- The rows with their cells as steps have made them.
+function windows.taken(steps, made, rows)
+    for _, step in ipairs(steps) do
+        step.row.live = step.wanted or false
+        if step.wanted then
+            step.wanted.version = made
+        end
+    end
+    return rows
+end
+
 function windows.done(version, now, overdue, lines)
     local reply = { 'ok', version, now, overdue }
     for _, line in ipairs(lines or {}) do
@@ -410,7 +443,7 @@ local function window_start(prefix, name, request, version, now)
     for _, row in ipairs(rows) do
         row.before, row.before_state = row.live.platform, row.live.state
         if not windows.there(row) and row.live.next ~= row.to then
-            steps[#steps + 1] = windows.step_next(prefix, row, row.to, integer_text(now))
+            steps[#steps + 1] = windows.step_next(row, row.to)
         end
     end
     local made, lines = windows.commit(prefix, name, request, 'window', now, steps)
@@ -477,22 +510,23 @@ function windows.unfinished(prefix, name, rows)
 end
 
 -- Steps that take back where the cells of the window go next.
-function windows.steps_forget(prefix, rows, now)
+function windows.steps_forget(rows)
     local steps = {}
     for _, row in ipairs(rows) do
         if row.live and row.live.next == row.to then
-            steps[#steps + 1] = windows.step_next(prefix, row, '', integer_text(now))
+            steps[#steps + 1] = windows.step_next(row, '-')
         end
     end
     return steps
 end
 
 function windows.end_with(prefix, name, request, command, now, rows)
-    local made, lines = windows.commit(prefix, name, request, 'window', now, windows.steps_forget(prefix, rows, now))
+    local steps = windows.steps_forget(rows)
+    local made, lines = windows.commit(prefix, name, request, 'window', now, steps)
     if not made then
         return nil, lines
     end
-    windows.close(prefix, name, command, now)
+    windows.close(prefix, name, command, now, windows.taken(steps, made, rows))
     windows.log(prefix, name, command, request, now, made)
     return made, lines
 end
@@ -511,7 +545,7 @@ local function window_finish(prefix, name, request, version, now)
     end
     local moved = tonumber(redis.call('HGET', windows.key(prefix, name), 'moved'))
     windows.tell(prefix, name, 'window_finished', request, made, 'window ' .. name .. ' is finished: ' .. moved
-        .. ' of ' .. #rows .. ' routes moved', windows.read_cells(prefix, rows))
+        .. ' of ' .. #rows .. ' routes moved', rows)
     return windows.done(made, now, 0, lines)
 end
 
@@ -554,7 +588,7 @@ function windows.plan_back(prefix, rows, force, ended, at)
         local is_before = live and live.platform == row.before
         if not same(live, wanted) and not (ended and is_before) then
             if force or windows.there(row) or is_before then
-                steps[#steps + 1] = { move = back, cell = live, wanted = wanted }
+                steps[#steps + 1] = { row = row, move = back, cell = live, wanted = wanted }
             else
                 conflicts[#conflicts + 1] = conflict_line(row.shortcode, row.carrier, live, row.to, '*')
             end
@@ -580,7 +614,7 @@ local function window_rollback(prefix, name, request, version, now)
             note_undone(prefix, tonumber(one), made)
         end
     end
-    windows.close(prefix, name, 'rollback', now)
+    windows.close(prefix, name, 'rollback', now, windows.taken(steps, made, rows))
     windows.log(prefix, name, 'rollback', request, now, made)
     event_of(prefix, 'rolled_back', request, made, name, 'window ' .. name .. ' was rolled back', steps)
     return windows.done(made, now, 0, lines)
@@ -644,9 +678,8 @@ function windows.move_due(prefix, name, author, now, over)
     local steps, failed, defaults = {}, {}, {}
     local key = windows.key(prefix, name, 'failed')
     local opened = tonumber(redis.call('HGET', windows.key(prefix, name), 'opened_version')) or 0
-    for _, row in ipairs(windows.rows(prefix, name)) do
-        if row.at and row.at <= now and redis.call('HEXISTS', key, row.cell) == 0 then
-            windows.read_cells(prefix, { row })
+    for _, row in ipairs(windows.timed_rows(prefix, name)) do
+        if row.at <= now and redis.call('HEXISTS', key, row.cell) == 0 then
             row.obstacle = not windows.there(row) and windows.obstacle(prefix, row, over, opened) or nil
             if row.obstacle then
                 failed[#failed + 1] = row
@@ -780,12 +813,12 @@ local function window_show(keys, args)
     if #fields == 0 then
         return { 'missing', current_version(prefix), reason or 'there is no window ' .. name }
     end
-    local cells = {}
+    local cells, failed = {}, fields_of(redis.call('HGETALL', windows.key(prefix, name, 'failed')))
     for _, row in ipairs(windows.rows(prefix, name)) do
         local n = #cells
         cells[n + 1], cells[n + 2] = row.cell, windows.row_text(row)
         cells[n + 3] = redis.call('HGET', prefix .. ':route:' .. row.shortcode, row.carrier) or ''
-        cells[n + 4] = redis.call('HGET', windows.key(prefix, name, 'failed'), row.cell) or ''
+        cells[n + 4] = failed[row.cell] or ''
     end
     return { now_ms(), current_version(prefix), fields, cells,
         redis.call('LRANGE', windows.key(prefix, name, 'log'), 0, -1),

@@ -593,8 +593,8 @@ class Follower:
         while not self.ended:
             version = (self.table.resp.call("GET", "{turnout}:version") or b"0").decode()
             if version != last:
-                self.table.beat(self.name, applied=version, desired=version, settled=version, state="following",
-                                **self.fields)
+                self.table.beat(self.name, applied=version, desired=version, settled=version, unsettled=version,
+                                state="following", **self.fields)
                 last = version
             time.sleep(0.002)
 
