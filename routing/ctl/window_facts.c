@@ -12,13 +12,17 @@
 #include "routing/evidence.h"
 
 /* With more shortcodes than this all evidence is asked for. */
-enum { PAGE = 200, SHORTCODES_ASKED_MAX = 1000 };
+enum { PAGE = 200, SHORTCODES_ASKED_MAX = 1000, SECOND_MS = 1000 };
 
 /* What the changes did to a cell. */
 struct story {
     uint64_t moved_ms, moved_version; /* when it came to where it goes, in the window; 0: it did not */
     uint64_t hold_ms, hold_version;   /* since when it is on hold; 0: it is not */
     uint64_t held_ms, longest_ms;
+    /* when it left again, and when it had come; 0: it did not. Of several times the last */
+    uint64_t back_ms, back_version, came_ms;
+    struct evidence_before carried; /* by where it goes, between the two */
+    bool counted;                   /* somebody has seen something of that */
 };
 
 struct facts {
@@ -106,6 +110,11 @@ static void follow_cell(struct facts *facts, struct story *story, const struct w
         story->hold_version = change->version;
     }
     if (strcmp(move->to, cell->to) != 0) {
+        if (story->moved_ms > 0) {
+            story->back_ms = change->at_ms;
+            story->back_version = change->version;
+            story->came_ms = story->moved_ms;
+        }
         story->moved_ms = story->moved_version = 0;
     } else if (strcmp(move->from, cell->to) != 0) {
         story->moved_ms = change->at_ms;
@@ -305,6 +314,56 @@ static bool read_alarms(struct facts *facts)
 /* --- evidence ----------------------------------------------------------------------------------------------
  */
 
+/* Do both mean one change? A route's time is kept in whole seconds. */
+static bool is_change_of(uint64_t changed_ms, uint64_t ms)
+{
+    return changed_ms / SECOND_MS == ms / SECOND_MS;
+}
+
+/* Of a process that has seen the route go back: what had been counted by then, and what its messages had for an
+ * answer later. */
+static void add_until_back(struct evidence_before *carried, const struct evidence *evidence)
+{
+    carried->mt_accepted += evidence->before.mt_accepted + evidence->other.mt_accepted;
+    carried->mt_refused += evidence->before.mt_refused + evidence->other.mt_refused;
+    carried->mt_unknown += evidence->before.mt_unknown + evidence->other.mt_unknown;
+    carried->proxy_refused += evidence->before.proxy_refused;
+    carried->mo += evidence->before.mo;
+    carried->receipts += evidence->before.receipts + evidence->other.receipts;
+}
+
+/* Of a process that ended before. */
+static void add_until_end(struct evidence_before *carried, const struct evidence *evidence)
+{
+    const struct evidence_side *now = &evidence->now;
+    carried->mt_accepted += now->mt_accepted;
+    carried->mt_refused += now->mt_refused;
+    carried->mt_unknown += now->mt_unknown;
+    carried->proxy_refused += now->held_expired + now->held_full + now->refused_else;
+    carried->mo += now->mo;
+    carried->receipts += now->receipts;
+}
+
+/* What a process has seen of a cell that went back, before the records of all processes become one: those of an
+ * earlier move are left out there. */
+static void follow_back(struct facts *facts, const struct evidence *evidence)
+{
+    const struct window_cell *cell = window_find(facts->window, evidence->shortcode, evidence->carrier);
+    struct story *story = cell ? &facts->stories[cell - facts->window->cells] : NULL;
+    if (!story || story->back_ms == 0) {
+        return;
+    }
+    if (is_change_of(evidence->changed_ms, story->back_ms) &&
+        strcmp(evidence->other.platform, cell->to) == 0) {
+        add_until_back(&story->carried, evidence);
+        story->counted = true;
+    } else if (is_change_of(evidence->changed_ms, story->came_ms) &&
+               strcmp(evidence->now.platform, cell->to) == 0) {
+        add_until_end(&story->carried, evidence);
+        story->counted = true;
+    }
+}
+
 static bool read_evidence(struct facts *facts)
 {
     const struct window *window = facts->window;
@@ -323,9 +382,49 @@ static bool read_evidence(struct facts *facts)
         const char *text = redis_text(reply, i);
         evidence_set_add(&facts->evidence, text, strlen(text));
     }
+    for (size_t i = 0; i < facts->evidence.count; i++) {
+        follow_back(facts, &facts->evidence.items[i]);
+    }
     evidence_set_sort(&facts->evidence);
     freeReplyObject(reply);
     return reply != NULL;
+}
+
+/* Adds what was carried of a route before it went back: nothing where it did not. */
+static void add_back(json_t *sums, const struct story *story)
+{
+    const struct evidence_before *carried = &story->carried;
+    const struct {
+        const char *name;
+        uint64_t count;
+    } counts[] = {{"routes", story->back_ms > 0},
+                  {"uncounted", story->back_ms > 0 && !story->counted},
+                  {"mt_accepted", carried->mt_accepted},
+                  {"mt_refused", carried->mt_refused},
+                  {"mt_unknown", carried->mt_unknown},
+                  {"refused", carried->proxy_refused},
+                  {"mo", carried->mo},
+                  {"receipts", carried->receipts}};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        json_int_t before = json_integer_value(json_object_get(sums, counts[i].name));
+        put_number(sums, counts[i].name, (uint64_t)before + counts[i].count);
+    }
+}
+
+static json_t *went_back_json(const struct story *story)
+{
+    if (story->back_ms == 0) {
+        return json_null();
+    }
+    json_t *object = need(json_object());
+    put_number(object, "came_ms", story->came_ms);
+    put_number(object, "left_ms", story->back_ms);
+    put_number(object, "left_version", story->back_version);
+    add_back(object, story);
+    json_object_del(object, "routes");
+    json_object_del(object, "uncounted");
+    json_put(object, "counted", json_boolean(story->counted));
+    return object;
 }
 
 /* The counters of a side, those that add up, added to an object's. */
@@ -365,6 +464,7 @@ static void put_routes(struct facts *facts)
         put_time(route, "moved_ms", facts->stories[i].moved_ms);
         put_time(route, "moved_version", facts->stories[i].moved_version);
         put_number(route, "held_ms", facts->stories[i].held_ms);
+        json_put(route, "went_back", went_back_json(&facts->stories[i]));
         json_put(route, "evidence", evidence ? evidence_json(evidence) : json_null());
         json_array_append_new(routes, route);
     }
@@ -406,6 +506,7 @@ static json_t *carrier_json(const struct facts *facts, const char *carrier)
     json_t *object = need(json_object());
     json_t *to = need(json_array());
     json_t *messages = need(json_object());
+    json_t *back = need(json_object());
     struct story all = {0};
     uint64_t first = UINT64_MAX;
     for (size_t i = 0; i < facts->window->count; i++) {
@@ -414,6 +515,7 @@ static json_t *carrier_json(const struct facts *facts, const char *carrier)
         if (strcmp(cell->carrier, carrier) == 0) {
             const struct evidence *evidence = evidence_set_find(&facts->evidence, cell->shortcode, carrier);
             add_side(messages, side_moved(&facts->window->cells[i], evidence));
+            add_back(back, story);
             add_text(to, facts->window->cells[i].to);
             first = story->moved_ms > 0 && story->moved_ms < first ? story->moved_ms : first;
             all.moved_ms = story->moved_ms > all.moved_ms ? story->moved_ms : all.moved_ms;
@@ -427,6 +529,7 @@ static json_t *carrier_json(const struct facts *facts, const char *carrier)
     put_time(object, "last_moved_ms", all.moved_ms);
     put_number(object, "longest_hold_ms", all.longest_ms);
     json_put(object, "messages", messages);
+    json_put(object, "went_back", back);
     return object;
 }
 
@@ -445,11 +548,13 @@ static void put_summary(struct facts *facts)
 {
     json_t *summary = need(json_object());
     json_t *messages = need(json_object());
+    json_t *back = need(json_object());
     uint64_t longest = 0;
     for (size_t i = 0; i < facts->window->count; i++) {
         const struct cell *cell = &facts->window->cells[i].now;
         const struct evidence *evidence = evidence_set_find(&facts->evidence, cell->shortcode, cell->carrier);
         add_side(messages, side_moved(&facts->window->cells[i], evidence));
+        add_back(back, &facts->stories[i]);
         longest = facts->stories[i].longest_ms > longest ? facts->stories[i].longest_ms : longest;
     }
     put_counts(summary, facts->window, NULL);
@@ -458,6 +563,7 @@ static void put_summary(struct facts *facts)
     put_number(summary, "alarms", json_array_size(json_object_get(facts->root, "alarms")));
     put_number(summary, "longest_hold_ms", longest);
     json_put(summary, "messages", messages);
+    json_put(summary, "went_back", back);
     json_put(facts->root, "summary", summary);
 }
 

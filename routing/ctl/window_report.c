@@ -101,6 +101,25 @@ static void put_head(struct report *report)
                        zone_text(zone, window->now_ms, now), number(report->facts, "table_version"));
 }
 
+static void put_went_back(struct document *document, const json_t *back)
+{
+    if (number(back, "routes") == 0) {
+        return;
+    }
+    document_paragraph(
+        document,
+        "Of %lld route%s that went back the new platforms carried before, not among these: %lld "
+        "messages accepted, %lld refused, %lld of unknown outcome, %lld from handsets.",
+        number(back, "routes"), plural((uint64_t)number(back, "routes")), number(back, "mt_accepted"),
+        number(back, "mt_refused"), number(back, "mt_unknown"), number(back, "mo"));
+    if (number(back, "uncounted") > 0) {
+        document_paragraph(document,
+                           "Of %lld of them there is no count: nothing was seen of them, or they have moved "
+                           "again since.",
+                           number(back, "uncounted"));
+    }
+}
+
 static void put_summary(struct report *report)
 {
     char longest[AGE_TEXT_SIZE];
@@ -129,10 +148,7 @@ static void put_summary(struct report *report)
                        number(messages, "held_expired") + number(messages, "held_full") +
                            number(messages, "closed") + number(messages, "refused_else"),
                        number(messages, "mt_unknown"));
-    if (number(summary, "rollbacks") > 0) {
-        document_paragraph(document, "What the new platforms carried of a route before it went back is not "
-                                     "among these.");
-    }
+    put_went_back(document, json_object_get(summary, "went_back"));
     document_paragraph(document, "Turnout keeps no messages: it takes one as accepted only when the carrier "
                                  "has accepted it, and what it cannot "
                                  "pass on it refuses. Of unknown outcome are those whose connection ended, "
@@ -185,6 +201,28 @@ static void put_messages(struct report *report)
         text_cell(report, carrier, "carrier");
         for (size_t j = 0; j < sizeof names / sizeof *names; j++) {
             number_cell(report, json_object_get(carrier, "messages"), names[j]);
+        }
+    }
+    document_table_end(&report->document);
+}
+
+static void put_back_table(struct report *report)
+{
+    static const char *const names[] = {"routes",  "mt_accepted", "mt_refused", "mt_unknown",
+                                        "refused", "mo",          "receipts",   "uncounted"};
+    size_t i;
+    json_t *carrier;
+    if (number(json_object_get(json_object_get(report->facts, "summary"), "went_back"), "routes") == 0) {
+        return;
+    }
+    START_TABLE(report, "Messages on the new platforms of routes that went back, until then", "Carrier",
+                "Routes", "Accepted", "Refused by carrier", "Outcome unknown", "Refused by Turnout",
+                "From handsets", "Receipts", "Routes without a count");
+    json_array_foreach(json_object_get(report->facts, "carriers"), i, carrier)
+    {
+        text_cell(report, carrier, "carrier");
+        for (size_t j = 0; j < sizeof names / sizeof *names; j++) {
+            number_cell(report, json_object_get(carrier, "went_back"), names[j]);
         }
     }
     document_table_end(&report->document);
@@ -378,6 +416,7 @@ static bool write_report(FILE *out, const void *what)
     put_summary(&report);
     put_carriers(&report);
     put_messages(&report);
+    put_back_table(&report);
     put_course(&report);
     put_changes(&report);
     put_holds(&report);

@@ -812,3 +812,31 @@ def test_a_cell_that_went_back_still_knows_where_it_goes(table):
     assert (cell(table), cell(table, "61001")) == ("redx open omni", "redx open omni")
     window(table, "rollback")
     assert (cell(table), cell(table, "61001")) == ("redx open", "redx open")
+
+
+def test_the_report_of_what_went_back(ctl, table, followers, csv):
+    """Counted over processes that saw the way back, and one that ended before; of a route without a record it says so."""
+    def seen(writer, at_ms, now, other, shortcode="61000", **more):
+        record = {"shortcode": shortcode, "carrier": "spark", "changed_ms": at_ms // 1000 * 1000, "minute": 1,
+                  "now": dict(now, statuses=[]), "other": dict(other, statuses=[]), "before": {}, "minutes": []}
+        table.function("turnout_evidence", writer, "1", shortcode + " spark", json.dumps(dict(record, **more)))
+
+    ctl.json("window", "create", "night", csv(PLAN), *around())
+    ctl.json("window", "start", "night")
+    ctl.json("window", "step", "night")
+    came = ctl.json("log", "--last", "1")["changes"][0]["at_ms"]
+    time.sleep(1.1 - came / 1000 % 1)  # the routes keep whole seconds
+    ctl.json("rollback")
+    left = ctl.json("log", "--last", "1")["changes"][0]["at_ms"]
+    seen("ended", came, {"platform": "omni", "mt_accepted": 7, "mt_refused": 1, "held_full": 2, "mo": 3}, {"platform": "redx"})
+    seen("lives", left, {"platform": "redx", "mt_accepted": 99}, {"platform": "omni", "mt_unknown": 1, "mo": 50},
+         before={"mt_accepted": 20, "receipts": 5, "proxy_refused": 1})
+    seen("older", came - 3600000, {"platform": "omni", "mt_accepted": 1000}, {"platform": "redx"})
+    report = ctl.json("window", "report", "night")["report"]
+    assert report["summary"]["went_back"] == {"routes": 2, "uncounted": 1, "mt_accepted": 27, "mt_refused": 1,
+                                              "mt_unknown": 1, "refused": 3, "mo": 3, "receipts": 5}
+    routes = {(one["shortcode"], one["carrier"]): one["went_back"] for one in report["routes"]}
+    assert routes["61000", "onenz"] is None and routes["61001", "spark"]["counted"] is False
+    assert (routes["61000", "spark"]["came_ms"], routes["61000", "spark"]["left_ms"]) == (came, left)
+    text = ctl.text("window", "report", "night")
+    assert "Of 1 of them there is no count" in text and "27 messages accepted" in " ".join(text.split())

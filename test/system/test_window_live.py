@@ -54,6 +54,15 @@ def sums(report, carrier):
     return next(one for one in report['carriers'] if one['carrier'] == carrier)['messages']
 
 
+def went_back(report, carrier):
+    return next(one for one in report['carriers'] if one['carrier'] == carrier)['went_back']
+
+
+def carried(**counts):
+    return dict(dict.fromkeys(('routes', 'uncounted', 'mt_accepted', 'mt_refused', 'mt_unknown', 'refused', 'mo',
+                               'receipts'), 0), **counts)
+
+
 @pytest.mark.sanitize
 def test_a_night_with_two_carriers(night):
     world = night
@@ -84,14 +93,18 @@ def test_a_night_with_two_carriers(night):
     assert code == 14 and answer['unfinished'] == ['5002 spark is on redx, not on omni']
 
     report = report_when(world, lambda report: sums(report, 'spark')['mt_accepted'] == 5
-                         and sums(report, 'onenz')['mt_accepted'] == 4)
+                         and sums(report, 'onenz')['mt_accepted'] == 4 and went_back(report, 'spark')['mt_accepted'])
     check_report(report, started['version'], step['version'], strict)
     check_documents(world, report)
 
     back = world.window('rollback', '--why', 'One NZ has second thoughts')
     assert back['barrier']['complete'] and len(back['moves']) == 2 + 1  # 5002, too: it goes nowhere any more
     assert platforms(client, '5001', 'spark') == platforms(client, '5001', 'onenz') == {'redx'}
-    report = world.window('report')['report']
+    report = report_when(world, lambda report: went_back(report, 'onenz')['mt_accepted']
+                         and went_back(report, 'spark')['mt_accepted'] > 2)
+    assert went_back(report, 'spark') == carried(routes=2, mt_accepted=5 + 2)
+    assert went_back(report, 'onenz') == carried(routes=1, mt_accepted=4)
+    assert report['summary']['went_back'] == carried(routes=3, mt_accepted=11)
     assert (report['window']['state'], report['summary']['moved'], report['summary']['waiting']) == ('rolled_back', 0, 3)
     last = report['changes'][-1]
     assert (last['kind'], last['undoes_window'], last['why']) == ('rollback', True, 'One NZ has second thoughts')
@@ -116,10 +129,14 @@ def check_report(report, started, stepped, strict):
     summary = report['summary']
     assert (summary['routes'], summary['moved'], summary['waiting'], summary['rollbacks']) == (3, 2, 1, 1)
     assert summary['messages']['mt_unknown'] == 0
+    assert summary['went_back'] == went_back(report, 'spark') == carried(routes=1, mt_accepted=2)
     routes = {(route['shortcode'], route['carrier']): route for route in report['routes']}
     assert routes['5001', 'spark']['moved_version'] == stepped
     assert routes['5002', 'spark']['moved_ms'] is None and routes['5002', 'spark']['platform'] == 'redx'
     assert routes['5001', 'onenz']['held_ms'] == hold['ms']
+    assert routes['5001', 'onenz']['went_back'] is None
+    back = routes['5002', 'spark']['went_back']
+    assert (back['left_version'], back['counted'], back['mt_accepted']) == (strict['version'] + 1, True, 2)
     assert routes['5001', 'spark']['evidence']['now']['mt_accepted'] == 5
     assert [event['kind'] for event in report['events']] == [
         'window_opened', 'carrier_moved', 'carrier_moved', 'confirmed', 'rolled_back']
@@ -158,6 +175,8 @@ def check_documents(world, report):
     assert len(rows) == 1
     assert '2 of 3 routes have moved' in text and 'no receipts of 5002' in text
     assert '9 messages accepted by the carriers, 0 refused by them' in text and '0 of unknown outcome' in text
+    assert 'Of 1 route that went back the new platforms carried before, not among these: 2 messages accepted' in text
+    assert '| spark | 1 | 2 | 0 | 0 | 0 | 0 | 0 | 0 |' in text.split('until then')[1]
     widths = {len(re.findall(r'(?<!\\)\|', line)) for line in text.split('## Routes')[1].splitlines() if line}
     assert len(widths) == 1, 'every row has every column'
     page = (folder / 'report.html').read_text()
