@@ -24,8 +24,11 @@ static void refuse_mo(struct leg *leg, const struct window_slot *asked, enum ref
 /* The client's answer goes to the SMSC. */
 static void answer_mo(struct leg *leg, const uint8_t *pdu, uint32_t len, const struct window_slot *asked)
 {
-    if (smpp_get32(pdu + COMMAND_STATUS_AT) != ESME_ROK) {
-        traffic_mo_refused(&leg->conn.worker->traffic, asked->cell, leg->platform);
+    struct worker *w = leg->conn.worker;
+    if (smpp_get32(pdu + COMMAND_STATUS_AT) == ESME_ROK) {
+        traffic_mo_accepted(&w->traffic, asked->cell, leg->platform, w->now);
+    } else {
+        traffic_mo_refused(&w->traffic, asked->cell, leg->platform);
     }
     conn_forward(&leg->conn, pdu, len, asked->owner_sequence);
 }

@@ -22,14 +22,20 @@ struct question {
 struct questions {
     void (*send)(void *ctx, const char *id, const char *answer);
     void *ctx;
+    char *self;
     struct kind kinds[QUESTION_KINDS_MAX];
     size_t kinds_count, open_count;
     struct question *open;
 };
 
-struct questions *questions_new(void (*send)(void *ctx, const char *id, const char *answer), void *ctx)
+struct questions *questions_new(const char *self, void (*send)(void *ctx, const char *id, const char *answer),
+                                void *ctx)
 {
     struct questions *questions = calloc(1, sizeof *questions);
+    if (questions != NULL && (questions->self = strdup(self)) == NULL) {
+        free(questions);
+        questions = NULL;
+    }
     if (questions != NULL) {
         questions->send = send;
         questions->ctx = ctx;
@@ -43,6 +49,9 @@ void questions_free(struct questions *questions)
         struct question *next = questions->open->next;
         free(questions->open);
         questions->open = next;
+    }
+    if (questions != NULL) {
+        free(questions->self);
     }
     free(questions);
 }
@@ -187,9 +196,25 @@ static void hear_json(struct questions *questions, const char *id, const json_t 
     }
 }
 
+/* Does the request name us in "without"? Nobody waits for our answer then. */
+static bool is_left_out(const struct questions *questions, const json_t *request)
+{
+    size_t i;
+    json_t *name;
+    json_array_foreach(json_object_get(request, "without"), i, name)
+    {
+        if (json_is_string(name) && strcmp(json_string_value(name), questions->self) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void questions_hear(struct questions *questions, const char *id, const char *request)
 {
     json_t *json = json_loads(request, JSON_REJECT_DUPLICATES, NULL);
-    hear_json(questions, id, json);
+    if (!is_left_out(questions, json)) {
+        hear_json(questions, id, json);
+    }
     json_decref(json);
 }

@@ -20,8 +20,9 @@ struct question;
 /* request is borrowed. */
 typedef void question_function(void *ctx, struct question *question, const json_t *request);
 
-/* send gets each answer as text. NULL without memory. */
-struct questions *questions_new(void (*send)(void *ctx, const char *id, const char *answer), void *ctx);
+/* self: the instance's name (copied). send gets each answer as text. NULL without memory. */
+struct questions *questions_new(const char *self, void (*send)(void *ctx, const char *id, const char *answer),
+                                void *ctx);
 
 /* Drops the questions that are open: nobody may answer them any more. */
 void questions_free(struct questions *questions);
@@ -29,7 +30,7 @@ void questions_free(struct questions *questions);
 /* Teaches it a kind (kept, not copied). Asserts that there is room, and that it is new. */
 void questions_add(struct questions *questions, const char *kind, question_function *function, void *ctx);
 
-/* A question has come. */
+/* A question has come. One with a member "without", an array of instances, is not for these. */
 void questions_hear(struct questions *questions, const char *id, const char *request);
 
 /* The names of all kinds, with blanks between them: what the instance's entry says it can be asked. */

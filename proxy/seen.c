@@ -68,7 +68,7 @@ struct seen seen(struct leg *leg, const struct smpp_event *event)
     seen.not_open = route.state != ROUTE_OPEN;
     if (cell != NULL) {
         count(leg, cell, &view, seen.is_receipt);
-        seen.cell = traffic_handle(cell, false);
+        seen.cell = traffic_mo_handle(cell, seen.is_receipt);
     }
     return seen;
 }

@@ -370,19 +370,23 @@ bool traffic_find(struct traffic *traffic, const struct table *table, const char
 
 /* --- counting ------------------------------------------------------------------------------------------- */
 
-struct traffic_side *traffic_side(struct traffic_cell *cell, uint8_t platform)
+/* NULL of a third platform. */
+static struct traffic_side *known_side(struct traffic_cell *cell, uint8_t platform)
 {
     if (platform_of(&cell->now) == platform) {
         return &cell->now;
     }
-    if (platform_of(&cell->other) == NAME_NONE) {
+    return platform_of(&cell->other) == platform ? &cell->other : NULL;
+}
+
+struct traffic_side *traffic_side(struct traffic_cell *cell, uint8_t platform)
+{
+    if (platform_of(&cell->now) != platform && platform_of(&cell->other) == NAME_NONE) {
         atomic_store_explicit(&cell->other.platform, platform, memory_order_release);
     }
-    if (platform_of(&cell->other) == platform) {
-        return &cell->other;
-    }
-    metric_add(&cell->elsewhere, 1);
-    return NULL;
+    struct traffic_side *side = known_side(cell, platform);
+    metric_add(&cell->elsewhere, side == NULL);
+    return side;
 }
 
 static void put(metric *m, uint64_t value)
@@ -479,11 +483,6 @@ void traffic_waited(struct traffic_cell *cell, uint64_t waited, bool released)
 void traffic_mo(struct traffic_cell *cell, uint8_t platform, uint64_t now)
 {
     struct traffic_side *side = traffic_side(cell, platform);
-    if (side == NULL) {
-        return;
-    }
-    metric_add(&side->mo, 1);
-    note(&side->mo_first_ms, &side->mo_last_ms, now);
     if (side == &cell->other) {
         metric_add(&side->wrong_mo, 1);
         note(&side->wrong_first_ms, &side->wrong_last_ms, now);
@@ -493,21 +492,32 @@ void traffic_mo(struct traffic_cell *cell, uint8_t platform, uint64_t now)
 void traffic_receipt(struct traffic_cell *cell, uint8_t platform, bool is_wrong, uint64_t now)
 {
     struct traffic_side *side = traffic_side(cell, platform);
+    if (side != NULL && is_wrong) {
+        metric_add(&side->wrong_receipts, 1);
+        note(&side->wrong_first_ms, &side->wrong_last_ms, now);
+    }
+}
+
+void traffic_mo_accepted(struct traffic *traffic, uint32_t handle, uint8_t platform, uint64_t now)
+{
+    struct traffic_cell *cell = traffic_of(traffic, handle);
+    struct traffic_side *side = cell == NULL ? NULL : known_side(cell, platform);
     if (side == NULL) {
         return;
     }
-    metric_add(&side->receipts, 1);
-    note(&side->receipt_first_ms, &side->receipt_last_ms, now);
-    if (is_wrong) {
-        metric_add(&side->wrong_receipts, 1);
-        note(&side->wrong_first_ms, &side->wrong_last_ms, now);
+    bool is_receipt = handle >> 31 != 0;
+    metric_add(is_receipt ? &side->receipts : &side->mo, 1);
+    if (is_receipt) {
+        note(&side->receipt_first_ms, &side->receipt_last_ms, now);
+    } else {
+        note(&side->mo_first_ms, &side->mo_last_ms, now);
     }
 }
 
 void traffic_mo_refused(struct traffic *traffic, uint32_t handle, uint8_t platform)
 {
     struct traffic_cell *cell = traffic_of(traffic, handle);
-    struct traffic_side *side = cell == NULL ? NULL : traffic_side(cell, platform);
+    struct traffic_side *side = cell == NULL ? NULL : known_side(cell, platform);
     if (side != NULL) {
         metric_add(&side->mo_refused, 1);
     }

@@ -3,7 +3,8 @@
  *
  *   MT       way ──traffic_find──▶ cell, and the route that it remembers ──traffic_sent──▶ counters, window slot
  *   answer   window slot ──traffic_of──▶ cell ──traffic_answered──▶ counters
- *   MO       traffic_find ──traffic_mo, traffic_receipt──▶ counters
+ *   MO       traffic_find ──traffic_mo, traffic_receipt──▶ is it the wrong path?
+ *   answer   window slot ──traffic_mo_accepted, traffic_mo_refused──▶ counters
  *   main thread ──traffic_sent_of, traffic_read──▶ struct evidence, cell by cell, while the worker goes on counting
  *
  * One table a worker, of fixed size, made at the start: an index with open addressing over an array of cells.
@@ -162,10 +163,17 @@ void traffic_refused(struct traffic_cell *cell, enum refused cause);
 void traffic_waits(struct traffic_cell *cell);
 void traffic_waited(struct traffic_cell *cell, uint64_t waited, bool released);
 
-/* A message from a handset, or a receipt, has come by a platform; it was refused. is_wrong: a receipt of a message
- * that the other platform had accepted. */
+/* A message from a handset, or a receipt, has come by a platform. is_wrong: a receipt of a message that the other
+ * platform had accepted. Either counts as seen when it was accepted: a network sends again what was refused. */
 void traffic_mo(struct traffic_cell *cell, uint8_t platform, uint64_t now);
 void traffic_receipt(struct traffic_cell *cell, uint8_t platform, bool is_wrong, uint64_t now);
+
+/* What names the cell in the slot of an MO or a receipt; and what became of it. */
+static inline uint32_t traffic_mo_handle(const struct traffic_cell *cell, bool is_receipt)
+{
+    return traffic_handle(cell, is_receipt);
+}
+void traffic_mo_accepted(struct traffic *traffic, uint32_t handle, uint8_t platform, uint64_t now);
 void traffic_mo_refused(struct traffic *traffic, uint32_t handle, uint8_t platform);
 void traffic_mo_twice(struct traffic_cell *cell, uint64_t now);
 

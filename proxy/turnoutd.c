@@ -353,7 +353,7 @@ static bool start_questions(struct turnoutd *d)
                                                 .table = newest_table,
                                                 .witness = &d->witness,
                                                 .ctx = d};
-    d->questions = questions_new(send_answer, d);
+    d->questions = questions_new(d->bundle->config->instance, send_answer, d);
     if (d->questions == NULL) {
         return false;
     }

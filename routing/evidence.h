@@ -34,9 +34,9 @@
     X(released, SUM, "of them, sent on")                                                       \
     X(waited_longest_ms, LAST, "the longest that one of them was kept back")                   \
     X(receipts_awaited, SUM, "accepted messages that asked for a receipt")                     \
-    X(receipts, SUM, "receipts that came by this platform")                                    \
-    X(mo, SUM, "messages from handsets that came by this platform")                            \
-    X(mo_refused, SUM, "of both, refused by the proxy or the client's answer missing")         \
+    X(receipts, SUM, "receipts that came by this platform and were accepted")                  \
+    X(mo, SUM, "messages from handsets that came by this platform and were accepted")          \
+    X(mo_refused, SUM, "of both, refused by the client or the proxy: not among them")          \
     X(wrong_mo, SUM, "messages from handsets that came by it while the route named the other") \
     X(wrong_receipts, SUM, "receipts that came by it of messages that the other had accepted") \
     X(wrong_first_ms, FIRST, "the first of these two")                                         \

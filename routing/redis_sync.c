@@ -268,6 +268,11 @@ static unsigned connect_ms(const struct redis_address *address)
     return address->connect_ms > 0 ? address->connect_ms : CONNECT_MS;
 }
 
+static unsigned answer_ms(const struct redis_address *address)
+{
+    return address->answer_ms > 0 ? address->answer_ms : ANSWER_MS;
+}
+
 static bool connect_plainly(struct redis *redis, const struct redis_address *address)
 {
     if (!*address->path) {
@@ -324,7 +329,7 @@ static bool connect_to_master(struct redis *redis, const struct redis_address *a
     if (!connect_to(redis, master->host, master->port, connect_ms(address))) {
         return false;
     }
-    redis_patience(redis, ANSWER_MS);
+    redis_patience(redis, answer_ms(address));
     if (login(redis, address) && check_master(redis)) {
         return true;
     }
@@ -361,7 +366,7 @@ struct redis *redis_open(const struct redis_address *address, const char *prefix
     if (address->sentinels.count > 0) {
         open_by_sentinels(redis, address);
     } else if (connect_plainly(redis, address)) {
-        redis_patience(redis, ANSWER_MS);
+        redis_patience(redis, answer_ms(address));
         if (!login(redis, address)) {
             disconnect(redis);
         }

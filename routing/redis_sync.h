@@ -29,6 +29,7 @@ struct redis_address {
     int port;
     unsigned database;
     unsigned connect_ms; /* to connect at most; 0: three seconds */
+    unsigned answer_ms;  /* for an answer, until redis_patience says otherwise; 0: ten seconds */
 };
 
 enum redis_trouble {

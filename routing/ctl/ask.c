@@ -98,6 +98,27 @@ bool ask_waits(const struct ask *ask, bool silent)
     return false;
 }
 
+/* Those that the request names in "without" were not asked. */
+static void leave_out(struct ask *ask, const json_t *without)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < ask->count; i++) {
+        size_t at;
+        json_t *id;
+        bool out = false;
+        json_array_foreach(without, at, id)
+        {
+            out = out || strcmp(json_string_value(id), ask->items[i].instance) == 0;
+        }
+        if (out) {
+            free(ask->items[i].instance);
+        } else {
+            ask->items[kept++] = ask->items[i];
+        }
+    }
+    ask->count = kept;
+}
+
 static bool send_question(struct ctl *ctl, const json_t *request, unsigned limit_ms, struct ask *ask)
 {
     char lasts[16];
@@ -108,6 +129,7 @@ static bool send_question(struct ctl *ctl, const json_t *request, unsigned limit
     free(text);
     bool fine = reply && ask_begin(ask, reply);
     freeReplyObject(reply);
+    leave_out(ask, json_object_get(request, "without"));
     return fine;
 }
 

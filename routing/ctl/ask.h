@@ -34,7 +34,7 @@ struct ask {
 };
 
 /* Asks every living instance, and waits at most limit_ms (0: --timeout) for their answers. request (borrowed)
- * has a member "kind". False where Redis failed (ctl_redis_failed tells); an instance that does not answer is
+ * has a member "kind"; instances in its member "without" (an array) are neither asked nor waited for. False where Redis failed (ctl_redis_failed tells); an instance that does not answer is
  * no failure. Also ends at a signal (ctl_stopped). Free with ask_free, also after false. */
 bool ask_all(struct ctl *ctl, const json_t *request, unsigned limit_ms, struct ask *ask);
 void ask_free(struct ask *ask);

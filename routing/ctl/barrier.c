@@ -10,7 +10,7 @@
 
 /* Instances apply a change within a few milliseconds, so the first looks come fast; an instance that takes
  * longer is in trouble, and need not be asked a thousand times a second. */
-enum { PAUSE_MIN_US = 1000, PAUSE_MAX_US = 10000, ANSWER_MS = 2000, LINKS_TEXT = 256 };
+enum { PAUSE_MIN_US = 1000, PAUSE_MAX_US = 10000, ANSWER_MS = 2000, ANSWER_MORE_MS = 500, LINKS_TEXT = 256 };
 
 /* When those that keep us waiting are named; and what is longer than a beat of theirs, which comes each second
  * by default. */
@@ -170,13 +170,20 @@ static void tell_who_keeps_waiting(const struct ctl *ctl, const struct barrier *
     }
 }
 
+/* How long an answer may take of somebody who waits so long yet. */
+static unsigned answer_ms(int64_t left_us)
+{
+    int64_t ms = (left_us < 0 ? 0 : left_us / 1000) + ANSWER_MORE_MS;
+    return ms < ANSWER_MS ? (unsigned)ms : ANSWER_MS;
+}
+
 static void wait_until(struct ctl *ctl, struct barrier *barrier, unsigned limit_ms, int64_t changed_us)
 {
     int64_t limit_us = (int64_t)limit_ms * 1000;
     int64_t began_us = ctl_now_us();
     int64_t tell_us = TELL_FIRST_US;
-    redis_patience(ctl->redis, ANSWER_MS);
     while (barrier->end == BARRIER_WAITING) {
+        redis_patience(ctl->redis, answer_ms(limit_us - (ctl_now_us() - began_us)));
         if (!look(ctl->redis, barrier)) {
             barrier->end = BARRIER_LOST;
             break;

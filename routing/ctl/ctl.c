@@ -34,6 +34,8 @@ int64_t ctl_now_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+enum { CONNECT_MS = 3000, ANSWER_MORE_MS = 500, ANSWER_MAX_MS = 10000 };
+
 static volatile sig_atomic_t stopped;
 
 static void on_signal(int number)
@@ -139,6 +141,12 @@ static bool find_password(struct ctl *ctl, struct redis_address *address)
     return true;
 }
 
+unsigned ctl_patience_ms(const struct ctl *ctl)
+{
+    return ctl->options.timeout_ms < ANSWER_MAX_MS - ANSWER_MORE_MS ? ctl->options.timeout_ms + ANSWER_MORE_MS
+                                                                    : ANSWER_MAX_MS;
+}
+
 bool ctl_redis(struct ctl *ctl)
 {
     struct redis_address address;
@@ -153,6 +161,9 @@ bool ctl_redis(struct ctl *ctl)
     if (!find_password(ctl, &address)) {
         return false;
     }
+    unsigned patience_ms = ctl_patience_ms(ctl);
+    address.answer_ms = patience_ms;
+    address.connect_ms = patience_ms < CONNECT_MS ? patience_ms : CONNECT_MS;
     ctl->redis = need(redis_open(&address, ctl->options.prefix));
     explicit_bzero(&address, sizeof address);
     return redis_trouble(ctl->redis) != REDIS_UNREACHABLE;

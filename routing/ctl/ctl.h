@@ -34,6 +34,10 @@ enum ctl_exit ctl_fail(struct ctl *ctl, enum ctl_exit code, const char *advice, 
 /* Connects on first use. False where that failed; ctl_redis_failed() then ends the command. */
 bool ctl_redis(struct ctl *ctl);
 
+/* How long one answer of Redis may take: --timeout and half a second, at most ten seconds. A change that was sent is
+ * given longer (apply.c): whoever gives it up cannot tell whether it was made. */
+unsigned ctl_patience_ms(const struct ctl *ctl);
+
 /* Ends a command whose call to Redis failed. */
 enum ctl_exit ctl_redis_failed(struct ctl *ctl);
 

@@ -23,7 +23,8 @@
       "who makes the change, for the log (else your login name)")                                            \
     X(JSON, json, OPTION_FLAG, "json", NULL, NULL, NULL, "answer with one JSON object")                      \
     X(TIMEOUT, timeout_ms, OPTION_DURATION, "timeout", "TIME", NULL, "5s",                                   \
-      "how long to wait for the instances to apply a change: 500ms, 5s, 1m")                                 \
+      "how long to wait for the instances to apply a change, and for answers of Redis: 500ms, 5s, 1m. "      \
+      "Half a second more is Redis' own; a change that was sent gets a minute")                              \
     X(CARRIER, carrier, OPTION_TEXT, "carrier", "NAME", NULL, NULL, "the mobile network")                    \
     X(TO, to, OPTION_TEXT, "to", "PLATFORM", NULL, NULL, "the platform that shall serve")                    \
     X(FROM, from, OPTION_TEXT, "from", "PLATFORM", NULL, NULL,                                               \

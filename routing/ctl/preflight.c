@@ -28,16 +28,6 @@ static void say(json_t *array, const char *format, ...)
     free(text);
 }
 
-static bool listed(const struct option_list *list, const char *text)
-{
-    for (unsigned i = 0; i < list->count; i++) {
-        if (strcmp(list->items[i], text) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static long long number_of(const json_t *object, const char *name)
 {
     return json_integer_value(json_object_get(object, name));
@@ -89,7 +79,7 @@ static void judge_answer(struct target *target, const char *instance, const json
     }
 }
 
-void preflight_judge(struct target *target, const struct option_list *without, bool any_link)
+void preflight_judge(struct target *target, bool any_link)
 {
     target->refusals = need(json_array());
     target->warnings = need(json_array());
@@ -98,7 +88,7 @@ void preflight_judge(struct target *target, const struct option_list *without, b
         const char *failed = ask_failed(item);
         if (!failed) {
             judge_answer(target, item->instance, item->answer, any_link);
-        } else if (!item->answer && !listed(without, item->instance)) {
+        } else if (!item->answer) {
             say(target->warnings,
                 "%s %s: the flip is incomplete until it is back, dead, or left out (--without %s)",
                 item->instance, failed, item->instance);
@@ -177,10 +167,16 @@ static bool ask_target(struct ctl *ctl, struct target *target)
     json_t *request =
         need(json_pack("{s:s, s:s, s:s, s:O, s:i}", "kind", "preflight", "carrier", target->carrier, "to",
                        target->to, "shortcodes", target->shortcodes, "timeout_ms", (int)limit_ms));
+    const struct option_list *without = &ctl->options.without;
+    json_t *left_out = need(json_array());
+    for (unsigned i = 0; i < without->count; i++) {
+        json_array_append_new(left_out, json_text(without->items[i]));
+    }
+    json_put(request, "without", left_out);
     bool fine = ask_all(ctl, request, limit_ms + ANSWER_MS, &target->ask);
     json_decref(request);
     if (fine) {
-        preflight_judge(target, &ctl->options.without, ctl->options.any_link || ctl->options.force);
+        preflight_judge(target, ctl->options.any_link || ctl->options.force);
     }
     return fine;
 }

@@ -28,7 +28,7 @@ enum ctl_exit preflight_before(struct ctl *ctl, const json_t *moves);
 /* --- parts ------------------------------------------------------------------------------------------------ */
 
 /* Fills in refusals and warnings from the answers. any_link: a missing link only warns. */
-void preflight_judge(struct target *target, const struct option_list *without, bool any_link);
+void preflight_judge(struct target *target, bool any_link);
 void target_free(struct target *target);
 
 /* One test message over the target's link by one of the instances that answered, and its outcome: --probe.

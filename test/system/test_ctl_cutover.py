@@ -548,3 +548,24 @@ def test_hold_open_close(ctl, table, play):
     ctl.json("route", "hold", "61000", "--carrier", "spark")
     ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omni")
     assert cell(ctl, "61000") == ("omni", "open"), "a flip opens what was on hold"
+
+
+@pytest.mark.parametrize("words", (("ping",), ("status",), ("route", "list"), ("window", "list"), ("confirm",), ("instances",),
+                                   ("rollback", "--version", "1"), (*OUTSIDE, "1", "--carrier", "spark", "--to", "omni"),
+                                   (*OUTSIDE, "1", "--carrier", "spark", "--to", "omni", "--strict")),
+                         ids=lambda words: " ".join(words[:2]) + " strict" * ("--strict" in words))
+def test_a_redis_that_hangs_is_waited_for_as_long_as_is_said(ctl, words):
+    from resp import RedisServer
+    own = RedisServer()
+    try:
+        here = Ctl(own.path)
+        here.json("ping")
+        change(Table(own.connect()), [("1", "spark", "redx")])
+        own.process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        run = here.run("--json", *words, "--timeout", "300ms")
+        assert time.monotonic() - began < 2, "300 ms, and half a second"
+        assert "did not answer in time" in json.loads(run.stdout)["error"] and run.returncode not in (0, 4)
+    finally:
+        own.process.send_signal(signal.SIGCONT)
+        own.remove()

@@ -287,7 +287,10 @@ def test_one_that_hangs_is_named_and_can_be_left_out(links, start):
         first.wait_version(world.version + 1)
         answer = flip(world, '--without', 'ghost', shortcode='5002', code=NOT_FOUND)
         assert 'ghost' in answer['error']
+        began = time.monotonic()
         answer = flip(world, '--without', 'b', '--why', 'b hangs', shortcode='5002')
+        assert [one['id'] for one in answer['preflight'][0]['instances']] == ['a'], 'b is not asked, nor waited for'
+        assert time.monotonic() - began < 1
         barrier = answer['barrier']
         assert barrier['complete'] and barrier['live'] == 1 and [i['id'] for i in barrier['left_out']] == ['b']
         entry = last_change(world)

@@ -63,7 +63,7 @@ static int begin(void **state)
     (void)state;
     sent[0] = '\0';
     kept_count = 0;
-    questions = questions_new(send_answer, NULL);
+    questions = questions_new("me", send_answer, NULL);
     if (questions != NULL) {
         questions_add(questions, "echo", echo, (void *)(uintptr_t) "e");
         questions_add(questions, "keep", keep, NULL);
@@ -86,6 +86,16 @@ static void answers_now(void **state)
     questions_hear(questions, "1-0", "{\"kind\":\"echo\",\"what\":[1]}");
     assert_string_equal(sent, "1-0 {\"of\":\"e\",\"got\":[1]};");
     assert_int_equal(questions_open(questions), 0);
+}
+
+static void says_nothing_where_it_is_left_out(void **state)
+{
+    (void)state;
+    sent[0] = '\0';
+    questions_hear(questions, "1-0", "{\"kind\":\"echo\",\"what\":[1],\"without\":[\"other\",\"me\"]}");
+    assert_string_equal(sent, "");
+    questions_hear(questions, "2-0", "{\"kind\":\"echo\",\"what\":[1],\"without\":[\"other\",7]}");
+    assert_string_equal(sent, "2-0 {\"of\":\"e\",\"got\":[1]};");
 }
 
 static void refuses_what_it_cannot_read(void **state)
@@ -177,6 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(answers_now, begin, end),
+        cmocka_unit_test_setup_teardown(says_nothing_where_it_is_left_out, begin, end),
         cmocka_unit_test_setup_teardown(refuses_what_it_cannot_read, begin, end),
         cmocka_unit_test_setup_teardown(answers_later_in_any_order, begin, end),
         cmocka_unit_test_setup_teardown(has_room_for_so_many, begin, end),

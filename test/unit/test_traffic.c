@@ -91,6 +91,12 @@ static void send_and_answer(struct fixture *f, struct traffic_cell *cell, uint8_
     traffic_answered(&f->traffic, traffic_handle(cell, true), platform, status, now);
 }
 
+static void accept_mo(struct fixture *f, const struct traffic_cell *cell, uint8_t platform, bool is_receipt,
+                      uint64_t now)
+{
+    traffic_mo_accepted(&f->traffic, traffic_mo_handle(cell, is_receipt), platform, now);
+}
+
 /* Lengths that meet every way of packing, and names that differ in one octet or in length alone. */
 static void every_shortcode_has_its_own_cell(void **state)
 {
@@ -181,8 +187,11 @@ static void counts_what_it_is_told(void **state)
     traffic_waited(cell, SECOND / 4, true);
     traffic_waited(cell, SECOND / 2, false);
     traffic_mo(cell, REDX, 6 * SECOND);
+    accept_mo(f, cell, REDX, false, 6 * SECOND);
     traffic_receipt(cell, REDX, false, 7 * SECOND);
-    traffic_mo_refused(&f->traffic, traffic_handle(cell, false), REDX);
+    accept_mo(f, cell, REDX, true, 7 * SECOND);
+    traffic_mo(cell, REDX, 8 * SECOND); /* which the network will send again */
+    traffic_mo_refused(&f->traffic, traffic_mo_handle(cell, false), REDX);
     struct evidence e = read_cell(f, cell, 9 * SECOND);
     assert_int_equal(e.now.mt_sent, 16);
     assert_int_equal(e.now.mt_accepted, 2);
@@ -201,7 +210,10 @@ static void counts_what_it_is_told(void **state)
     assert_int_equal(e.now.waited_longest_ms, 500);
     assert_int_equal(e.now.mt_first_ms, 2000);
     assert_int_equal(e.now.mt_last_ms, 4000);
+    assert_int_equal(e.now.mo, 1);
     assert_int_equal(e.now.mo_first_ms, 6000);
+    assert_int_equal(e.now.mo_last_ms, 6000);
+    assert_int_equal(e.now.receipts, 1);
     assert_int_equal(e.now.receipt_last_ms, 7000);
     assert_int_equal(e.now.mo_refused, 1);
     assert_int_equal(e.other.mt_sent, 0);
@@ -216,6 +228,7 @@ static void a_flip_begins_anew_and_keeps_what_was(void **state)
     traffic_sent(cell, REDX); /* to be answered after the flip */
     uint32_t late = traffic_handle(cell, false);
     traffic_mo(cell, REDX, 4 * SECOND);
+    accept_mo(f, cell, REDX, false, 4 * SECOND);
     traffic_waits(cell);
     route(f, "5001", SPARK, to(OMNI, REDX, FLIP));
     assert_ptr_equal(cell_of(f, "5001", SPARK, 5 * SECOND), cell);
@@ -223,6 +236,7 @@ static void a_flip_begins_anew_and_keeps_what_was(void **state)
     traffic_waited(cell, SECOND, true);
     send_and_answer(f, cell, OMNI, 0, 7 * SECOND);
     traffic_mo(cell, REDX, 8 * SECOND);
+    accept_mo(f, cell, REDX, false, 8 * SECOND);
     struct evidence e = read_cell(f, cell, 9 * SECOND);
     assert_int_equal(e.changed_ms, FLIP * 1000ULL);
     assert_int_equal(e.since_ms, 5000);
@@ -284,6 +298,7 @@ static void the_next_platform_has_a_side(void **state)
     assert_true(traffic_is_watched(&f->traffic, cell, 5 + 999999));
     traffic_mo(cell, OMNI, 3 * SECOND); /* the carrier has moved early */
     traffic_mo(cell, THIRD, 3 * SECOND);
+    accept_mo(f, cell, THIRD, false, 3 * SECOND); /* counted once */
     struct evidence e = read_cell(f, cell, 4 * SECOND);
     assert_string_equal(e.other.platform, "omni");
     assert_int_equal(e.other.wrong_mo, 1);
