@@ -24,8 +24,8 @@ static redisReply *reply_of(const char *words)
     for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) {
         bool number = strspn(word, "-0123456789") == strlen(word);
         const char *text = *word == '$' ? word + 1 : word;
-        for (char *c = word; *c; c++) {
-            *c = *c == '_' ? ' ' : *c;
+        for (char *c = strchr(word, '_'); c; c = strchr(c, '_')) {
+            *c = ' ';
         }
         used += number
                     ? (size_t)snprintf(body + used, sizeof body - used, ":%s\r\n", word)
