@@ -381,12 +381,17 @@ static struct traffic_side *known_side(struct traffic_cell *cell, uint8_t platfo
 
 struct traffic_side *traffic_side(struct traffic_cell *cell, uint8_t platform)
 {
-    if (platform_of(&cell->now) != platform && platform_of(&cell->other) == NAME_NONE) {
+    if (platform_of(&cell->now) == platform) {
+        return &cell->now;
+    }
+    if (platform_of(&cell->other) == NAME_NONE) {
         atomic_store_explicit(&cell->other.platform, platform, memory_order_release);
     }
-    struct traffic_side *side = known_side(cell, platform);
-    metric_add(&cell->elsewhere, side == NULL);
-    return side;
+    if (platform_of(&cell->other) == platform) {
+        return &cell->other;
+    }
+    metric_add(&cell->elsewhere, 1);
+    return NULL;
 }
 
 static void put(metric *m, uint64_t value)
