@@ -327,7 +327,7 @@ static enum ctl_exit wait_settled(struct strict *strict)
     struct settled_ways ways = ways_left(strict);
     barrier_drain(strict->ctl, strict->held, strict->held_us, &ways, &barrier);
     if (barrier.end == BARRIER_COMPLETE) {
-        step_reached(strict, "settled", "nothing sent before by the ways left is unanswered on", &barrier);
+        step_reached(strict, "settled", "all that was sent before is answered on", &barrier);
     } else {
         code = barrier_report(strict->ctl, &barrier, CTL_DONE);
     }

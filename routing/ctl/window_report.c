@@ -43,6 +43,15 @@ static void number_cell(struct report *report, const json_t *object, const char 
     document_cell(&report->document, "%lld", number(object, name));
 }
 
+static void version_cell(struct report *report, const json_t *object, const char *name)
+{
+    if (number(object, name) > 0) {
+        number_cell(report, object, name);
+    } else {
+        document_cell(&report->document, "-");
+    }
+}
+
 static void text_cell(struct report *report, const json_t *object, const char *name)
 {
     const char *text = json_member(object, name);
@@ -387,7 +396,7 @@ static void put_routes(struct report *report)
             text_cell(report, route, texts[j]);
         }
         time_cell(report, route, "moved_ms");
-        number_cell(report, route, "moved_version");
+        version_cell(report, route, "moved_version");
         document_cell(&report->document, "%s", span_text(number(route, "held_ms"), span));
         /* What is not of the move to where it is now says nothing of it. */
         side = strcmp(json_member(side, "platform"), json_member(route, "to")) == 0 ? side : NULL;

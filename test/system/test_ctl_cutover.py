@@ -414,7 +414,7 @@ def test_strict_flip_waits_for_what_is_unanswered(ctl, table, play):
     slow.beat()
     out, error = run.communicate(timeout=PATIENCE)
     assert run.returncode == DONE, error
-    assert "nothing sent before by the ways left is unanswered" in out and "open on omni by version 3" in out
+    assert "all that was sent before is answered on" in out and "open on omni by version 3" in out
 
 
 def test_strict_flip_that_does_not_drain(ctl, table, play):

@@ -170,6 +170,7 @@ def check_documents(world, report):
     for name in ('markdown', 'html', 'json'):
         world.window('report', '--format', name, '--output', str(folder / ('report.' + name)))
     text = (folder / 'report.markdown').read_text()
+    assert any(line.startswith('| 5002 | spark |') and ' | - | - | ' in line for line in text.splitlines())
     assert text.startswith('# Migration window night\n')
     rows = [line for line in text.splitlines() if line.startswith('| 5001 | spark | redx | omni | omni | open | moved')]
     assert len(rows) == 1
