@@ -522,7 +522,7 @@ static void run_threads(struct message_index *index, void *(*function)(void *arg
 static void threads_lose_nothing_of_each_other(void **state)
 {
     (void)state;
-    struct message_index *index = open_index(NULL, THREADS * IDS_A_THREAD, NULL);
+    struct message_index *index = open_index(NULL, (size_t)THREADS * IDS_A_THREAD, NULL);
     run_threads(index, put_and_find);
     for (unsigned i = 0; i < THREADS * IDS_A_THREAD; i++) {
         char id[16];
