@@ -4,7 +4,7 @@
     test/fuzz/seeds.py DIRECTORY [CAPTURE.pcap...]
 
     test/system/wire.py, node-smpp (where test/interop has it), captures of the system tests (TURNOUT_CAPTURE)
-        --> PDUs --> DIRECTORY/frame, tlv, part, receipt, session, oracle
+        --> PDUs --> DIRECTORY/frame, tlv, part, receipt, session, oracle, world
     docker/*.conf, routes, stream entries, snapshots, HTTP --> DIRECTORY/config, csv, change, snapshot, admin
 
 `test/fuzz/run --merge DIRECTORY` takes into test/fuzz/corpus what of it reaches code that nothing there reaches yet.
@@ -111,6 +111,39 @@ def session_script(role, pdus):
     return out
 
 
+# Steps of fuzz_world: what, of which peer, and after it whether all comes to rest (128: not).
+BIND, TABLE, LINK, MESSAGE, ANSWER, OCTETS, ODD_ANSWER, PART, QUESTION, PIECES, TIME = 0, 1, 2, 3, 5, 7, 9, 10, 11, 12, 13
+SMSC, UNSETTLED = 16, 128
+
+
+def octets_in_pieces(side, pdu, cut):
+    """The PDU to the first peer of that side, cut once."""
+    pieces = [piece for piece in (pdu[:cut], pdu[cut:]) for piece in [piece[at:at + 500] for at in range(0, len(piece), 500)]]
+    return b''.join(bytes([OCTETS + side]) + struct.pack('>H', len(piece) - 1) + piece for piece in pieces if piece)
+
+
+def of_ours(pdu):
+    """The same message between a shortcode and numbers that the world knows."""
+    return pdu.replace(b'4040\0', b'5001\0')
+
+
+def world_scripts(pdus):
+    """A bound client and its legs, in which every PDU comes from both sides; then messages under flips, losses and time."""
+    bound = bytes([0, BIND, 0, TIME, 1])
+    for index, pdu in enumerate(pdus):
+        for side in (0, SMSC):
+            yield bound + octets_in_pieces(side, of_ours(pdu), 1 + index % (len(pdu) - 1)) + bytes([ANSWER + (side ^ SMSC), 0])
+        if pdu[4] & 0x80:
+            answer = pdu[4:12] + pdu[16:300]
+            yield bound + bytes([MESSAGE, 0, ODD_ANSWER + SMSC, 0]) + struct.pack('>H', len(answer) - 8) + answer + bytes([
+                MESSAGE + SMSC, 0, ODD_ANSWER, 0]) + struct.pack('>H', len(answer) - 8) + answer
+    for kind in range(4):
+        for last in ([PART, kind], [PART + SMSC, kind], [TIME, 255], [LINK, 4 * kind, PART + SMSC, 1, TIME, 100]):
+            sent = bytes([MESSAGE, 0, MESSAGE, 2, MESSAGE, 1, MESSAGE + UNSETTLED, 12])
+            yield bytes([kind, BIND, 4 * kind, BIND, kind, TIME, 1]) + sent + bytes([MESSAGE + SMSC, kind, TABLE, 4 + 8 * (kind % 3)]) + \
+                sent + bytes([ANSWER + SMSC, 0, ANSWER + SMSC + 32, 2, ANSWER, 0, PIECES, 7, QUESTION, kind]) + bytes(last) + sent
+
+
 def texts_of(*fields):
     return b'\0'.join(field.encode() for field in fields) + b'\0'
 
@@ -181,6 +214,7 @@ def seeds(captures):
     answers = [pdu for pdu in pdus if pdu[4:8] in (b'\x80\0\0\1', b'\x80\0\0\2', b'\x80\0\0\x09')]
     everything['session'] = [session_script(role, [first, pdu, pdu]) for pdu in pdus
                              for role, first in ((0, binds[0]), (1, answers[0]))]
+    everything['world'] = world_scripts(pdus + list(parts()))
     everything['oracle'] = [bytes([kind]) + pdu[12:] for kind in range(5) for pdu in pdus]
     return everything
 
