@@ -334,19 +334,34 @@ static void check_twice(cfg_t *cfg, cfg_opt_t *option)
         option->def.number = cfg->line;
 }
 
+/* A copy of text with the line that is being read. NULL without memory. */
+static struct file_value *new_value(const cfg_t *cfg, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    struct file_value *value = malloc(sizeof *value + size);
+    if (value != NULL) {
+        value->line = cfg->line;
+        memcpy(value->text, text, size);
+    }
+    return value;
+}
+
 static int keep_value(cfg_t *cfg, cfg_opt_t *option, const char *text, void *result)
 {
     check_name(cfg, option);
     check_twice(cfg, option);
-    size_t size = strlen(text) + 1;
-    struct file_value *value = malloc(sizeof *value + size);
-    if (value == NULL || reading.faults->more) {
-        free(value);
-        return -1;
-    }
-    value->line = cfg->line;
-    memcpy(value->text, text, size);
+    struct file_value *value = reading.faults->more ? NULL : new_value(cfg, text);
     *(void **)result = value;
+    return value != NULL ? 0 : -1;
+}
+
+/* The hidden option's default. libconfuse ends the process where a default cannot be read, so it always can: without
+ * memory the section's first line is not known. */
+static int keep_first_line(cfg_t *cfg, cfg_opt_t *option, const char *text, void *result)
+{
+    check_name(cfg, option);
+    check_twice(cfg, option);
+    *(void **)result = new_value(cfg, text);
     return 0;
 }
 
@@ -362,7 +377,8 @@ static cfg_opt_t *begin_of(cfg_t *cfg)
 static int first_line(cfg_t *cfg)
 {
     cfg_opt_t *begin = begin_of(cfg);
-    return begin == NULL || begin->nvalues == 0 ? 0 : ((struct file_value *)begin->values[0]->ptr)->line;
+    const struct file_value *value = begin == NULL || begin->nvalues == 0 ? NULL : begin->values[0]->ptr;
+    return value == NULL ? 0 : value->line;
 }
 
 /* libconfuse replaces a section by a later one with the same title; the count of them tells. The one that has
@@ -486,7 +502,7 @@ static cfg_opt_t *make_options(enum option_section section)
             return NULL;
         }
     }
-    *next = (cfg_opt_t){.name = begins, .type = CFGT_PTR, .parsecb = keep_value, .freecb = free};
+    *next = (cfg_opt_t){.name = begins, .type = CFGT_PTR, .parsecb = keep_first_line, .freecb = free};
     next->def.parsed = begins_default;
     return options;
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "proxy/config.h"
+#include "proxy/config_file.h"
 #include "routing/numbers_build.h"
 #include "smpp/constants.h"
 
@@ -762,6 +763,20 @@ static void test_faults_fit_any_buffer(void **state)
     }
 }
 
+/* libconfuse ends the process where the default of an option cannot be read: a section after more faults than are
+ * kept must not come to that. */
+static void test_a_section_after_too_many_faults(void **state)
+{
+    (void)state;
+    FILE *out = fopen(path, "w");
+    for (int i = 0; i < FAULTS_MAX + 10; i++)
+        fprintf(out, "unknown%d = 1\n", i);
+    fprintf(out, "platform \"redx\" {}\nplatform \"omni\" { bogus = 1 }\n");
+    fclose(out);
+    assert_null(config_read(path, &ids, error, sizeof error));
+    assert_true(has_fault(1, "unknown name \"unknown0\""));
+}
+
 static void test_a_long_list_of_the_known_ends_between_names(void **state)
 {
     (void)state;
@@ -1058,6 +1073,7 @@ int main(void)
         cmocka_unit_test(test_each_fault_has_its_line),
         cmocka_unit_test(test_all_faults_at_once),
         cmocka_unit_test(test_faults_fit_any_buffer),
+        cmocka_unit_test(test_a_section_after_too_many_faults),
         cmocka_unit_test(test_a_long_list_of_the_known_ends_between_names),
         cmocka_unit_test(test_files_that_are_none),
         cmocka_unit_test(test_warnings),
