@@ -51,6 +51,7 @@ struct control {
     atomic_int countdown; /* calls up to and including the one to fail */
     atomic_int run;       /* how many calls in a row fail from there on */
     atomic_uint fired;
+    atomic_uint passed;     /* calls that would have failed, but for beyond_us */
     char where[WHERE_SIZE]; /* the call that failed: "module+offset", one frame a line */
     struct {
         char name[NAME_SIZE];
@@ -61,6 +62,7 @@ struct control {
 static struct control *control;
 static void *reals[FUNCTION_COUNT];
 static _Thread_local bool inside; /* what we call ourselves is not counted */
+static bool spares_nobody;        /* FAULT_BEYOND in the environment: to see what beyond_us is for */
 
 static const char *const names[] = {
 #define AS_NAME(name) #name,
@@ -107,8 +109,9 @@ static void begin_control(int fd, const char *armed)
         snprintf(c->functions[i].name, NAME_SIZE, "%s", names[i]);
         size_t len = strlen(names[i]);
         if (armed != NULL && strncmp(armed, names[i], len) == 0 && armed[len] == ' ') {
-            atomic_store(&c->countdown, (int)strtol(armed + len, NULL, 10));
-            atomic_store(&c->run, 1);
+            char *rest = NULL;
+            atomic_store(&c->countdown, (int)strtol(armed + len, &rest, 10));
+            atomic_store(&c->run, (int)strtol(rest, NULL, 10));
             atomic_store(&c->armed, i + 1);
         }
     }
@@ -127,7 +130,8 @@ __attribute__((constructor)) static void begin(void)
     int fd = path != NULL ? open(path, O_RDWR | O_CLOEXEC) : -1;
     if (fd >= 0) {
         inside = true;
-        begin_control(fd, getenv("FAULT_ARMED")); /* "malloc 17": from the program's start on */
+        spares_nobody = getenv("FAULT_BEYOND") != NULL;
+        begin_control(fd, getenv("FAULT_ARMED")); /* "malloc 17 1": from the program's start on */
         inside = false;
         close(fd);
     }
@@ -150,35 +154,61 @@ static void note_where(void)
     }
 }
 
-/* Where a library is known to go down with a failed allocation, which nobody but itself can mend: libuv ends the
- * process where its table of descriptors cannot grow; hiredis 0.14 aborts in hi_malloc and hi_strdup, does not look at
- * what sdsempty gives it, and forgets the callback of a command that it sends; libconfuse and libseccomp look at few of
- * their allocations, glibc's argp at none. */
-static bool beyond_us(enum function function)
+/* Where a library is known to go down with a failed allocation, which nobody but itself can mend. Those that ask
+ * themselves: hiredis 0.14 aborts in hi_malloc and hi_strdup, does not look at what sdsempty gives it, and forgets the
+ * callback of a command that it sends; libconfuse looks at few of its allocations while it reads a file. Those whose
+ * function is under way: libseccomp's load crashes or goes round for ever, glibc's argp looks at nothing, and libuv ends
+ * the process where its table of descriptors cannot grow. */
+struct beyond {
+    const char *library;  /* the nearest one that is not libc */
+    const char *function; /* under way; NULL: any */
+    bool of_realloc;      /* that alone */
+};
+static const struct beyond beyond[] = {
+    {"libhiredis", NULL, false},       {"libconfuse", NULL, false}, {"libseccomp", "seccomp_load", false},
+    {"turnoutd", "argp_parse", false}, {"libuv", NULL, true},
+};
+
+static bool under_way(void *const *frames, int count, const char *function)
 {
-    static const char *const unchecked[] = {"libhiredis", "libconfuse", "libseccomp"};
-    void *frames[FRAMES];
-    int count = backtrace(frames, FRAMES);
-    bool nearest = true; /* the library that asks, behind libc */
     for (int i = 2; i < count; i++) {
         Dl_info info;
-        if (dladdr(frames[i], &info) == 0 || strstr(info.dli_fname, "fault.so") != NULL ||
-            strstr(info.dli_fname, "libasan") != NULL) {
-            continue;
-        }
-        if (info.dli_sname != NULL && strcmp(info.dli_sname, "argp_parse") == 0) {
+        if (dladdr(frames[i], &info) != 0 && info.dli_sname != NULL &&
+            strcmp(info.dli_sname, function) == 0) {
             return true;
         }
-        if (strstr(info.dli_fname, "/libc.so") != NULL || !nearest) {
-            continue;
+    }
+    return false;
+}
+
+/* The file of the library, or the program, that asks: behind libc, this one and a sanitizer. */
+static const char *nearest(void *const *frames, int count)
+{
+    static const char *const between[] = {"/libc.so", "/fault.so", "libasan"};
+    for (int i = 2; i < count; i++) {
+        Dl_info info;
+        bool passed = dladdr(frames[i], &info) == 0;
+        for (size_t k = 0; !passed && k < sizeof between / sizeof between[0]; k++) {
+            passed = strstr(info.dli_fname, between[k]) != NULL;
         }
-        nearest = false;
-        for (size_t k = 0; k < sizeof unchecked / sizeof unchecked[0]; k++) {
-            if (strstr(info.dli_fname, unchecked[k]) != NULL) {
-                return true;
-            }
+        if (!passed) {
+            const char *slash = strrchr(info.dli_fname, '/');
+            return slash != NULL ? slash + 1 : info.dli_fname;
         }
-        if (function == FUNCTION_realloc && strstr(info.dli_fname, "libuv") != NULL) {
+    }
+    return "";
+}
+
+static bool beyond_us(enum function function)
+{
+    void *frames[FRAMES];
+    int count = backtrace(frames, FRAMES);
+    const char *library = nearest(frames, count);
+    for (size_t i = 0; i < sizeof beyond / sizeof beyond[0]; i++) {
+        const struct beyond *b = &beyond[i];
+        if (strncmp(library, b->library, strlen(b->library)) == 0 &&
+            (b->function == NULL || under_way(frames, count, b->function)) &&
+            (!b->of_realloc || function == FUNCTION_realloc)) {
             return true;
         }
     }
@@ -199,13 +229,9 @@ static bool fails(enum function function)
         return false;
     }
     inside = true;
-    bool passed_over = function <= FUNCTION_aligned_alloc && beyond_us(function);
-    if (passed_over) {
-        atomic_fetch_add(&control->countdown, 1);
-    } else {
-        note_where();
-        atomic_fetch_add(&control->fired, 1);
-    }
+    bool passed_over = function <= FUNCTION_aligned_alloc && !spares_nobody && beyond_us(function);
+    note_where();
+    atomic_fetch_add(passed_over ? &control->passed : &control->fired, 1);
     inside = false;
     return !passed_over;
 }

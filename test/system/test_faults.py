@@ -7,8 +7,8 @@ machine's own faults: no descriptors, no disk.
                                                           -> an answer each or an end; the next round is whole again
         shutdown   SIGTERM with sessions bound            -> exit 0
 
-In all of it a second client's session lives on and gets its answers. CI tries a selection; TURNOUT_FAULTS=all tries every
-call. Each test prints how many faults it let happen.
+In all of it a second client's session lives on and gets its answers. CI tries as many as fit into a few minutes, others each
+day; test/system/sweep tries all. Each test prints how many of how many.
 """
 import json
 import os
@@ -21,16 +21,13 @@ import time
 import pytest
 
 import wire
-from faults import Faults, FaultyTurnoutd, chosen, sanitizer
+from faults import Faults, FaultyTurnoutd, Sweep, sanitizer
 from harness import PATIENCE, Raw, free_port
 from peers import Client, Ended
 
 
-# What the round and the end are tried with; the rest is called at the start alone.
-SOME = {'malloc': 24, 'calloc': 12, 'realloc': 8}
-SOME_OF_OTHERS = 5
-START_SOME = 3
-IN_A_ROW = 5
+# Of the machine's time in CI, in seconds; the end has few calls, and all of them fit.
+ROUND_SECONDS, START_SECONDS, END_SECONDS = 60, 30, 15
 SHORT = {'connect_timeout': Raw('500ms'), 'bind_timeout': Raw('500ms'), 'response_timeout': Raw('500ms')}
 
 
@@ -184,15 +181,6 @@ class Scene:
         raise AssertionError('sessions, legs, waiting, in flight: %s' % left)
 
 
-def plan(function, count):
-    """(N, how many in a row) for a function with that many calls: memory may also stay away for a while. Sanitizers are slow:
-    half of it."""
-    share = 2 if sanitizer() else 1
-    some = SOME.get(function, SOME_OF_OTHERS) // share
-    once = [(nth, 1) for nth in chosen(count, some)]
-    return once + [(nth, IN_A_ROW) for nth in chosen(count, some // 2)] if function in SOME else once
-
-
 def counted(scene, act):
     """Calls of each function while act runs: the larger of two runs, since the first ones warm up."""
     most = {}
@@ -211,26 +199,23 @@ def test_any_call_may_fail_while_a_client_binds_sends_and_a_route_is_flipped(wor
     daemon = scene.start()
     assert scene.round(), 'without a fault all is well'
     calls = counted(scene, scene.round)
-    tried, fired = 0, {}
-    for function, count in sorted(calls.items()):
-        for nth, run in plan(function, count):
-            scene.faults.arm(function, nth, run)
-            try:
-                scene.round()
-                scene.faults.disarm()
-                daemon.wait_version(world.version)  # late, maybe, but by itself
-                tried += 1
-                fired[function] = fired.get(function, 0) + scene.faults.fired
-                assert daemon.running, 'it ended'
-                scene.check_others()
-                assert scene.round() or scene.round(), 'the next round but one is not whole again'
-            except (AssertionError, OSError) as fault:
-                raise AssertionError('%s number %d, %d in a row: %s\n%s\n%s' % (function, nth, run, fault, scene.faults.where(),
-                                                                   daemon.note())) from fault
+    sweep = Sweep('round', calls, ROUND_SECONDS)
+    for function, nth, run in sweep:
+        scene.faults.arm(function, nth, run)
+        try:
+            scene.round()
+            scene.faults.disarm()
+            daemon.wait_version(world.version)  # late, maybe, but by itself
+            sweep.note(scene.faults)
+            assert daemon.running, 'it ended'
+            scene.check_others()
+            assert scene.round() or scene.round(), 'the next round but one is not whole again'
+        except (AssertionError, OSError) as fault:
+            raise AssertionError('%s:%d:%d: %s\n%s\n%s' % (function, nth, run, fault, scene.faults.where(),
+                                                         daemon.note())) from fault
     scene.settled()
-    print('round: %d faults tried, %d met, of %d calls in a round: %s' % (tried, sum(fired.values()), sum(calls.values()),
-                                                                         fired))
-    assert sum(fired.values()) >= tried // 2
+    sweep.tell()
+    assert sweep.failed + sweep.spared >= sweep.tried // 2
 
 
 def start_calls(scene):
@@ -247,23 +232,21 @@ def start_calls(scene):
 def test_any_call_may_fail_at_the_start(world, tmp_path, certificates):
     """It runs, or it says why not and ends: no crash, no hang, and no silence."""
     scene = Scene(world, tmp_path, certificates)
-    tried, refused = 0, 0
-    for function, count in sorted(start_calls(scene).items()):
-        for nth in chosen(count, START_SOME):
-            daemon = scene.start(armed='%s %d' % (function, nth), wait=False)
-            fault = '%s %d' % (function, nth)
-            until(lambda d=daemon: d.find('started') or not d.running,
-                  lambda f=fault: '%s: neither a start nor an end\n%s' % (f, scene.faults.where()))
-            code = daemon.stop()
-            tried += 1
-            told = daemon.junk + [e for e in daemon.events if e['level'] in ('error', 'warning')]
-            where = '%s number %d\n%s\n%s' % (function, nth, scene.faults.where(), daemon.note())
-            assert code >= 0, 'it crashed: ' + where
-            if code != 0:
-                refused += 1
-                assert told, 'it ended without a word: ' + where
-            world.daemons.remove(daemon)  # judged here
-    print('start: %d faults tried, %d refused to start' % (tried, refused))
+    sweep, refused = Sweep('start', start_calls(scene), START_SECONDS), 0
+    for function, nth, run in sweep:
+        daemon = scene.start(armed='%s %d %d' % (function, nth, run), wait=False)
+        fault = '%s:%d:%d' % (function, nth, run)
+        until(lambda d=daemon: d.find('started') or not d.running,
+              lambda f=fault: '%s: neither a start nor an end\n%s' % (f, scene.faults.where()))
+        code = daemon.stop()
+        sweep.note(scene.faults)
+        told = daemon.junk + [e for e in daemon.events if e['level'] in ('error', 'warning')]
+        if code < 0 or (code != 0 and not told):
+            raise AssertionError('%s: it %s\n%s\n%s' % (fault, 'crashed' if code < 0 else 'ended without a word',
+                                                      scene.faults.where(), daemon.note()))
+        refused += code != 0
+        world.daemons.remove(daemon)  # judged here
+    sweep.tell(', %d did not start' % refused)
 
 
 @pytest.mark.load
@@ -287,12 +270,11 @@ def test_any_call_may_fail_while_it_ends(world, tmp_path, certificates):
         assert code == 0 and not daemon.junk, 'exit %d: %s' % (code, where)
         return {name: count - before[name] for name, count in scene.faults.calls().items()}
 
-    tried = 0
-    for function, count in sorted(end().items()):
-        for nth in chosen(count, START_SOME):
-            end((function, nth))
-            tried += 1
-    print('end: %d faults tried' % tried)
+    sweep = Sweep('end', end(), END_SECONDS)
+    for point in sweep:
+        end(point)
+        sweep.note(scene.faults)
+    sweep.tell()
 
 
 @pytest.mark.sanitize
