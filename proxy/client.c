@@ -6,6 +6,8 @@
 
 #include "proxy/log.h"
 
+#define SECOND 1000000000ULL
+
 static const struct conn_owner client_conn_owner;
 
 static struct client *client_of(struct conn *c)
@@ -129,13 +131,19 @@ static bool enters(struct client *client)
 {
     struct worker *w = client->conn.worker;
     uint64_t address = visitors_address(stream_address(client->conn.stream));
-    if (visitors_enter(w->shared->visitors, address, w->config->max_of_address)) {
-        client->address = address;
-        return true;
+    if (!visitors_enter(w->shared->visitors, address, w->config->max_of_address)) {
+        metric_add(&w->metrics->accept_crowded, 1);
+        conn_close(&client->conn, "too_many_of_address", false);
+        return false;
     }
-    metric_add(&w->metrics->accept_crowded, 1);
-    conn_close(&client->conn, "too_many_of_address", false);
-    return false;
+    client->address = address;
+    if (client->secure &&
+        !visitors_may_shake(w->shared->visitors, address, w->config->max_handshakes, w->now / SECOND)) {
+        metric_add(&w->metrics->accept_handshakes, 1);
+        conn_close(&client->conn, "too_many_handshakes_of_address", false);
+        return false;
+    }
+    return true;
 }
 
 void client_attach(struct client *client, struct stream *stream)
@@ -162,6 +170,7 @@ bool client_accept(struct worker *w, uv_stream_t *server, struct ssl_ctx_st *tls
         client_withdraw(client);
         return false;
     }
+    client->secure = tls != NULL;
     client_attach(client, stream);
     return true;
 }

@@ -44,6 +44,7 @@ struct client {
     uint32_t account_index;
     bool has_account;     /* counted in shared->binds */
     bool counted_unbound; /* counted in shared->unbound */
+    bool secure;          /* it comes by TLS */
     uint64_t address;     /* counted in shared->visitors, 0: not */
     uint64_t pair;        /* the same with the system_id, for wrong passwords */
     unsigned blocked;     /* places behind that have no room: reading waits */

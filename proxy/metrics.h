@@ -45,6 +45,8 @@ static inline uint64_t metric_get(metric *m)
     X(binds_credentials, counter, "client_binds_credentials_total",                                          \
       "Client binds refused for their credentials.")                                                         \
     X(binds_refused, counter, "client_binds_refused_total", "Client binds refused for another reason.")      \
+    X(accept_handshakes, counter, "handshakes_of_address_refused_total",                                     \
+      "Connections closed because their address began max-handshakes-per-address in a second.")              \
     X(accept_crowded, counter, "connections_of_address_refused_total",                                       \
       "Client connections closed at once: too many sessions of one address.")                                \
     X(binds_too_soon, counter, "client_binds_too_soon_total",                                                \

@@ -175,6 +175,11 @@ const struct option_row option_rows[] = {
     {SECTION_ROOT, OPTION_INTEGER, "max-sessions-per-address", FIELD(struct config, max_of_address),
      .standard = "1000", RANGE(0, 1000000),
      .help = "of them, those from one address (of IPv6: one /64); more are closed at once; 0: any number"},
+    {SECTION_ROOT, OPTION_INTEGER, "max-handshakes-per-address", FIELD(struct config, max_handshakes),
+     .standard = "100", RANGE(0, 1000000),
+     .help = "TLS handshakes a second that one address (of IPv6: one /64) may begin; more connections are closed at once, "
+             "since a handshake costs the server a quarter of a millisecond and its peer next to nothing; 0: any number; "
+             "raise it where all clients come by way of one balancer"},
     {SECTION_ROOT, OPTION_INTEGER, "max-own-answers", FIELD(struct config, max_own_answers), .standard = "1000",
      RANGE(0, 1000000),
      .help = "PDUs a second of one session that the proxy itself answers or drops: enquire_link, unknown commands, "

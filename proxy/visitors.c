@@ -14,7 +14,15 @@
 
 #include "proxy/message_index.h"
 
-enum { SETS = 4096, PLACES = 4, DOUBLINGS_MAX = 20, IPV4_MARK = 4, IPV6_MARK = 6, IPV6_PREFIX = 8 };
+enum {
+    SETS = 4096,
+    PLACES = 4,
+    SHAKERS = 4096,
+    DOUBLINGS_MAX = 20,
+    IPV4_MARK = 4,
+    IPV6_MARK = 6,
+    IPV6_PREFIX = 8
+};
 
 struct caller {
     uint64_t address;
@@ -28,11 +36,17 @@ struct pair {
     unsigned wrong; /* in a row */
 };
 
+struct shaker {
+    uint32_t second; /* the lower bits */
+    uint32_t count;  /* of handshakes in it */
+};
+
 struct visitors {
     uv_mutex_t lock;
     uint64_t secret[2];
     struct caller *callers;
     struct pair pairs[SETS][PLACES];
+    struct shaker shakers[SHAKERS];
 };
 
 static uint64_t of_ipv4(const struct in_addr *in)
@@ -146,6 +160,23 @@ void visitors_leave(struct visitors *visitors, uint64_t address)
         free(caller);
     }
     uv_mutex_unlock(&visitors->lock);
+}
+
+bool visitors_may_shake(struct visitors *visitors, uint64_t address, unsigned most, uint64_t now_s)
+{
+    if (address == 0 || most == 0) {
+        return true;
+    }
+    uint64_t key = message_index_siphash(visitors->secret, (const uint8_t *)&address, sizeof address);
+    struct shaker *shaker = &visitors->shakers[key % SHAKERS];
+    uv_mutex_lock(&visitors->lock);
+    if (shaker->second != (uint32_t)now_s) {
+        *shaker = (struct shaker){.second = (uint32_t)now_s};
+    }
+    bool may = shaker->count < most;
+    shaker->count += may;
+    uv_mutex_unlock(&visitors->lock);
+    return may;
 }
 
 /* --- guesses ------------------------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
-/* What one address may take of the whole process: sessions, and guesses of passwords.
+/* What one address may take of the whole process: sessions, TLS handshakes, and guesses of passwords.
  *
  *   connection ──visitors_enter──▶ sessions of its address ──visitors_leave── the session's end
+ *              ──visitors_may_shake──▶ handshakes of its address in this second ──▶ one more, or none
  *   bind ──visitors_may_try──▶ wrong passwords of this (address, system_id) of late ──▶ now, or not before its pause ends
  *   verdict ──visitors_wrong──▶ the pause doubles       ──visitors_right──▶ forgotten
  *
@@ -29,6 +30,11 @@ void visitors_free(struct visitors *visitors);
  * memory. */
 bool visitors_enter(struct visitors *visitors, uint64_t address, unsigned most);
 void visitors_leave(struct visitors *visitors, uint64_t address);
+
+/* Counts a TLS handshake, whose cost is the server's, into the present second (of now_s). False where the address has
+ * begun `most` in it already (0: any number). Addresses share a table of fixed size, by a random key: one in some
+ * thousand may suffer from another one's for that second. */
+bool visitors_may_shake(struct visitors *visitors, uint64_t address, unsigned most, uint64_t now_s);
 
 struct visitors_pace {
     unsigned tries;   /* wrong passwords in a row that cost nothing yet */

@@ -55,6 +55,25 @@ static void an_address_is_an_address(void **state)
     assert_int_not_equal(address6("::1"), 0);
 }
 
+static void handshakes_are_counted_by_address_and_second(void **state)
+{
+    struct visitors *visitors = *state;
+    uint64_t one = address4("10.0.0.1");
+    uint64_t other = address4("10.0.0.2");
+    for (unsigned i = 0; i < 5; i++) {
+        assert_true(visitors_may_shake(visitors, one, 5, 77));
+    }
+    assert_false(visitors_may_shake(visitors, one, 5, 77));
+    assert_true(visitors_may_shake(visitors, one, 0, 77)); /* no limit */
+    assert_true(visitors_may_shake(visitors, 0, 5, 77));   /* no address */
+    unsigned others = 0; /* their place in the table is random: most of them do not share that of the first */
+    for (unsigned i = 0; i < 64; i++) {
+        others += visitors_may_shake(visitors, other + i, 5, 77);
+    }
+    assert_in_range(others, 50, 64);
+    assert_true(visitors_may_shake(visitors, one, 5, 78));
+}
+
 static void sessions_are_counted_by_address(void **state)
 {
     struct visitors *visitors = *state;
@@ -176,6 +195,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_address_is_an_address),
+        cmocka_unit_test_setup_teardown(handshakes_are_counted_by_address_and_second, set_up, tear_down),
         cmocka_unit_test_setup_teardown(sessions_are_counted_by_address, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wrong_passwords_cost_pauses_that_double, set_up, tear_down),
         cmocka_unit_test_setup_teardown(others_do_not_wait, set_up, tear_down),
