@@ -204,7 +204,7 @@ def attack(case, ports, results):
         try:
             for _ in ATTACKS[case](Attacker(*ports)):
                 results.value += 1
-        except (OSError, AssertionError):  # it was shown out
+        except (OSError, AssertionError, Failed):  # it was shown out, or refused its bind
             results.value += 1
 
 
@@ -242,6 +242,8 @@ def phase(case, target, smsc, options):
         with under_attack(case, target) as count:
             time.sleep(options.seconds)
             steps.append(count.value)
+        if steps[0] == 0:
+            raise Failed('%s: the attacker did nothing' % case)
 
     report, discarded = under_load(Cell(1, 100, options.rate), target, smsc, options.seconds, work)
     # What the attacker was sent on for is in the SMSC's count, too.
