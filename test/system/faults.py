@@ -49,13 +49,17 @@ class Faults:
 
     def arm(self, function, nth, run=1):
         """Calls nth to nth + run - 1 will fail."""
-        self.disarm()
+        self.forget()
         self._put(RUN, run)
+        self._put(COUNTDOWN, nth)
+        self._put(ARMED, 1 + self.names.index(function))
+
+    def forget(self):
+        """What was armed, and what came of it."""
+        self.disarm()
         self._put(FIRED, 0)
         self._put(PASSED, 0)
         self.memory[WHERE:WHERE + 1] = b'\0'
-        self._put(COUNTDOWN, nth)
-        self._put(ARMED, 1 + self.names.index(function))
 
     def disarm(self):
         self._put(ARMED, 0)
@@ -98,6 +102,7 @@ class FaultyTurnoutd(harness.Turnoutd):
         env = dict(harness.ENVIRONMENT, FAULT_CONTROL=faults.path, LD_PRELOAD=str(harness.BUILD / LIBRARY))
         env['ASAN_OPTIONS'] += ':verify_asan_link_order=0:allocator_may_return_null=1'
         if armed:
+            faults.forget()
             env['FAULT_ARMED'] = armed
         harness.Process.__init__(self, [harness.BUILD / 'turnoutd', '--config', config], name, env=env)
 
