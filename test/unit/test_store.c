@@ -462,7 +462,7 @@ static void a_redis_restarted_empty_is_refused_until_a_restore(void **state)
     assert_non_null(strstr(world.reason, "Redis is empty, but this instance serves version 2"));
     wait_for(&world, entry_has, "state=refused");
     assert_true(entry_has(&world, "reason=Redis is empty"));
-    assert_true(entry_has(&world, "applied=2"));
+    wait_for(&world, entry_has, "applied=2"); /* once it is on the disk */
     unsigned tables = world.tables;
     assert_int_equal(table_version(world.table), 2);
     assert_int_equal(store_counter_refused(world.store), 1);
