@@ -1,65 +1,77 @@
-/* shortcode ──key──▶ hash ──top bits──▶ page ──▶ segment ──key──▶ row ──carrier──▶ cell
+/* shortcode ──key──▶ hash ──▶ shard and place in it ──a few slots on──▶ row: head, cells
  *
- * A table has 2^bits segments, each with about 8 to 16 rows, reached through pages of 256. A segment is one
- * block of memory that never changes: an edit writes a new one. Pages and segments are counted, so that the
- * next table shares all but the few that differ; pages exist because counting every segment for each edit of
- * one row would touch the whole memory.
+ * A row lies where its hash says or a little behind, with its cells beside it, so that a look-up at random fetches one
+ * stretch of memory: the list of the shards is small enough to stay in the processor's cache. A shard is one block
+ * (blocks.h) of slots of 8 octets:
  *
- * A key is 64 bits. Up to 18 digits are packed as a number with a 1 before them (so that "01" and "1"
- * differ). Other shortcodes are hashed, with the top bit set, and their text stands in the slots before the
- * row's cells. */
+ *   │0│0│head│cell│cell│cell│cell│head│text│text│text│cell│0│0│0│head│cell│...
+ *
+ * Rows stand in the order of their hashes, over all the shards, each at its home or behind the rows that pushed it on;
+ * between a row's home and the row there is no empty slot. So a search ends at a head that is greater or at an empty
+ * slot, and a wider table is written from the narrower one in one go, front to back.
+ *
+ * A builder copies the shards that it changes; the next table shares the others.
+ *
+ * A key is 63 bits. Up to 18 digits are packed as a number with a 1 before them (so that "01" and "1" differ).
+ * Other shortcodes are hashed, with the top bit set, and their text stands in the row. The hash of a key is one to
+ * one, so it stands for the key. */
 #include "routing/table.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "routing/blocks.h"
+
 enum {
-    PAGE_BITS = 8,
-    PAGE_SEGMENTS = 1 << PAGE_BITS,
-    BITS_MAX = 24,
-    ROWS_MEAN_MAX = 16, /* rows a segment on average, above which the directory doubles */
+    SHARDS_MAX = 1 << 15,
+    GROW_PART = 6, /* a table that is full becomes wider by a sixth: 4/5 to 2/3 of it are in use */
+    WINDOW = 16,   /* slots that are looked at together */
+    SLOTS = BLOCK_SIZE / 8 - 1 -
+            WINDOW, /* without the count, and empty ones at the end, where every search ends */
+    TAIL = 256,     /* slots that are nobody's home: for those that others push on */
+    HOMES = SLOTS - TAIL,
+    USED_MAX = SLOTS / 8 * 7,
     DIGITS_PACKED_MAX = 18,
-    TEXT_SLOTS = 3, /* 24 octets: SHORTCODE_LEN_MAX and a NUL */
-    NOT_THERE = -1,
+    TEXT_SLOTS = 3,
+    TEXT_OCTETS = 7, /* of a text, in a slot */
+    ROW_CELLS = 1,   /* where they begin, but for a text's row */
 };
 
-#define KEY_IS_TEXT (UINT64_C(1) << 63)
+/* What a slot is, by its highest bits: a head; what else belongs to a row; 0 is an empty slot. A head is
+ * greater than whatever is none. */
+#define SLOT_HEAD  (UINT64_C(1) << 63)
+#define SLOT_INNER (UINT64_C(1) << 62)
 
-enum { CARRIER_BITS = 6, STATE_BITS = 2 };
+#define KEY_MASK    (SLOT_HEAD - 1)
+#define KEY_IS_TEXT (UINT64_C(1) << 62)
 
-/* Eight octets: a million shortcodes with four carriers must fit into 64 MB. */
-struct cell {
-    uint8_t carrier : CARRIER_BITS, state : STATE_BITS;
-    uint8_t platform, previous, next;
-    uint32_t changed;
+/* A cell: in the higher half an octet for SLOT_INNER and the carrier, and three for platform, previous and next, whose
+ * highest bits are the state's; changed is the lower half. */
+enum { CARRIER_SHIFT = 56, NAMES_SHIFT = 32 };
+enum { PLATFORM_SHIFT = 16, PREVIOUS_SHIFT = 8, STATE_LOW_SHIFT = 15, STATE_HIGH_SHIFT = 7 };
+enum { NAMES_MASK = 0x7F7F7F, NAMES_ONE = 0x010101, NAME_MASK = 0x7F };
+_Static_assert(NAMES_MAX <= 64 && ROUTE_STATE_COUNT <= 4, "carrier and state have their bits");
+_Static_assert((NAME_NONE & NAME_MASK) >= NAMES_MAX, "no name is taken for none");
+_Static_assert(TEXT_SLOTS *TEXT_OCTETS > SHORTCODE_LEN_MAX, "a text fits its slots, with a NUL");
+_Static_assert(1 + TEXT_SLOTS + NAMES_MAX < TAIL, "the longest row fits behind the last home");
+
+struct shard {
+    uint64_t used; /* slots */
+    uint64_t slots[SLOTS + WINDOW];
 };
-_Static_assert(NAMES_MAX <= 1 << CARRIER_BITS && ROUTE_STATE_COUNT <= 1 << STATE_BITS,
-               "carrier and state share an octet");
-_Static_assert(sizeof(struct cell) == 8, "cells are packed");
-_Static_assert(TEXT_SLOTS * sizeof(struct cell) > SHORTCODE_LEN_MAX, "a text fits its slots");
-
-/* The arrays follow in the same block: keys[rows], ends[rows] (where a row's slots end), then the slots. */
-struct segment {
-    uint32_t refs;
-    uint16_t rows, slots;
-    uint64_t keys[];
-};
-
-struct page {
-    uint32_t refs;
-    struct segment *segments[PAGE_SEGMENTS];
-};
+_Static_assert(sizeof(struct shard) <= BLOCK_SIZE, "a shard is a block");
 
 struct table {
     uint64_t version;
     size_t count;
-    unsigned bits;
-    struct cell fallback[NAMES_MAX]; /* the default row, by carrier; platform NAME_NONE: none */
-    struct page *pages[];
+    struct blocks *blocks;        /* the shards' memory; of all tables that share shards */
+    uint64_t fallback[NAMES_MAX]; /* the default row's cells, by carrier; 0: none */
+    uint32_t shards_count;
+    struct shard *shards[]; /* NULL: nothing is in it */
 };
 
-/* The table under construction: pages of one reference are its own to change. */
+/* The table under construction: shards that nobody else holds are its own to change. */
 struct table_builder {
     struct table *next;
 };
@@ -83,10 +95,11 @@ bool route_state_parse(const char *name, enum route_state *state)
     return false;
 }
 
-/* --- keys ----------------------------------------------------------------------------------------------- */
+/* --- keys and places ------------------------------------------------------------------------------------ */
 
 struct key {
-    uint64_t value;
+    uint64_t head;
+    bool is_text;
     const char *text; /* the shortcode; len octets, not NUL-terminated */
     size_t len;
 };
@@ -96,7 +109,30 @@ static uint64_t key_of_text(const char *text, size_t len)
     uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
     for (size_t i = 0; i < len; i++)
         hash = (hash ^ (uint8_t)text[i]) * UINT64_C(0x100000001b3);
-    return hash | KEY_IS_TEXT;
+    return (hash & KEY_MASK) | KEY_IS_TEXT;
+}
+
+/* Shortcodes come in runs, so the bits are mixed. One to one: odd factors and shifts by more than half of the bits can
+ * be undone. */
+enum { MIX_SHIFT = 32 };
+#define MIX_FACTOR_1 UINT64_C(0xff51afd7ed558ccd)
+#define MIX_FACTOR_2 UINT64_C(0xc4ceb9fe1a85ec53)
+#define MIX_UNDO_1   UINT64_C(0x4f74430c22a54005)
+#define MIX_UNDO_2   UINT64_C(0x9cb4b2f8129337db)
+_Static_assert(MIX_FACTOR_1 *MIX_UNDO_1 == 1 && MIX_FACTOR_2 * MIX_UNDO_2 == 1, "the mixing can be undone");
+
+static uint64_t key_mix(uint64_t key)
+{
+    key = (key ^ (key >> MIX_SHIFT)) * MIX_FACTOR_1 & KEY_MASK;
+    key = (key ^ (key >> MIX_SHIFT)) * MIX_FACTOR_2 & KEY_MASK;
+    return key ^ (key >> MIX_SHIFT);
+}
+
+static uint64_t key_unmix(uint64_t hash)
+{
+    hash = (hash ^ (hash >> MIX_SHIFT)) * MIX_UNDO_2 & KEY_MASK;
+    hash = (hash ^ (hash >> MIX_SHIFT)) * MIX_UNDO_1 & KEY_MASK;
+    return hash ^ (hash >> MIX_SHIFT);
 }
 
 static struct key key_make(const char *text, size_t len)
@@ -108,16 +144,19 @@ static struct key key_make(const char *text, size_t len)
         packed = digit <= 9;
         number = number * 10 + digit;
     }
-    return (struct key){packed ? number : key_of_text(text, len), text, len};
+    uint64_t head = key_mix(packed ? number : key_of_text(text, len)) | SLOT_HEAD;
+    return (struct key){head, !packed, text, len};
 }
 
-/* Shortcodes come in runs, so the bits are mixed before the top ones choose the segment (MurmurHash3's
- * finish). */
-static size_t key_index(uint64_t key, unsigned bits)
+/* The shard of a head, and its home there: both grow with it. */
+struct place {
+    uint32_t shard, home;
+};
+
+static struct place place_of(uint64_t head, uint32_t shards_count)
 {
-    key = (key ^ (key >> 33)) * UINT64_C(0xff51afd7ed558ccd);
-    key = (key ^ (key >> 33)) * UINT64_C(0xc4ceb9fe1a85ec53);
-    return (size_t)(key >> (64 - bits));
+    uint64_t scaled = ((head & KEY_MASK) >> 31) * shards_count;
+    return (struct place){(uint32_t)(scaled >> 32), (uint32_t)((scaled & UINT32_MAX) * HOMES >> 32)};
 }
 
 static bool shortcode_fits(const char *shortcode)
@@ -126,221 +165,229 @@ static bool shortcode_fits(const char *shortcode)
     return len >= 1 && len <= SHORTCODE_LEN_MAX;
 }
 
-/* --- segments: one block each, never changed once reachable --------------------------------------------- */
+/* --- slots ---------------------------------------------------------------------------------------------- */
 
-static size_t ends_size(size_t rows)
+static uint64_t cell_of(uint8_t carrier, const struct route *route)
 {
-    return (rows * sizeof(uint16_t) + 7) & ~(size_t)7;
+    uint32_t names = (uint32_t)route->platform << PLATFORM_SHIFT |
+                     (uint32_t)route->previous << PREVIOUS_SHIFT | route->next;
+    uint32_t state = (route->state & 1U) << STATE_LOW_SHIFT | (route->state >> 1 & 1U) << STATE_HIGH_SHIFT;
+    return SLOT_INNER | (uint64_t)carrier << CARRIER_SHIFT |
+           (uint64_t)((names & NAMES_MASK) | state) << NAMES_SHIFT | route->changed;
 }
 
-static uint16_t *segment_ends(const struct segment *segment)
+/* NAME_NONE has lost its highest bit, and is the only one that an addition carries into it. */
+static struct route route_of(uint64_t cell)
 {
-    return (uint16_t *)(uintptr_t)&segment->keys[segment->rows];
+    uint32_t half = (uint32_t)(cell >> NAMES_SHIFT), names = half & NAMES_MASK;
+    names |= (names + NAMES_ONE) & ~(uint32_t)NAMES_MASK;
+    return (struct route){
+        .platform = (uint8_t)(names >> PLATFORM_SHIFT),
+        .state = (uint8_t)((half >> STATE_LOW_SHIFT & 1U) | (half >> STATE_HIGH_SHIFT & 1U) << 1),
+        .previous = (uint8_t)(names >> PREVIOUS_SHIFT),
+        .next = (uint8_t)names,
+        .changed = (uint32_t)cell};
 }
 
-static struct cell *segment_slots(const struct segment *segment)
+static bool cell_is_of(uint64_t slot, uint8_t carrier)
 {
-    return (struct cell *)(void *)((char *)segment_ends(segment) + ends_size(segment->rows));
+    return slot >> CARRIER_SHIFT == (SLOT_INNER >> CARRIER_SHIFT | carrier);
 }
 
-static struct segment *segment_new(size_t rows, size_t slots)
+static uint8_t cell_carrier(uint64_t cell)
 {
-    if (rows > UINT16_MAX || slots > UINT16_MAX)
-        return NULL;
-    struct segment *segment =
-        malloc(sizeof(*segment) + rows * sizeof(uint64_t) + ends_size(rows) + slots * sizeof(struct cell));
-    if (segment == NULL)
-        return NULL;
-    segment->refs = 1;
-    segment->rows = (uint16_t)rows;
-    segment->slots = (uint16_t)slots;
-    return segment;
+    return (uint8_t)(cell >> CARRIER_SHIFT & (NAMES_MAX - 1));
 }
 
-static void segment_release(struct segment *segment)
+static bool slot_is_inner(uint64_t slot)
 {
-    if (segment != NULL && --segment->refs == 0)
-        free(segment);
+    return slot >> 62 == 1;
 }
 
-static size_t row_start(const struct segment *segment, size_t row)
+static void text_pack(const struct key *key, uint64_t slots[TEXT_SLOTS])
 {
-    return row == 0 ? 0 : segment_ends(segment)[row - 1];
+    for (size_t i = 0; i < TEXT_SLOTS; i++)
+        slots[i] = SLOT_INNER;
+    for (size_t i = 0; i < key->len; i++)
+        slots[i / TEXT_OCTETS] |= (uint64_t)(uint8_t)key->text[i] << (8 * (i % TEXT_OCTETS));
 }
 
-static bool row_is_text(const struct segment *segment, size_t row)
+static void text_unpack(const uint64_t *slots, char text[SHORTCODE_LEN_MAX + 1])
 {
-    return (segment->keys[row] & KEY_IS_TEXT) != 0;
+    for (size_t i = 0; i < SHORTCODE_LEN_MAX; i++)
+        text[i] = (char)(slots[i / TEXT_OCTETS] >> (8 * (i % TEXT_OCTETS)) & 0xFF);
+    text[SHORTCODE_LEN_MAX] = '\0';
 }
 
-/* Where the row's cells start, behind its text if it has one. */
-static size_t row_cells(const struct segment *segment, size_t row)
+/* --- rows of a shard ------------------------------------------------------------------------------------ */
+
+static size_t row_end(const struct shard *shard, size_t row)
 {
-    return row_start(segment, row) + (row_is_text(segment, row) ? TEXT_SLOTS : 0);
+    size_t end = row + 1;
+    while (slot_is_inner(shard->slots[end]))
+        end++;
+    return end;
 }
 
-static bool row_has_text(const struct segment *segment, size_t row, const struct key *key)
+static bool row_is_text(const struct shard *shard, size_t row)
 {
-    const char *text = (const char *)&segment_slots(segment)[row_start(segment, row)];
-    return key->len <= SHORTCODE_LEN_MAX && memcmp(text, key->text, key->len) == 0 && text[key->len] == '\0';
+    return (key_unmix(shard->slots[row] & KEY_MASK) & KEY_IS_TEXT) != 0;
 }
 
-static int segment_find(const struct segment *segment, const struct key *key)
+static size_t row_cells(const struct shard *shard, size_t row)
 {
-    for (size_t row = 0; row < segment->rows; row++)
-        if (segment->keys[row] == key->value &&
-            (!row_is_text(segment, row) || row_has_text(segment, row, key)))
-            return (int)row;
-    return NOT_THERE;
+    return row + ROW_CELLS + (row_is_text(shard, row) ? TEXT_SLOTS : 0);
 }
 
-static int row_find(const struct segment *segment, size_t row, uint8_t carrier)
+static bool row_has_text(const struct shard *shard, size_t row, const struct key *key)
 {
-    const struct cell *slots = segment_slots(segment);
-    size_t end = segment_ends(segment)[row];
-    for (size_t slot = row_cells(segment, row); slot < end; slot++)
-        if (slots[slot].carrier == carrier)
-            return (int)slot;
-    return NOT_THERE;
+    uint64_t text[TEXT_SLOTS];
+    if (key->len > SHORTCODE_LEN_MAX)
+        return false;
+    text_pack(key, text);
+    return memcmp(text, &shard->slots[row + ROW_CELLS], sizeof(text)) == 0;
 }
 
-/* A copy of old with rows_more rows (-1, 0 or 1) at row, and slots_more slots at slot; old NULL is empty. New
- * rows and slots are left for the caller to fill, but for the end of a new row. */
-static struct segment *segment_splice(const struct segment *old, size_t row, int rows_more, size_t slot,
-                                      int slots_more)
+/* Two slots at once, each by its halves, as GCC and Clang can on any processor. */
+typedef uint32_t slot_halves __attribute__((vector_size(16)));
+enum { PAIRS = WINDOW / 2 };
+_Static_assert(WINDOW < 32, "a window has a bit for each slot, and one more");
+
+/* Where a head is in the window that begins at slot; WINDOW if it is not. Few operations and no branches: they all wait
+ * for memory, and the processor has room for so many of them. Thus the look-ups of messages that come together wait
+ * together. */
+static unsigned window_find(const uint64_t *slots, uint64_t head)
 {
-    static const struct segment empty;
-    if (old == NULL)
-        old = &empty;
-    struct segment *next = segment_new(old->rows + (size_t)rows_more, old->slots + (size_t)slots_more);
-    if (next == NULL)
-        return NULL;
-
-    size_t from = row + (rows_more < 0), to = row + (rows_more > 0), behind = old->rows - from;
-    memcpy(next->keys, old->keys, row * sizeof(old->keys[0]));
-    memcpy(next->keys + to, old->keys + from, behind * sizeof(old->keys[0]));
-    memcpy(segment_ends(next), segment_ends(old), row * sizeof(uint16_t));
-    for (size_t i = 0; i < behind; i++)
-        segment_ends(next)[to + i] = (uint16_t)(segment_ends(old)[from + i] + slots_more);
-    if (rows_more > 0)
-        segment_ends(next)[row] = (uint16_t)(slot + (size_t)slots_more);
-
-    from = slot + (slots_more < 0 ? (size_t)-slots_more : 0);
-    to = slot + (slots_more > 0 ? (size_t)slots_more : 0);
-    memcpy(segment_slots(next), segment_slots(old), slot * sizeof(struct cell));
-    memcpy(segment_slots(next) + to, segment_slots(old) + from, (old->slots - from) * sizeof(struct cell));
-    return next;
-}
-
-static struct segment *segment_add_row(const struct segment *old, const struct key *key,
-                                       const struct cell *cell)
-{
-    size_t row = old == NULL ? 0 : old->rows, slot = old == NULL ? 0 : old->slots;
-    bool text = (key->value & KEY_IS_TEXT) != 0;
-    struct segment *next = segment_splice(old, row, 1, slot, text ? TEXT_SLOTS + 1 : 1);
-    if (next == NULL)
-        return NULL;
-    next->keys[row] = key->value;
-    struct cell *slots = segment_slots(next) + slot;
-    if (text) {
-        memset(slots, 0, TEXT_SLOTS * sizeof(*slots));
-        memcpy(slots, key->text, key->len);
-        slots += TEXT_SLOTS;
+    const uint64_t twice[2] = {head, head};
+    slot_halves wanted, found = {0, 0, 0, 0};
+    memcpy(&wanted, twice, sizeof(wanted));
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < PAIRS; i++) {
+        const slot_halves place = {1U << 2 * i, 1U << 2 * i, 2U << 2 * i, 2U << 2 * i};
+        slot_halves pair;
+        memcpy(&pair, &slots[(size_t)2 * i], sizeof(pair));
+        found |= (slot_halves)(pair == wanted) & place;
     }
-    *slots = *cell;
-    return next;
+    return (unsigned)__builtin_ctz((found[0] & found[1]) | (found[2] & found[3]) | 1U << WINDOW);
 }
 
-static struct segment *segment_set_cell(const struct segment *old, size_t row, const struct cell *cell)
+/* The first slot, from slot on, that is empty or holds no less than a head. */
+static size_t slot_not_below(const uint64_t *slots, size_t slot, uint64_t head)
 {
-    int slot = row_find(old, row, cell->carrier);
-    int more = slot == NOT_THERE;
-    if (more)
-        slot = segment_ends(old)[row];
-    struct segment *next = segment_splice(old, row, 0, (size_t)slot, more);
-    if (next != NULL)
-        segment_slots(next)[slot] = *cell;
-    return next;
+    while (slots[slot] < head && slots[slot] != 0)
+        slot++;
+    return slot;
 }
 
-/* --- pages and tables ----------------------------------------------------------------------------------- */
-
-static size_t page_count(unsigned bits)
+/* Where the row is, or, if *there becomes false, where it would have to be. */
+static inline size_t shard_find(const struct shard *shard, size_t home, const struct key *key, bool *there)
 {
-    return (size_t)1 << (bits - PAGE_BITS);
+    const uint64_t *slots = shard->slots;
+    size_t row = home + window_find(&slots[home], key->head);
+    if (row == home + WINDOW)
+        row = slot_not_below(slots, home, key->head);
+    while (slots[row] == key->head && key->is_text && !row_has_text(shard, row, key))
+        row = row_end(shard, row);
+    *there = slots[row] == key->head;
+    return row;
 }
 
-static void page_release(struct page *page)
+/* The cell of a carrier in a row whose cells begin at slot, 0 for none. */
+static size_t row_find(const struct shard *shard, size_t slot, uint8_t carrier)
 {
-    if (page == NULL || --page->refs > 0)
-        return;
-    for (size_t i = 0; i < PAGE_SEGMENTS; i++)
-        segment_release(page->segments[i]);
-    free(page);
+    for (; slot_is_inner(shard->slots[slot]); slot++)
+        if (cell_is_of(shard->slots[slot], carrier))
+            return slot;
+    return 0;
 }
 
-static struct page *page_new(void)
+/* Makes room for len slots at slot, which no empty one separates from the home of what will stand there: the rows
+ * behind move up. False where the shard has no room for it. */
+static bool shard_open(struct shard *shard, size_t slot, size_t len)
 {
-    struct page *page = calloc(1, sizeof(*page));
-    if (page != NULL)
-        page->refs = 1;
-    return page;
+    uint64_t *slots = shard->slots;
+    size_t empty = 0, end = slot;
+    if (shard->used + len > USED_MAX)
+        return false;
+    for (; empty < len && end < SLOTS; end++)
+        empty += slots[end] == 0;
+    if (empty < len)
+        return false;
+    for (size_t from = end, to = end; from > slot; from--)
+        if (slots[from - 1] != 0)
+            slots[--to] = slots[from - 1];
+    shard->used += len;
+    return true;
 }
 
-static struct page *page_copy(const struct page *page)
+/* Takes len slots out, of one row. What is left of it, and the rows behind, move back, but none before its home. */
+static void shard_close(struct shard *shard, uint32_t shards_count, size_t slot, size_t len)
 {
-    struct page *copy = malloc(sizeof(*copy));
-    if (copy == NULL)
-        return NULL;
-    *copy = *page;
-    copy->refs = 1;
-    for (size_t i = 0; i < PAGE_SEGMENTS; i++)
-        if (copy->segments[i] != NULL)
-            copy->segments[i]->refs++;
-    return copy;
+    uint64_t *slots = shard->slots;
+    size_t to = slot, from = slot + len;
+    while (slot_is_inner(slots[from]))
+        slots[to++] = slots[from++];
+    while (slots[from] != 0) {
+        size_t end = row_end(shard, from), home = place_of(slots[from], shards_count).home;
+        if (home >= from)
+            break;
+        while (to < home)
+            slots[to++] = 0;
+        while (from < end)
+            slots[to++] = slots[from++];
+    }
+    while (to < from)
+        slots[to++] = 0;
+    shard->used -= len;
 }
 
-static size_t table_size(unsigned bits)
+/* --- tables --------------------------------------------------------------------------------------------- */
+
+static size_t table_size(uint32_t shards_count)
 {
-    return sizeof(struct table) + page_count(bits) * sizeof(void *);
+    return sizeof(struct table) + shards_count * sizeof(struct shard *);
 }
 
-/* Without pages: a page is NULL until something is in it. */
-static struct table *table_sized(unsigned bits)
+/* With blocks of its own, but without shards: one is NULL until something is in it. */
+static struct table *table_sized(uint32_t shards_count)
 {
-    struct table *table = calloc(1, table_size(bits));
+    struct table *table = calloc(1, table_size(shards_count));
     if (table == NULL)
         return NULL;
-    table->bits = bits;
-    for (size_t i = 0; i < NAMES_MAX; i++)
-        table->fallback[i].platform = NAME_NONE;
+    table->blocks = blocks_new();
+    table->shards_count = shards_count;
+    if (table->blocks == NULL) {
+        free(table);
+        return NULL;
+    }
     return table;
 }
 
 struct table *table_new(void)
 {
-    return table_sized(PAGE_BITS);
+    return table_sized(1);
 }
 
 void table_free(struct table *table)
 {
     if (table == NULL)
         return;
-    for (size_t i = 0; i < page_count(table->bits); i++)
-        page_release(table->pages[i]);
+    for (uint32_t i = 0; i < table->shards_count; i++)
+        blocks_give(table->blocks, table->shards[i]);
+    blocks_drop(table->blocks);
     free(table);
 }
 
 struct table *table_clone(const struct table *table)
 {
-    size_t pages = page_count(table->bits);
-    struct table *clone = malloc(table_size(table->bits));
+    struct table *clone = malloc(table_size(table->shards_count));
     if (clone == NULL)
         return NULL;
-    memcpy(clone, table, table_size(table->bits));
-    for (size_t i = 0; i < pages; i++)
-        if (clone->pages[i] != NULL)
-            clone->pages[i]->refs++;
+    memcpy(clone, table, table_size(table->shards_count));
+    blocks_hold(clone->blocks);
+    for (uint32_t i = 0; i < clone->shards_count; i++)
+        if (clone->shards[i] != NULL)
+            block_hold(clone->shards[i]);
     return clone;
 }
 
@@ -354,38 +401,31 @@ size_t table_count(const struct table *table)
     return table->count;
 }
 
-static const struct segment *table_segment(const struct table *table, const struct key *key)
+/* Where a key is, or would be. */
+struct spot {
+    uint32_t index; /* of the shard */
+    size_t row;
+    bool there;
+};
+
+static inline struct spot table_spot(const struct table *table, const struct key *key)
 {
-    size_t index = key_index(key->value, table->bits);
-    const struct page *page = table->pages[index >> PAGE_BITS];
-    return page == NULL ? NULL : page->segments[index & (PAGE_SEGMENTS - 1)];
+    struct place place = place_of(key->head, table->shards_count);
+    struct spot spot = {place.shard, place.home, false};
+    if (table->shards[place.shard] != NULL)
+        spot.row = shard_find(table->shards[place.shard], place.home, key, &spot.there);
+    return spot;
 }
 
-static struct route route_of(const struct cell *cell)
+/* A cell, 0 for none. */
+static inline uint64_t table_find(const struct table *table, const struct key *key, uint8_t carrier)
 {
-    return (struct route){.platform = cell->platform,
-                          .state = cell->state,
-                          .previous = cell->previous,
-                          .next = cell->next,
-                          .changed = cell->changed};
-}
-
-static struct cell cell_of(uint8_t carrier, const struct route *route)
-{
-    return (struct cell){.carrier = carrier & ((1U << CARRIER_BITS) - 1),
-                         .state = route->state & ((1U << STATE_BITS) - 1),
-                         .platform = route->platform,
-                         .previous = route->previous,
-                         .next = route->next,
-                         .changed = route->changed};
-}
-
-static const struct cell *table_find(const struct table *table, const struct key *key, uint8_t carrier)
-{
-    const struct segment *segment = table_segment(table, key);
-    int row = segment == NULL ? NOT_THERE : segment_find(segment, key);
-    int slot = row == NOT_THERE ? NOT_THERE : row_find(segment, (size_t)row, carrier);
-    return slot == NOT_THERE ? NULL : &segment_slots(segment)[slot];
+    struct spot spot = table_spot(table, key);
+    if (!spot.there)
+        return 0;
+    const struct shard *shard = table->shards[spot.index];
+    size_t slot = row_find(shard, spot.row + ROW_CELLS + (key->is_text ? TEXT_SLOTS : 0), carrier);
+    return slot == 0 ? 0 : shard->slots[slot];
 }
 
 bool table_lookup(const struct table *table, const char *shortcode, size_t len, uint8_t carrier,
@@ -394,10 +434,10 @@ bool table_lookup(const struct table *table, const char *shortcode, size_t len, 
     if (carrier >= NAMES_MAX)
         return false;
     struct key key = key_make(shortcode, len);
-    const struct cell *cell = table_find(table, &key, carrier);
-    if (cell == NULL)
-        cell = &table->fallback[carrier];
-    if (cell->platform == NAME_NONE)
+    uint64_t cell = table_find(table, &key, carrier);
+    if (cell == 0)
+        cell = table->fallback[carrier];
+    if (cell == 0)
         return false;
     *route = route_of(cell);
     return true;
@@ -406,8 +446,8 @@ bool table_lookup(const struct table *table, const char *shortcode, size_t len, 
 bool table_cell(const struct table *table, const char *shortcode, uint8_t carrier, struct route *route)
 {
     struct key key = key_make(shortcode, strlen(shortcode));
-    const struct cell *cell = table_find(table, &key, carrier);
-    if (cell == NULL)
+    uint64_t cell = carrier >= NAMES_MAX ? 0 : table_find(table, &key, carrier);
+    if (cell == 0)
         return false;
     *route = route_of(cell);
     return true;
@@ -415,112 +455,121 @@ bool table_cell(const struct table *table, const char *shortcode, uint8_t carrie
 
 /* --- visits --------------------------------------------------------------------------------------------- */
 
-static void row_shortcode(const struct segment *segment, size_t row, char shortcode[SHORTCODE_LEN_MAX + 1])
+static void row_shortcode(const struct shard *shard, size_t row, char shortcode[SHORTCODE_LEN_MAX + 1])
 {
-    if (row_is_text(segment, row)) {
-        memcpy(shortcode, &segment_slots(segment)[row_start(segment, row)], SHORTCODE_LEN_MAX + 1);
+    uint64_t number = key_unmix(shard->slots[row] & KEY_MASK);
+    if (number & KEY_IS_TEXT) {
+        text_unpack(&shard->slots[row + ROW_CELLS], shortcode);
         return;
     }
     char digits[SHORTCODE_LEN_MAX + 1];
     size_t len = 0;
-    for (uint64_t number = segment->keys[row]; number > 1; number /= 10)
+    for (; number > 1; number /= 10)
         digits[len++] = (char)('0' + number % 10);
     for (size_t i = 0; i < len; i++)
         shortcode[i] = digits[len - 1 - i];
     shortcode[len] = '\0';
 }
 
-static bool row_visit(const struct segment *segment, size_t row, table_visit *visit, void *ctx)
+/* The first row at or behind a slot; SLOTS for none. */
+static size_t row_from(const struct shard *shard, size_t slot)
+{
+    while (slot < SLOTS && shard->slots[slot] < SLOT_HEAD)
+        slot++;
+    return slot;
+}
+
+static bool row_visit(const struct shard *shard, size_t row, table_visit *visit, void *ctx)
 {
     char shortcode[SHORTCODE_LEN_MAX + 1];
-    row_shortcode(segment, row, shortcode);
-    for (size_t slot = row_cells(segment, row); slot < segment_ends(segment)[row]; slot++) {
-        const struct cell *cell = &segment_slots(segment)[slot];
-        struct route route = route_of(cell);
-        if (!visit(ctx, shortcode, cell->carrier, &route))
+    row_shortcode(shard, row, shortcode);
+    for (size_t slot = row_cells(shard, row); slot_is_inner(shard->slots[slot]); slot++) {
+        struct route route = route_of(shard->slots[slot]);
+        if (!visit(ctx, shortcode, cell_carrier(shard->slots[slot]), &route))
             return false;
     }
     return true;
 }
 
-static bool page_visit(const struct page *page, table_visit *visit, void *ctx)
+static bool shard_visit(const struct shard *shard, table_visit *visit, void *ctx)
 {
-    for (size_t i = 0; i < PAGE_SEGMENTS; i++) {
-        const struct segment *segment = page->segments[i];
-        for (size_t row = 0; segment != NULL && row < segment->rows; row++)
-            if (!row_visit(segment, row, visit, ctx))
-                return false;
-    }
+    for (size_t row = row_from(shard, 0); row < SLOTS; row = row_from(shard, row + 1))
+        if (!row_visit(shard, row, visit, ctx))
+            return false;
     return true;
 }
 
 void table_each(const struct table *table, table_visit *visit, void *ctx)
 {
-    for (size_t i = 0; i < page_count(table->bits); i++)
-        if (table->pages[i] != NULL && !page_visit(table->pages[i], visit, ctx))
+    for (uint32_t i = 0; i < table->shards_count; i++)
+        if (table->shards[i] != NULL && !shard_visit(table->shards[i], visit, ctx))
             return;
 }
 
 void table_row(const struct table *table, const char *shortcode, table_visit *visit, void *ctx)
 {
     struct key key = key_make(shortcode, strlen(shortcode));
-    const struct segment *segment = table_segment(table, &key);
-    int row = segment == NULL ? NOT_THERE : segment_find(segment, &key);
-    if (row != NOT_THERE)
-        row_visit(segment, (size_t)row, visit, ctx);
+    struct spot spot = table_spot(table, &key);
+    if (spot.there)
+        row_visit(table->shards[spot.index], spot.row, visit, ctx);
 }
 
-static size_t row_width(const struct segment *segment, size_t row)
+/* Of the same shortcode; their heads are the same. */
+static bool rows_of_one(const struct shard *a, size_t row_a, const struct shard *b, size_t row_b)
 {
-    return segment_ends(segment)[row] - row_cells(segment, row);
+    size_t size = (row_cells(a, row_a) - row_a) * sizeof(a->slots[0]);
+    return memcmp(&a->slots[row_a], &b->slots[row_b], size) == 0;
 }
 
-static bool rows_same(const struct segment *a, size_t row_a, const struct segment *b, size_t row_b)
+/* The same cells, in any order. */
+static bool rows_same(const struct shard *a, size_t row_a, const struct shard *b, size_t row_b)
 {
-    const struct cell *cells = &segment_slots(a)[row_cells(a, row_a)];
-    size_t width = row_width(a, row_a);
-    bool same = width == row_width(b, row_b);
-    for (size_t i = 0; same && i < width; i++) {
-        int slot = row_find(b, row_b, cells[i].carrier);
-        same = slot != NOT_THERE && memcmp(&cells[i], &segment_slots(b)[slot], sizeof(*cells)) == 0;
+    size_t end = row_end(a, row_a), slot = row_cells(a, row_a), cells_b = row_cells(b, row_b);
+    bool same = end - row_a == row_end(b, row_b) - row_b && rows_of_one(a, row_a, b, row_b);
+    for (; same && slot < end; slot++) {
+        size_t there = row_find(b, cells_b, cell_carrier(a->slots[slot]));
+        same = there != 0 && a->slots[slot] == b->slots[there];
     }
     return same;
 }
 
-/* Visits the rows of a that b does not have, or, where `same_too` is wanted, that are not the same there. */
-static bool rows_missing(const struct segment *a, const struct segment *b, bool same_too,
-                         table_visit_row *visit, void *ctx)
+static bool row_tell(const struct shard *shard, size_t row, table_visit_row *visit, void *ctx)
 {
     char shortcode[SHORTCODE_LEN_MAX + 1];
-    for (size_t row = 0; a != NULL && row < a->rows; row++) {
-        row_shortcode(a, row, shortcode);
-        struct key key = key_make(shortcode, strlen(shortcode));
-        int there = b == NULL ? NOT_THERE : segment_find(b, &key);
-        bool same = there != NOT_THERE && (!same_too || rows_same(a, row, b, (size_t)there));
-        if (!same && !visit(ctx, shortcode))
-            return false;
-    }
-    return true;
+    row_shortcode(shard, row, shortcode);
+    return visit(ctx, shortcode);
 }
 
-static bool page_each_changed(const struct page *old, const struct page *now, table_visit_row *visit,
-                              void *ctx)
+/* Rows stand in one order in both. Where two texts have one hash and one of them changes, it may visit both. */
+static bool shard_each_changed(const struct shard *old, const struct shard *now, table_visit_row *visit,
+                               void *ctx)
 {
-    for (size_t i = 0; i < PAGE_SEGMENTS; i++) {
-        const struct segment *a = now == NULL ? NULL : now->segments[i];
-        const struct segment *b = old == NULL ? NULL : old->segments[i];
-        if (a != b && !(rows_missing(a, b, true, visit, ctx) && rows_missing(b, a, false, visit, ctx)))
-            return false;
+    static const struct shard empty;
+    old = old == NULL ? &empty : old;
+    now = now == NULL ? &empty : now;
+    size_t a = row_from(old, 0), b = row_from(now, 0);
+    bool more = true;
+    while (more && (a < SLOTS || b < SLOTS)) {
+        bool behind = a < SLOTS && (b >= SLOTS || old->slots[a] < now->slots[b]);
+        bool ahead = b < SLOTS && (a >= SLOTS || now->slots[b] < old->slots[a]);
+        bool other = !behind && !ahead && !rows_same(old, a, now, b);
+        if (behind || (other && !rows_of_one(old, a, now, b)))
+            more = row_tell(old, a, visit, ctx);
+        if (more && (ahead || other))
+            more = row_tell(now, b, visit, ctx);
+        a = ahead ? a : row_from(old, a + 1);
+        b = behind ? b : row_from(now, b + 1);
     }
-    return true;
+    return more;
 }
 
 bool table_each_changed(const struct table *old, const struct table *now, table_visit_row *visit, void *ctx)
 {
-    if (old->bits != now->bits)
+    if (old->shards_count != now->shards_count)
         return false;
-    for (size_t i = 0; i < page_count(now->bits); i++)
-        if (old->pages[i] != now->pages[i] && !page_each_changed(old->pages[i], now->pages[i], visit, ctx))
+    for (uint32_t i = 0; i < now->shards_count; i++)
+        if (old->shards[i] != now->shards[i] &&
+            !shard_each_changed(old->shards[i], now->shards[i], visit, ctx))
             return false;
     return true;
 }
@@ -540,89 +589,146 @@ struct table_builder *table_edit(const struct table *base)
     return builder;
 }
 
-/* The rows of a segment whose place in a directory of so many bits is index. *part is NULL where there are
- * none. */
-static bool segment_part(const struct segment *whole, unsigned bits, size_t index, struct segment **part)
+static struct shard *shard_new(struct blocks *blocks)
 {
-    size_t rows = 0, slots = 0;
-    for (size_t row = 0; row < whole->rows; row++)
-        if (key_index(whole->keys[row], bits) == index) {
-            rows++;
-            slots += segment_ends(whole)[row] - row_start(whole, row);
-        }
-    *part = rows == 0 ? NULL : segment_new(rows, slots);
-    if (*part == NULL)
-        return rows == 0;
+    struct shard *shard = blocks_take(blocks);
+    if (shard != NULL)
+        memset(shard, 0, sizeof(*shard));
+    return shard;
+}
 
-    size_t to = 0, end = 0;
-    for (size_t row = 0; row < whole->rows; row++) {
-        if (key_index(whole->keys[row], bits) != index)
-            continue;
-        size_t start = row_start(whole, row), size = segment_ends(whole)[row] - start;
-        (*part)->keys[to] = whole->keys[row];
-        memcpy(segment_slots(*part) + end, segment_slots(whole) + start, size * sizeof(struct cell));
-        end += size;
-        segment_ends(*part)[to++] = (uint16_t)end;
+/* The shard at index, as one that the builder may change. NULL without memory. */
+static struct shard *builder_shard(struct table_builder *builder, uint32_t index)
+{
+    struct table *next = builder->next;
+    struct shard *shard = next->shards[index];
+    if (shard != NULL && !block_is_shared(shard))
+        return shard;
+    struct shard *own = shard == NULL ? shard_new(next->blocks) : blocks_take(next->blocks);
+    if (own == NULL)
+        return NULL;
+    if (shard != NULL)
+        *own = *shard;
+    blocks_give(next->blocks, shard);
+    next->shards[index] = own;
+    return own;
+}
+
+/* The end of what was written to a wider table. */
+struct pen {
+    struct table *wide;
+    uint32_t index;
+    size_t slot;
+};
+
+/* Rows come in the order of their hashes. False without memory or room. */
+static bool pen_write(struct pen *pen, const uint64_t *row, size_t len)
+{
+    struct place place = place_of(*row, pen->wide->shards_count);
+    struct shard **shard = &pen->wide->shards[place.shard];
+    if (place.shard != pen->index || *shard == NULL) {
+        pen->index = place.shard;
+        pen->slot = 0;
+        *shard = shard_new(pen->wide->blocks);
     }
+    size_t at = place.home > pen->slot ? place.home : pen->slot;
+    if (*shard == NULL || at + len > SLOTS || (*shard)->used + len > USED_MAX)
+        return false;
+    memcpy(&(*shard)->slots[at], row, len * sizeof(*row));
+    (*shard)->used += len;
+    pen->slot = at + len;
     return true;
 }
 
-/* The top bits choose, so what was at i is found at 2i and 2i + 1. */
-static bool segment_split(struct table *wide, const struct segment *segment, size_t at)
+static bool pen_copy(struct pen *pen, const struct shard *shard)
 {
-    for (size_t index = 2 * at; index <= 2 * at + 1; index++) {
-        struct page **page = &wide->pages[index >> PAGE_BITS];
-        if (*page == NULL && (*page = page_new()) == NULL)
-            return false;
-        if (!segment_part(segment, wide->bits, index, &(*page)->segments[index & (PAGE_SEGMENTS - 1)]))
-            return false;
-    }
-    return true;
+    bool written = true;
+    for (size_t row = row_from(shard, 0); written && row < SLOTS; row = row_from(shard, row + 1))
+        written = pen_write(pen, &shard->slots[row], row_end(shard, row) - row);
+    return written;
 }
 
-/* Doubles the directory. Costs a copy of the table, once each time that it has doubled; where the memory for
- * it is missing, segments just get longer. It never shrinks: what an emptied directory takes is little. */
-static void builder_widen(struct table_builder *builder)
+/* The same content in more shards; NULL without memory, or where it does not fit. Its blocks lie apart from the old
+ * ones, which leave no holes when they go. */
+static struct table *table_widened(const struct table *old, uint32_t shards_count)
 {
-    struct table *old = builder->next;
-    struct table *wide = table_sized(old->bits + 1);
-    bool done = wide != NULL;
-    for (size_t i = 0; done && i < (size_t)1 << old->bits; i++) {
-        const struct page *page = old->pages[i >> PAGE_BITS];
-        const struct segment *segment = page == NULL ? NULL : page->segments[i & (PAGE_SEGMENTS - 1)];
-        if (segment != NULL)
-            done = segment_split(wide, segment, i);
-    }
+    struct pen pen = {.wide = table_sized(shards_count)};
+    bool done = pen.wide != NULL;
+    for (uint32_t i = 0; done && i < old->shards_count; i++)
+        if (old->shards[i] != NULL)
+            done = pen_copy(&pen, old->shards[i]);
     if (!done) {
-        table_free(wide);
-        return;
+        table_free(pen.wide);
+        return NULL;
     }
-    wide->version = old->version;
-    wide->count = old->count;
-    memcpy(wide->fallback, old->fallback, sizeof(wide->fallback));
-    table_free(old);
+    pen.wide->version = old->version;
+    pen.wide->count = old->count;
+    memcpy(pen.wide->fallback, old->fallback, sizeof(pen.wide->fallback));
+    return pen.wide;
+}
+
+/* Costs a copy of the table, once each time that it has grown by a fifth. It never shrinks: what an emptied table
+ * takes is little. */
+static bool builder_widen(struct table_builder *builder)
+{
+    uint32_t shards_count = builder->next->shards_count;
+    shards_count += shards_count / GROW_PART + 1;
+    struct table *wide = shards_count > SHARDS_MAX ? NULL : table_widened(builder->next, shards_count);
+    if (wide == NULL)
+        return false;
+    table_free(builder->next);
     builder->next = wide;
+    return true;
 }
 
-/* The place of a key's segment, in a page that is the builder's own. NULL without memory. */
-static struct segment **builder_place(struct table_builder *builder, const struct key *key)
+/* Makes room for len slots, `into` slots behind the head of a key's row (or where that would be); *spot is kept up.
+ * NULL without memory. */
+static struct shard *builder_open(struct table_builder *builder, const struct key *key, struct spot *spot,
+                                  size_t into, size_t len)
 {
-    size_t index = key_index(key->value, builder->next->bits);
-    struct page **page = &builder->next->pages[index >> PAGE_BITS];
-    if (*page == NULL || (*page)->refs > 1) {
-        struct page *own = *page == NULL ? page_new() : page_copy(*page);
-        if (own == NULL)
+    for (;;) {
+        struct shard *shard = builder_shard(builder, spot->index);
+        if (shard == NULL || shard_open(shard, spot->row + into, len))
+            return shard;
+        if (!builder_widen(builder))
             return NULL;
-        page_release(*page);
-        *page = own;
+        *spot = table_spot(builder->next, key);
     }
-    return &(*page)->segments[index & (PAGE_SEGMENTS - 1)];
 }
 
-static void place_put(struct segment **place, struct segment *next)
+static bool builder_add_row(struct table_builder *builder, const struct key *key, struct spot *spot,
+                            uint64_t cell)
 {
-    segment_release(*place);
-    *place = next;
+    size_t len = ROW_CELLS + (key->is_text ? TEXT_SLOTS : 0) + 1;
+    struct shard *shard = builder_open(builder, key, spot, 0, len);
+    if (shard == NULL)
+        return false;
+    uint64_t *row = &shard->slots[spot->row];
+    row[0] = key->head;
+    if (key->is_text)
+        text_pack(key, row + ROW_CELLS);
+    row[len - 1] = cell;
+    builder->next->count++;
+    return true;
+}
+
+static bool builder_set_cell(struct table_builder *builder, const struct key *key, struct spot *spot,
+                             uint64_t cell)
+{
+    struct shard *shard = builder_shard(builder, spot->index);
+    if (shard == NULL)
+        return false;
+    size_t cells = spot->row + ROW_CELLS + (key->is_text ? TEXT_SLOTS : 0);
+    size_t slot = row_find(shard, cells, cell_carrier(cell));
+    if (slot == 0) {
+        size_t into = row_end(shard, spot->row) - spot->row;
+        shard = builder_open(builder, key, spot, into, 1);
+        slot = spot->row + into;
+    }
+    if (shard == NULL)
+        return false;
+    shard->slots[slot] = cell;
+    return true;
 }
 
 bool table_set(struct table_builder *builder, const char *shortcode, uint8_t carrier,
@@ -631,21 +737,10 @@ bool table_set(struct table_builder *builder, const char *shortcode, uint8_t car
     if (!shortcode_fits(shortcode) || carrier >= NAMES_MAX)
         return false;
     struct key key = key_make(shortcode, strlen(shortcode));
-    struct segment **place = builder_place(builder, &key);
-    if (place == NULL)
-        return false;
-    struct cell cell = cell_of(carrier, route);
-    int row = *place == NULL ? NOT_THERE : segment_find(*place, &key);
-    struct segment *next = row == NOT_THERE ? segment_add_row(*place, &key, &cell)
-                                            : segment_set_cell(*place, (size_t)row, &cell);
-    if (next == NULL)
-        return false;
-    place_put(place, next);
-
-    struct table *table = builder->next;
-    if (row == NOT_THERE && ++table->count >> table->bits >= ROWS_MEAN_MAX && table->bits < BITS_MAX)
-        builder_widen(builder);
-    return true;
+    struct spot spot = table_spot(builder->next, &key);
+    uint64_t cell = cell_of(carrier, route);
+    return spot.there ? builder_set_cell(builder, &key, &spot, cell)
+                      : builder_add_row(builder, &key, &spot, cell);
 }
 
 bool table_unset(struct table_builder *builder, const char *shortcode, uint8_t carrier)
@@ -653,23 +748,18 @@ bool table_unset(struct table_builder *builder, const char *shortcode, uint8_t c
     if (!shortcode_fits(shortcode))
         return false;
     struct key key = key_make(shortcode, strlen(shortcode));
-    if (table_find(builder->next, &key, carrier) == NULL)
+    if (carrier >= NAMES_MAX || table_find(builder->next, &key, carrier) == 0)
         return true;
-    struct segment **place = builder_place(builder, &key);
-    if (place == NULL)
+    struct spot spot = table_spot(builder->next, &key);
+    struct shard *shard = builder_shard(builder, spot.index);
+    if (shard == NULL)
         return false;
-
-    size_t row = (size_t)segment_find(*place, &key), start = row_start(*place, row);
-    size_t end = segment_ends(*place)[row];
-    bool last = end - row_cells(*place, row) == 1;
-    struct segment *next = NULL;
-    if (last && (*place)->rows > 1)
-        next = segment_splice(*place, row, -1, start, -(int)(end - start));
-    else if (!last)
-        next = segment_splice(*place, row, 0, (size_t)row_find(*place, row, carrier), -1);
-    if (next == NULL && !(last && (*place)->rows == 1))
-        return false;
-    place_put(place, next);
+    size_t end = row_end(shard, spot.row), cells = row_cells(shard, spot.row);
+    bool last = end - cells == 1;
+    if (last)
+        shard_close(shard, builder->next->shards_count, spot.row, end - spot.row);
+    else
+        shard_close(shard, builder->next->shards_count, row_find(shard, cells, carrier), 1);
     builder->next->count -= last;
     return true;
 }
@@ -686,8 +776,7 @@ struct table *table_done(struct table_builder *builder, uint64_t version)
 {
     struct table *table = builder->next;
     free(builder);
-    for (size_t i = 0; i < NAMES_MAX; i++)
-        table->fallback[i].platform = NAME_NONE;
+    memset(table->fallback, 0, sizeof(table->fallback));
     table_row(table, "*", fallback_take, table);
     table->version = version;
     return table;

@@ -2,12 +2,16 @@
  *
  *   1,000,000 shortcodes x 4 carriers ──▶ table_lookup         5,000,000 ported numbers ──▶ numbers_find
  *
- * Each look-up waits for the one before, as messages of different shortcodes do not: the figures are those of a table
- * that is cold to the processor. The least of some rounds, in processor time. Prints one JSON object. */
+ * Keys are asked at random, so the figures are those of tables that are cold to the processor. Routes are asked
+ * twice: one after the other, as the messages of one read come, where the processor may begin with the next while
+ * memory still answers for the last; and each waiting for the one before, which is the whole time of a single look-up.
+ * Beside them stands the least that the latter can cost: one wait for memory, at random in as much of it. Numbers are
+ * asked in the second way. The least of some rounds, in processor time. Prints one JSON object. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,7 +25,8 @@ enum {
     LOOKUPS = 2000000,
     TEXT = 16,
     EDITS = 200,
-    ROUNDS = 5
+    ROUNDS = 5,
+    FLOOR_SIZE = 56 << 20 /* octets, about those of the routes' table */
 };
 enum {
     SPREAD = 61803399,
@@ -35,6 +40,8 @@ static double seconds(void)
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
+
+static volatile unsigned kept; /* of what was found, so that it must be */
 
 static uint64_t random_state = 88172645463325252U;
 
@@ -106,26 +113,83 @@ static double time_edits(struct table **table)
     return (seconds() - began) * 1e6 / EDITS;
 }
 
+/* One after the other, none of them waiting. */
 static double look_routes_up(const struct table *table, char (*texts)[TEXT])
 {
     unsigned sum = 0;
     double began = seconds();
     for (uint32_t i = 0; i < LOOKUPS; i++) {
         struct route route = {.platform = 0};
-        if (!table_lookup(table, texts[(i + (sum & 1)) % LOOKUPS], 6, (uint8_t)(i % CARRIERS), &route))
+        if (!table_lookup(table, texts[i], 6, (uint8_t)(i % CARRIERS), &route))
             fail("a route is not found");
         sum += route.platform;
     }
+    kept = sum;
     return (seconds() - began) * 1e9 / LOOKUPS;
 }
 
-static double time_routes(const struct table *table, char (*texts)[TEXT])
+/* Which key is asked for hangs on what was found before: the sum stays below 2^31, which nobody but us knows. */
+static double look_routes_up_alone(const struct table *table, char (*texts)[TEXT])
 {
-    double least = look_routes_up(table, texts);
+    unsigned sum = 0;
+    double began = seconds();
+    for (uint32_t i = 0; i < LOOKUPS; i++) {
+        struct route route = {.platform = 0};
+        if (!table_lookup(table, texts[(i + (sum >> 31)) % LOOKUPS], 6, (uint8_t)(i % CARRIERS), &route))
+            fail("a route is not found");
+        sum += route.platform;
+    }
+    kept = sum;
+    return (seconds() - began) * 1e9 / LOOKUPS;
+}
+
+static double time_routes(const struct table *table, char (*texts)[TEXT],
+                          double look_up(const struct table *table, char (*texts)[TEXT]))
+{
+    double least = look_up(table, texts);
     for (int i = 1; i < ROUNDS; i++) {
-        double again = look_routes_up(table, texts);
+        double again = look_up(table, texts);
         least = again < least ? again : least;
     }
+    return least;
+}
+
+static double follow_chain(const char *memory)
+{
+    uint64_t at = 0;
+    double began = seconds();
+    for (uint32_t i = 0; i < LOOKUPS; i++)
+        memcpy(&at, memory + at, sizeof(at));
+    if (at > FLOOR_SIZE)
+        fail("the chain is broken");
+    return (seconds() - began) * 1e9 / LOOKUPS;
+}
+
+/* A chain through all the cache lines of a stretch of memory, in an order at random; in huge pages if there are any. */
+static double time_memory(void)
+{
+    enum { LINE = 64, LINES = FLOOR_SIZE / LINE };
+    char *memory = mmap(NULL, FLOOR_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint32_t *order = calloc(LINES, sizeof(*order));
+    if (memory == MAP_FAILED || order == NULL)
+        fail("no memory");
+    madvise(memory, FLOOR_SIZE, MADV_HUGEPAGE);
+    for (uint32_t i = 1; i < LINES; i++) {
+        uint32_t other = any_below(i);
+        order[i] = order[other];
+        order[other] = i;
+    }
+    for (uint32_t i = 0; i < LINES; i++) {
+        uint64_t next = (uint64_t)order[(i + 1) % LINES] * LINE;
+        memcpy(memory + (size_t)order[i] * LINE, &next, sizeof(next));
+    }
+    double least = follow_chain(memory);
+    for (int i = 1; i < ROUNDS; i++) {
+        double again = follow_chain(memory);
+        least = again < least ? again : least;
+    }
+    munmap(memory, FLOOR_SIZE);
+    free(order);
     return least;
 }
 
@@ -139,10 +203,11 @@ static void routes(void)
     double before = resident(), began = seconds();
     struct table *table = full_table();
     double build = seconds() - began, memory = resident() - before;
-    double look_up = time_routes(table, texts);
-    printf("\"route_lookup_ns\": %.1f, \"route_table_mb\": %.1f, \"route_build_s\": %.3f, "
-           "\"route_change_us\": %.1f",
-           look_up, memory / 1e6, build, time_edits(&table));
+    double look_up = time_routes(table, texts, look_routes_up);
+    double alone = time_routes(table, texts, look_routes_up_alone);
+    printf("\"route_lookup_ns\": %.1f, \"route_lookup_alone_ns\": %.1f, \"memory_wait_ns\": %.1f, "
+           "\"route_table_mb\": %.1f, \"route_build_s\": %.3f, \"route_change_us\": %.1f",
+           look_up, alone, time_memory(), memory / 1e6, build, time_edits(&table));
     table_free(table);
     free(texts);
 }
@@ -173,7 +238,7 @@ static double look_numbers_up(const struct numbers *numbers, char (*texts)[TEXT]
     unsigned sum = 0;
     double began = seconds();
     for (uint32_t i = 0; i < LOOKUPS; i++) {
-        const uint8_t *text = (const uint8_t *)texts[(i + (sum & 1)) % LOOKUPS];
+        const uint8_t *text = (const uint8_t *)texts[(i + (sum >> 31)) % LOOKUPS];
         uint8_t carrier = numbers_find(numbers, text, 11);
         if ((carrier == NAME_NONE) == there)
             fail("a number is not as it should be");

@@ -105,6 +105,8 @@ def lookups(world, _smsc, progress):
     found = json.loads(child.output.read_text())
     world.end(child)
     return [row('route look-up', '1,000,000 shortcodes x 4 carriers, random', found['route_lookup_ns'], 'ns', 100),
+            row('route look-up', 'each waiting for the one before', found['route_lookup_alone_ns'], 'ns', None),
+            row('route look-up', 'its floor: one wait for memory', found['memory_wait_ns'], 'ns', None),
             row('route table', 'memory', found['route_table_mb'], 'MB', 64),
             row('route table', 'built whole', found['route_build_s'], 's', 1),
             row('route table', 'one row changed', found['route_change_us'], 'us', 1000),

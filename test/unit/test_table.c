@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -18,13 +19,13 @@
 #include "test/unit/seeded.h"
 
 static long allocations_left = -1; /* -1: none fails */
-static long blocks;
+static long blocks_held;
 static size_t octets;
 
 static void *counted(void *block)
 {
     if (block != NULL) {
-        blocks++;
+        blocks_held++;
         octets += malloc_usable_size(block) + sizeof(size_t);
     }
     return block;
@@ -49,18 +50,36 @@ static void test_release(void *block)
 {
     if (block == NULL)
         return;
-    blocks--;
+    blocks_held--;
     octets -= malloc_usable_size(block) + sizeof(size_t);
     free(block);
+}
+
+static void *test_map(void *at, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    void *map = allocation_fails() ? MAP_FAILED : mmap(at, size, protection, flags, fd, offset);
+    octets += map == MAP_FAILED ? 0 : size;
+    return map;
+}
+
+static int test_unmap(void *at, size_t size)
+{
+    octets -= size;
+    return munmap(at, size);
 }
 
 #define malloc test_alloc
 #define calloc test_zeroed
 #define free   test_release
-#include "routing/table.c" /* NOLINT(bugprone-suspicious-include): see above */
+#define mmap   test_map
+#define munmap test_unmap
+#include "routing/blocks.c" /* NOLINT(bugprone-suspicious-include): see above */
+#include "routing/table.c"  /* NOLINT(bugprone-suspicious-include): see above */
 #undef malloc
 #undef calloc
 #undef free
+#undef mmap
+#undef munmap
 
 /* --- a small world of shortcodes, and the model: an array ----------------------------------------------- */
 
@@ -204,7 +223,102 @@ static void random_edits_agree_with_the_model(void **state)
     }
     for (unsigned k = 0; k < KEPT; k++)
         table_free(tables[k]);
-    assert_int_equal(blocks, 0);
+    assert_int_equal(blocks_held, 0);
+    assert_int_equal(octets, 0);
+}
+
+/* --- more rows than a shard holds ----------------------------------------------------------------------- */
+
+enum { MANY = 12000 };
+
+static void many_code(char code[SHORTCODE_LEN_MAX + 1], unsigned i)
+{
+    snprintf(code, SHORTCODE_LEN_MAX + 1, i % 5 == 0 ? "brand%u" : "%u", i);
+}
+
+struct many {
+    uint8_t platform[MANY][3]; /* by carrier; NAME_NONE: no cell */
+};
+
+static bool many_change(struct table_builder *builder, struct many *many, unsigned i, uint8_t carrier,
+                        uint8_t platform)
+{
+    char code[SHORTCODE_LEN_MAX + 1];
+    many_code(code, i);
+    struct route route = {platform, ROUTE_OPEN, NAME_NONE, NAME_NONE, 1};
+    many->platform[i][carrier] = platform;
+    return platform == NAME_NONE ? table_unset(builder, code, carrier)
+                                 : table_set(builder, code, carrier, &route);
+}
+
+static void many_check(const struct table *table, const struct many *many)
+{
+    size_t rows = 0;
+    for (unsigned i = 0; i < MANY; i++) {
+        char code[SHORTCODE_LEN_MAX + 1];
+        bool row = false;
+        many_code(code, i);
+        for (uint8_t c = 0; c < 3; c++) {
+            struct route route = {0};
+            bool there = many->platform[i][c] != NAME_NONE;
+            assert_int_equal(table_cell(table, code, c, &route), there);
+            assert_true(!there || route.platform == many->platform[i][c]);
+            row |= there;
+        }
+        rows += row;
+    }
+    assert_int_equal(table_count(table), rows);
+}
+
+static bool mark_changed(void *ctx, const char *shortcode)
+{
+    bool *changed = ctx;
+    unsigned long i = strtoul(shortcode + strcspn(shortcode, "0123456789"), NULL, 10);
+    assert_true(i < MANY);
+    assert_false(changed[i]);
+    changed[i] = true;
+    return true;
+}
+
+/* Tells the same rows as the models do. */
+static void many_compare(const struct table *old, const struct many *was, const struct table *now,
+                         const struct many *is)
+{
+    static bool changed[MANY];
+    memset(changed, 0, sizeof(changed));
+    if (!table_each_changed(old, now, mark_changed, changed)) {
+        assert_true(old->shards_count != now->shards_count);
+        return;
+    }
+    for (unsigned i = 0; i < MANY; i++)
+        assert_int_equal(changed[i], memcmp(was->platform[i], is->platform[i], 3) != 0);
+}
+
+static void many_shards_agree_with_the_model(void **state)
+{
+    (void)state;
+    static struct many was, is;
+    struct table *table = table_new();
+    memset(&is, NAME_NONE, sizeof(is));
+    seeded(4);
+    for (unsigned step = 0; step < 60; step++) {
+        struct table_builder *builder = table_edit(table);
+        unsigned removed = step % 10 < 6 ? 1 : 4; /* of five edits: it grows and shrinks */
+        was = is;
+        for (unsigned n = step % 3 == 0 ? 5 : 4000; n > 0; n--) {
+            uint8_t platform = any_of(5) < removed ? NAME_NONE : (uint8_t)any_of(NAMES_MAX);
+            assert_true(many_change(builder, &is, any_of(MANY), (uint8_t)any_of(3), platform));
+        }
+        struct table *next = table_done(builder, step);
+        many_check(next, &is);
+        many_check(table, &was);
+        many_compare(table, &was, next, &is);
+        table_free(table);
+        table = next;
+    }
+    assert_true(table->shards_count > 3);
+    table_free(table);
+    assert_int_equal(octets, 0);
 }
 
 static void a_failed_allocation_changes_nothing_and_leaks_nothing(void **state)
@@ -237,7 +351,8 @@ static void a_failed_allocation_changes_nothing_and_leaks_nothing(void **state)
     assert_null(table_new());
     allocations_left = -1;
     table_free(table);
-    assert_int_equal(blocks, 0);
+    assert_int_equal(blocks_held, 0);
+    assert_int_equal(octets, 0);
 }
 
 static void clones_and_abandoned_builders_share_safely(void **state)
@@ -260,7 +375,8 @@ static void clones_and_abandoned_builders_share_safely(void **state)
     check(next, &other);
     table_free(next);
     table_free(NULL);
-    assert_int_equal(blocks, 0);
+    assert_int_equal(blocks_held, 0);
+    assert_int_equal(octets, 0);
 }
 
 static void what_cannot_be_a_cell_is_refused(void **state)
@@ -395,12 +511,13 @@ static void a_million_shortcodes_fit(void **state)
         struct table *table = table_of(rows);
         double built = seconds() - start, found = lookup_ns(table, rows);
         assert_int_equal(table_count(table), rows);
-        assert_true(octets < rows * (size_t)64 + 10000);
+        assert_true(octets < rows * (size_t)64 + 2 * CHUNK_SIZE); /* of the last chunk, most is not touched */
         print_message("%7u x 4: %5.2f MB in %ld blocks, built in %.3f s, look-up at random %.0f ns", rows,
-                      (double)octets / 1e6, blocks, built, found);
+                      (double)octets / 1e6, blocks_held, built, found);
         print_message(", a change %.0f us\n", change_us(&table, rows));
         table_free(table);
-        assert_int_equal(blocks, 0);
+        assert_int_equal(blocks_held, 0);
+        assert_int_equal(octets, 0);
     }
 }
 
@@ -408,6 +525,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_edits_agree_with_the_model),
+        cmocka_unit_test(many_shards_agree_with_the_model),
         cmocka_unit_test(a_failed_allocation_changes_nothing_and_leaks_nothing),
         cmocka_unit_test(clones_and_abandoned_builders_share_safely),
         cmocka_unit_test(what_cannot_be_a_cell_is_refused),
