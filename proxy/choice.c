@@ -48,8 +48,9 @@ SELDOM static uint8_t by_message_tlv(const struct client *client, const struct s
 
 static uint8_t by_number(const struct client *client, const struct smpp_address *dest)
 {
-    const struct carrier_map *map = client->conn.worker->config->carrier_map;
-    struct carrier_choice choice = carrier_choose(map, dest->digits.p, dest->digits.len);
+    const struct worker *w = client->conn.worker;
+    struct carrier_choice choice =
+        carrier_choose(w->config->carrier_map, w->table, dest->digits.p, dest->digits.len);
     count_step(client, choice.step);
     return choice.carrier;
 }

@@ -1,6 +1,6 @@
 /* Which carrier a request of a client goes to: the client's own word, else what the config knows of its numbers.
  *
- *   request ──TLV, of clients with carrier-tlv──▶ carrier_choose (override, table, prefix, default) ──▶ carrier
+ *   request ──TLV, of clients with carrier-tlv──▶ carrier_choose (set, override, table, prefix, default) ──▶ carrier
  *                                                        └──▶ what decided, counted
  *
  * Only for clients that have it configured are the TLVs looked at. */

@@ -408,12 +408,12 @@ static uint8_t refer(struct reader *reader, enum option_section section, cfg_t *
 static uint8_t number_name(struct reader *reader, enum option_section section, size_t index, const char *name)
 {
     uint8_t id = name == NULL ? NAME_NONE : names_intern(&reader->names, name);
-    if (id == NAME_NONE && reader->names.count == NAMES_MAX)
+    if (id == NAME_NONE && reader->names.count >= NAME_NUMBER)
         fault_add(
             &reader->faults, file_line(tree_of(reader, section, index), NULL),
             "%s \"%.40s\" is one name too many: %d of carriers and platforms are allowed in the life of a "
             "process; a restart forgets those not in use",
-            section_rows[section].name, name, NAMES_MAX);
+            section_rows[section].name, name, NAME_NUMBER);
     return id;
 }
 

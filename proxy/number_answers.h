@@ -7,14 +7,15 @@
 #define PROXY_NUMBER_ANSWERS_H
 
 #include "proxy/bundle.h"
+#include "proxy/inquiry.h"
 #include "proxy/questions.h"
 
-/* Teaches the two kinds. *bundle is what is in use, looked at for each question. */
-void number_answers_add(struct questions *questions, struct bundle *const *bundle);
+/* Teaches the two kinds. The source's bundle and table are looked at for each question. */
+void number_answers_add(struct questions *questions, const struct inquiry_source *source);
 
 /* {"number", "carrier" (null: none), "step", "by" {step: carrier or null}, "table" as below}: what the path of a message
- * would choose for a number, a client's TLV aside. NULL without memory. */
-json_t *number_answers_explain(const struct config *config, const char *number);
+ * would choose for a number, a client's TLV aside. routes may be NULL. NULL without memory. */
+json_t *number_answers_explain(const struct config *config, const struct table *routes, const char *number);
 
 /* {"file", "version", "built_ms", "checksum", "numbers", "bounds", "octets"}, or JSON's null where there is no table. */
 json_t *number_answers_table(const struct config *config);

@@ -135,8 +135,8 @@ const struct option_row option_rows[] = {
      .help = "which carrier has a number, before the prefixes are asked; made by turnoutctl numbers build. Read again "
              "by SIGHUP"},
     {SECTION_ROOT, OPTION_LIST, "number-overrides", LIST(struct config, number_overrides), RANGE(3, 80),
-     .help = "NUMBER=CARRIER, before the portability table is asked; NUMBER may be a range FIRST-LAST or a prefix and "
-             "*"},
+     .help = "NUMBER=CARRIER, before the portability table is asked and after what turnoutctl numbers set says; NUMBER "
+             "may be a range FIRST-LAST or a prefix and *"},
     {SECTION_ROOT, OPTION_DURATION, "session-init", FIELD(struct config, session_init), .standard = "5s",
      RANGE(100 * MS, 10 * MINUTE), .help = "from a client's connect to its bind; then the connection is closed"},
     /* Ten seconds carry 70 KiB over the slowest link that still deserves the name. */

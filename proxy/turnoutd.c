@@ -358,7 +358,7 @@ static bool start_questions(struct turnoutd *d)
         return false;
     }
     questions_add(d->questions, "about", ask_about, d);
-    number_answers_add(d->questions, &d->bundle);
+    number_answers_add(d->questions, &d->inquiry_source);
     d->inquiry = inquiry_new(&d->inquiry_source, d->questions);
     return d->inquiry != NULL;
 }

@@ -214,9 +214,16 @@ static uint8_t find_number(const struct numbers *numbers, const uint8_t *digits,
     return numbers == NULL ? NAME_NONE : numbers_find(numbers, digits, len);
 }
 
-uint8_t carrier_by(const struct carrier_map *map, enum carrier_step step, const uint8_t *digits, size_t len)
+static uint8_t find_set(const struct table *routes, const uint8_t *digits, size_t len)
+{
+    return routes == NULL ? NAME_NONE : table_number(routes, digits, len);
+}
+
+uint8_t carrier_by(const struct carrier_map *map, const struct table *routes, enum carrier_step step,
+                   const uint8_t *digits, size_t len)
 {
     switch (step) {
+    case CARRIER_BY_SET: return find_set(routes, digits, len);
     case CARRIER_BY_OVERRIDE: return find_number(map->overrides, digits, len);
     case CARRIER_BY_TABLE: return find_number(map->table, digits, len);
     case CARRIER_BY_PREFIX: return find_prefix(map, digits, len);
@@ -225,8 +232,14 @@ uint8_t carrier_by(const struct carrier_map *map, enum carrier_step step, const 
     }
 }
 
-struct carrier_choice carrier_choose(const struct carrier_map *map, const uint8_t *digits, size_t len)
+struct carrier_choice carrier_choose(const struct carrier_map *map, const struct table *routes,
+                                     const uint8_t *digits, size_t len)
 {
+    if (routes != NULL && table_numbers(routes) > 0) {
+        uint8_t set = table_number(routes, digits, len);
+        if (set != NAME_NONE)
+            return (struct carrier_choice){set, CARRIER_BY_SET};
+    }
     unsigned step = CARRIER_BY_OVERRIDE;
     uint8_t carrier = find_number(map->overrides, digits, len);
     if (carrier == NAME_NONE) {

@@ -338,7 +338,7 @@ static bool table_step(struct follow *follow, struct table **table, char *chain,
         stuck(follow,
               "Change %" PRIu64
               " cannot be applied: no memory, or more than %d names of carriers and platforms.",
-              change->version, NAMES_MAX);
+              change->version, NAME_NUMBER);
         return false;
     }
     table_free(*table);
@@ -519,7 +519,7 @@ static bool page_rows(struct follow *follow, const struct follow_page *page)
               "Redis' row %s has a cell that cannot be taken (malformed, or more than %d names): %s %s. The "
               "table "
               "in use stays until it is mended.",
-              cell[0], NAMES_MAX, cell[1], cell[2]);
+              cell[0], NAME_NUMBER, cell[1], cell[2]);
         return false;
     }
     load->table = table_done(builder, version);

@@ -22,6 +22,8 @@ static bool name_valid(const char *name)
 
 uint8_t names_find(const struct names *names, const char *name)
 {
+    if (strcmp(name, NUMBER_NAME) == 0)
+        return NAME_NUMBER;
     for (unsigned i = 0; i < names->count; i++)
         if (strcmp(names->name[i], name) == 0)
             return (uint8_t)i;
@@ -33,7 +35,7 @@ uint8_t names_intern(struct names *names, const char *name)
     uint8_t found = names_find(names, name);
     if (found != NAME_NONE)
         return found;
-    if (names->count == NAMES_MAX || !name_valid(name))
+    if (names->count >= NAME_NUMBER || !name_valid(name))
         return NAME_NONE;
     memcpy(names->name[names->count], name, strlen(name) + 1);
     return (uint8_t)names->count++;
@@ -41,5 +43,7 @@ uint8_t names_intern(struct names *names, const char *name)
 
 const char *names_get(const struct names *names, uint8_t id)
 {
+    if (id == NAME_NUMBER)
+        return NUMBER_NAME;
     return id < names->count ? names->name[id] : "?";
 }

@@ -148,9 +148,9 @@ const char *numbers_builder_add(struct numbers_builder *builder, const char *num
                                 unsigned line)
 {
     uint8_t id = names_intern(&builder->names, carrier);
-    if (id == NAME_NONE)
-        return builder->names.count == NAMES_MAX
-                   ? "is of one carrier too many; 64 are allowed"
+    if (id == NAME_NONE || id == NAME_NUMBER)
+        return id == NAME_NONE && builder->names.count == NAME_NUMBER
+                   ? "is of one carrier too many; 63 are allowed"
                    : "has no carrier's name; allowed: 1 to 31 letters, digits, '-', "
                      "'_' and '.'";
     size_t len = strlen(numbers);

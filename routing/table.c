@@ -64,7 +64,7 @@ _Static_assert(sizeof(struct shard) <= BLOCK_SIZE, "a shard is a block");
 
 struct table {
     uint64_t version;
-    size_t count;
+    size_t count, numbers;        /* rows; cells under NAME_NUMBER */
     struct blocks *blocks;        /* the shards' memory; of all tables that share shards */
     uint64_t fallback[NAMES_MAX]; /* the default row's cells, by carrier; 0: none */
     uint32_t shards_count;
@@ -453,6 +453,24 @@ bool table_cell(const struct table *table, const char *shortcode, uint8_t carrie
     return true;
 }
 
+size_t table_numbers(const struct table *table)
+{
+    return table->numbers;
+}
+
+/* Out of line: most tables have no such rows, and their users ask for that first. */
+__attribute__((noinline)) uint8_t table_number(const struct table *table, const uint8_t *digits, size_t len)
+{
+    char shortcode[SHORTCODE_LEN_MAX] = "+";
+    size_t plus = len > 0 && digits[0] == '+';
+    if (table->numbers == 0 || len - plus >= sizeof(shortcode))
+        return NAME_NONE;
+    memcpy(shortcode + 1, digits + plus, len - plus);
+    struct key key = key_make(shortcode, 1 + len - plus);
+    uint64_t cell = table_find(table, &key, NAME_NUMBER);
+    return cell == 0 ? NAME_NONE : route_of(cell).platform;
+}
+
 /* --- visits --------------------------------------------------------------------------------------------- */
 
 static void row_shortcode(const struct shard *shard, size_t row, char shortcode[SHORTCODE_LEN_MAX + 1])
@@ -663,6 +681,7 @@ static struct table *table_widened(const struct table *old, uint32_t shards_coun
     }
     pen.wide->version = old->version;
     pen.wide->count = old->count;
+    pen.wide->numbers = old->numbers;
     memcpy(pen.wide->fallback, old->fallback, sizeof(pen.wide->fallback));
     return pen.wide;
 }
@@ -709,6 +728,7 @@ static bool builder_add_row(struct table_builder *builder, const struct key *key
         text_pack(key, row + ROW_CELLS);
     row[len - 1] = cell;
     builder->next->count++;
+    builder->next->numbers += cell_is_of(cell, NAME_NUMBER);
     return true;
 }
 
@@ -724,6 +744,7 @@ static bool builder_set_cell(struct table_builder *builder, const struct key *ke
         size_t into = row_end(shard, spot->row) - spot->row;
         shard = builder_open(builder, key, spot, into, 1);
         slot = spot->row + into;
+        builder->next->numbers += shard != NULL && cell_is_of(cell, NAME_NUMBER);
     }
     if (shard == NULL)
         return false;
@@ -761,6 +782,7 @@ bool table_unset(struct table_builder *builder, const char *shortcode, uint8_t c
     else
         shard_close(shard, builder->next->shards_count, row_find(shard, cells, carrier), 1);
     builder->next->count -= last;
+    builder->next->numbers -= carrier == NAME_NUMBER;
     return true;
 }
 

@@ -52,7 +52,7 @@ void table_free(struct table *table);
 /* The number of the last change in it. */
 uint64_t table_version(const struct table *table);
 
-/* Shortcodes with a row, "*" included. */
+/* Shortcodes with a row, "*" and the numbers' included. */
 size_t table_count(const struct table *table);
 
 /* The route of (shortcode, carrier), else that of ("*", carrier). False where neither has one. The hot
@@ -62,6 +62,13 @@ bool table_lookup(const struct table *table, const char *shortcode, size_t len, 
 
 /* The cell itself, without the default row. False where there is none. */
 bool table_cell(const struct table *table, const char *shortcode, uint8_t carrier, struct route *route);
+
+/* An override of a number is a row, too: its shortcode is "+" and the number, and its one cell, which stands under
+ * NAME_NUMBER, names the number's carrier as its platform. So it is changed, followed, kept and restored as a route
+ * is. table_number gives the carrier of a number (len octets, with or without "+"), NAME_NONE where it has no such
+ * row; table_numbers is how many have. */
+uint8_t table_number(const struct table *table, const uint8_t *digits, size_t len);
+size_t table_numbers(const struct table *table);
 
 /* Calls back for every cell until visit returns false: rows in no order, the cells of a row together. */
 typedef bool table_visit(void *ctx, const char *shortcode, uint8_t carrier, const struct route *route);

@@ -102,12 +102,14 @@ static void print_move(const json_t *move)
 {
     const char *from = json_member(move, "from");
     const char *to = json_member(move, "to");
-    printf("%s %s: ", json_member(move, "shortcode"), json_member(move, "carrier"));
+    bool number = strcmp(json_member(move, "carrier"), NUMBER_NAME) == 0;
+    printf("%s%s%s: ", json_member(move, "shortcode"), number ? "" : " ",
+           number ? "" : json_member(move, "carrier"));
     if (*from && strcmp(from, to) != 0) {
         printf("%s -> ", from);
     }
     if (*to) {
-        printf("%s, %s\n", to, json_member(move, "state"));
+        printf("%s%s%s\n", to, number ? "" : ", ", number ? "" : json_member(move, "state"));
     } else {
         puts("removed");
     }

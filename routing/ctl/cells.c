@@ -96,7 +96,7 @@ static int version_order(const void *left_item, const void *right_item)
     return order ? order : left->version < right->version ? -1 : left->version > right->version;
 }
 
-/* Sorts; of several versions of a cell the newest stays, unless that one is a removal. */
+/* Sorts; of several versions of a cell the newest stays, unless that one is a removal, or of a number. */
 void cells_sort(struct cells *cells)
 {
     if (cells->count > 0) {
@@ -105,7 +105,8 @@ void cells_sort(struct cells *cells)
     size_t kept = 0;
     for (size_t i = 0; i < cells->count; i++) {
         bool last = i + 1 == cells->count || cell_order(&cells->items[i], &cells->items[i + 1]) != 0;
-        if (last && *cells->items[i].platform) {
+        bool number = strcmp(cells->items[i].carrier, NUMBER_NAME) == 0;
+        if (last && !number && *cells->items[i].platform) {
             cells->items[kept++] = cells->items[i];
         }
     }

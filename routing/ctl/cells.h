@@ -43,7 +43,7 @@ void cells_sort(struct cells *cells);
 const struct cell *cells_find(const struct cells *cells, const char *shortcode, const char *carrier);
 void cells_free(struct cells *cells);
 
-/* The whole table, or one row of it (version is then that of the last change when it was read). False where a
+/* The whole table without the overrides of numbers, or one row of it (version is then that of the last change when it was read). False where a
  * call to Redis failed. cells is empty before. */
 bool cells_load(struct redis *redis, struct cells *cells);
 bool cells_load_row(struct redis *redis, const char *shortcode, struct cells *cells);

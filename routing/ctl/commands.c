@@ -675,9 +675,46 @@ const struct command command_table[] = {
                 "table.",
         .json = "instances [id, answered, table (file, version, built_ms, checksum, numbers, bounds, octets; "
                 "null: "
-                "none), overrides; error], ms",
+                "none), overrides, set; error], ms",
         .exits = EXIT(CTL_INCOMPLETE),
         .run = run_numbers_version,
+    },
+    {
+        .words = "numbers set",
+        .args = "NUMBER CARRIER",
+        .args_min = 2,
+        .args_max = 2,
+        .takes = TAKES_CONFIRM | TAKES_CHANGE,
+        .brief = "send a number to a carrier, whatever else says",
+        .text =
+            "A change of the routing table like any other: followed by all instances, waited for, kept on "
+            "their disks, in the log, undone by rollback. It comes before the instances' number-overrides "
+            "and "
+            "their portability table; only the TLV by which a client names the carrier comes before it. At "
+            "most 10000 numbers; for more there is the portability table.",
+        .json = JSON_CHANGE,
+        .exits = EXITS_CHANGE,
+        .run = run_numbers_set,
+    },
+    {
+        .words = "numbers unset",
+        .args = "NUMBER",
+        .args_min = 1,
+        .args_max = 1,
+        .takes = TAKES_CHANGE,
+        .brief = "let a number go where it would have without",
+        .text = "",
+        .json = JSON_CHANGE,
+        .exits = EXITS_CHANGE,
+        .run = run_numbers_unset,
+    },
+    {
+        .words = "numbers list",
+        .args = "",
+        .brief = "show the numbers that were set",
+        .text = "\"turnoutctl log\" shows who set them, and why.",
+        .json = "numbers [number, carrier, previous, changed_ms, version]",
+        .run = run_numbers_list,
     },
     {
         .words = "carrier",
@@ -686,13 +723,15 @@ const struct command command_table[] = {
         .args_max = 1,
         .brief = "show which carrier a number would go to, and why",
         .text =
-            "Every living instance is asked what it would choose, and what each step says by itself: number "
-            "override, portability table, longest prefix, default. The first that knows the number decides. "
+            "Every living instance is asked what it would choose, and what each step says by itself: numbers "
+            "set, number-overrides, portability table, longest prefix, default. The first that knows the "
+            "number decides. "
             "A "
             "TLV by which a client names the carrier (carrier-tlv) would come before. Fails where an "
             "instance "
             "does not answer, or where they do not agree.",
-        .json = "number, instances [id, answered, carrier, step (override, table, prefix, default, none), by "
+        .json = "number, instances [id, answered, carrier, step (set, override, table, prefix, default, "
+                "none), by "
                 "{step: "
                 "carrier}, table (as in numbers version); error], ms",
         .exits = EXIT(CTL_INCOMPLETE),

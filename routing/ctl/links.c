@@ -4,6 +4,7 @@
 
 #include "routing/ctl/instance_list.h"
 #include "routing/ctl/output.h"
+#include "routing/names.h"
 
 bool links_have(const char *list, const char *carrier, const char *platform)
 {
@@ -16,6 +17,20 @@ bool links_have(const char *list, const char *carrier, const char *platform)
             return true;
         }
         list += len + (list[len] == ' ');
+    }
+    return false;
+}
+
+/* Does any of them lead to the carrier? */
+static bool links_lead_to(const char *list, const char *carrier)
+{
+    size_t len = strlen(carrier);
+    while (*list != '\0') {
+        if (strncmp(list, carrier, len) == 0 && list[len] == ':') {
+            return true;
+        }
+        list += strcspn(list, " ");
+        list += *list == ' ';
     }
     return false;
 }
@@ -38,12 +53,15 @@ static enum ctl_exit check_instance(struct ctl *ctl, const struct instance *inst
     {
         const char *carrier = text_of(move, "carrier");
         const char *to = text_of(move, "to");
-        if (*to != '\0' && !links_have(list, carrier, to)) {
-            return ctl_fail(
-                ctl, CTL_INVALID,
-                "Nothing was changed. --any-link does it all the same, for links that are still to come.",
-                "instance %s has no link for %s by %s; it has: %s", instance->id, carrier, to, list);
+        bool number = strcmp(carrier, NUMBER_NAME) == 0;
+        if (*to == '\0' || (number ? links_lead_to(list, to) : links_have(list, carrier, to))) {
+            continue;
         }
+        return ctl_fail(
+            ctl, CTL_INVALID,
+            "Nothing was changed. --any-link does it all the same, for links that are still to come.",
+            "instance %s has no link for %s%s%s; it has: %s", instance->id, number ? to : carrier,
+            number ? "" : " by ", number ? "" : to, list);
     }
     return CTL_DONE;
 }

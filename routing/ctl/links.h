@@ -1,6 +1,8 @@
 /* Do the instances know a way for what a change asks for? A typo in --to would else be an outage: the cell
  * would name a platform that nobody has a link to, and every message of it would be refused.
  *
+ * Likewise for the carrier that a number is to go to.
+ *
  *   request's moves ─▶ field "links" of every live instance ("spark:redx spark:omni ...") ─▶ fine, or missing */
 #ifndef ROUTING_CTL_LINKS_H
 #define ROUTING_CTL_LINKS_H

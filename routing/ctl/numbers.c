@@ -271,8 +271,8 @@ static const char *json_number_text(const json_t *object, const char *name, char
 static void show_versions(const struct ask *ask)
 {
     static const struct column columns[] = {{"INSTANCE", false}, {"TABLE", false},    {"BUILT", false},
-                                            {"NUMBERS", true},   {"OVERRIDES", true}, {"CHECKSUM", false},
-                                            {"FILE", false},     {"", false}};
+                                            {"NUMBERS", true},   {"OVERRIDES", true}, {"SET", true},
+                                            {"CHECKSUM", false}, {"FILE", false},     {"", false}};
     struct grid *grid = grid_new(columns, sizeof columns / sizeof *columns);
     char text[24], time[TIME_TEXT_SIZE];
     for (size_t i = 0; i < ask->count; i++) {
@@ -285,6 +285,7 @@ static void show_versions(const struct ask *ask)
         grid_cell(grid, "%s", has ? time_text(built, time) : "");
         grid_cell(grid, "%s", has ? json_number_text(table, "numbers", text) : "");
         grid_cell(grid, "%s", ask_failed(item) ? "" : json_number_text(item->answer, "overrides", text));
+        grid_cell(grid, "%s", ask_failed(item) ? "" : json_number_text(item->answer, "set", text));
         grid_cell(grid, "%s", has ? json_member(table, "checksum") : "");
         grid_cell(grid, "%s", has ? json_member(table, "file") : "");
         grid_cell(grid, "%s", ask_failed(item) ? ask_failed(item) : "");
@@ -343,9 +344,9 @@ static const char *or_dash(const json_t *object, const char *name)
 static void show_choices(const struct ask *ask)
 {
     static const struct column columns[] = {
-        {"INSTANCE", false}, {"CARRIER", false},         {"BY", false},
-        {"OVERRIDE", false}, {"TABLE", false},           {"PREFIX", false},
-        {"DEFAULT", false},  {"TABLE'S VERSION", false}, {"", false}};
+        {"INSTANCE", false},        {"CARRIER", false}, {"BY", false},     {"SET", false},
+        {"OVERRIDE", false},        {"TABLE", false},   {"PREFIX", false}, {"DEFAULT", false},
+        {"TABLE'S VERSION", false}, {"", false}};
     struct grid *grid = grid_new(columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < ask->count; i++) {
         const struct ask_item *item = &ask->items[i];
@@ -354,7 +355,7 @@ static void show_choices(const struct ask *ask)
         grid_cell(grid, "%s", item->instance);
         grid_cell(grid, "%s", fine ? or_dash(item->answer, "carrier") : "");
         grid_cell(grid, "%s", fine ? step_text(json_member(item->answer, "step")) : "");
-        for (unsigned step = CARRIER_BY_OVERRIDE; step < CARRIER_BY_NONE; step++) {
+        for (unsigned step = CARRIER_BY_SET; step < CARRIER_BY_NONE; step++) {
             grid_cell(grid, "%s", fine ? or_dash(by, carrier_step_label((enum carrier_step)step)) : "");
         }
         grid_cell(grid, "%s", json_member(json_object_get(item->answer, "table"), "version"));

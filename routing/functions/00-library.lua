@@ -9,6 +9,9 @@
 --   P:shortcodes         set of the shortcodes that have a row
 --   P:route:<shortcode>  hash, carrier -> "platform state previous changed_ms version [next]" ("-" for no previous;
 --                        next: the platform to which an open window will move it, whose legs are bound already)
+--                        A number has a row, too, if it has an override: "+" and its digits for a shortcode, one
+--                        cell under .number, whose platform is the number's carrier
+--   P:numbers            set of these shortcodes, at most NUMBERS_MAX
 --   P:changes            stream, one entry a change, its id is "<version>-0"; fields:
 --                          kind   flip | set | import | rollback | restore | window
 --                          at     Redis' clock, ms since 1970
@@ -96,7 +99,7 @@
 --   turnout_info    -> {library version, version, chain, number of shortcodes}. Only reads.
 
 -- Raise it with every change of this file: instances load the library where Redis has a lower one.
-local LIBRARY_VERSION = 5
+local LIBRARY_VERSION = 6
 
 local SHORTCODE_LEN_MAX = 20
 local NAME_LEN_MAX = 31
@@ -104,6 +107,9 @@ local TEXT_LEN_MAX = 1000
 local MOVES_MAX = 50000
 local REASONS_MAX = 50
 local CELLS_AT_ONCE = 100            -- in one call of Redis
+local NUMBER = '.number'                -- in the place of a carrier: the row is of a number
+local NUMBER_DIGITS_MAX = 15
+local NUMBERS_MAX = 10000
 local VERSION_MAX = 9007199254740991 -- 2^53 - 1: Lua's and JSON's numbers are exact up to here
 local CHANGES_KEPT = 100000          -- entries of the audit stream, about
 local INSTANCE_ID_LEN_MAX = 200

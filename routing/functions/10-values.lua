@@ -107,11 +107,24 @@ local function bad_number(what, value, highest)
     end
 end
 
+-- The carrier that a number is given by itself is no more than a name.
+local function bad_number_row(move)
+    if move.carrier ~= NUMBER then
+        return nil
+    end
+    if not string.find(move.shortcode, '^%+%d+$') or #move.shortcode > NUMBER_DIGITS_MAX + 1 then
+        return 'a number must be + and 1 to ' .. NUMBER_DIGITS_MAX .. ' digits'
+    end
+    if (given(move.state) or 'open') ~= 'open' or (given(move.next) or '') ~= '' then
+        return 'the override of a number has no state'
+    end
+end
+
 local function bad_move(move)
     if type(move) ~= 'table' then
         return 'a move must be an object'
     end
-    local reason = bad_shortcode(move.shortcode) or bad_name('carrier', move.carrier)
+    local reason = bad_shortcode(move.shortcode) or bad_name('carrier', move.carrier) or bad_number_row(move)
     if reason then
         return reason
     end

@@ -136,6 +136,9 @@ end
 local function cell_remove(prefix, shortcode, carrier)
     local key = prefix .. ':route:' .. shortcode
     redis.call('HDEL', key, carrier)
+    if carrier == NUMBER then
+        redis.call('SREM', prefix .. ':numbers', shortcode)
+    end
     if redis.call('EXISTS', key) == 0 then
         redis.call('SREM', prefix .. ':shortcodes', shortcode)
     end
@@ -156,6 +159,9 @@ local function cells_write(prefix, steps, version)
                 words[#words + 1] = step.move.carrier
                 words[#words + 1] = cell_text(step.wanted, version)
                 added = added or not step.cell
+                if step.move.carrier == NUMBER then
+                    redis.call('SADD', prefix .. ':numbers', shortcode)
+                end
             else
                 cell_remove(prefix, shortcode, step.move.carrier)
             end

@@ -29,12 +29,29 @@ local function conflict(version, conflicts)
     return reply
 end
 
+-- Why there is no room for the overrides of numbers that the steps add, or nothing.
+local function numbers_full(prefix, steps)
+    local more = 0
+    for _, step in ipairs(steps) do
+        if step.move.carrier == NUMBER then
+            more = more + (step.wanted and 1 or 0) - (step.cell and 1 or 0)
+        end
+    end
+    if more > 0 and redis.call('SCARD', prefix .. ':numbers') + more > NUMBERS_MAX then
+        return 'at most ' .. NUMBERS_MAX .. ' numbers can have an override; more belong into the portability table'
+    end
+end
+
 -- Records the steps as one change, with more fields, and takes them. -> the new version and the lines of its moves
 -- | nil and why not
 local function commit(prefix, request, kind, at, steps, more)
     local version = current_version(prefix) + 1
     if version > VERSION_MAX then
         return nil, 'the version cannot grow any more'
+    end
+    local full = numbers_full(prefix, steps)
+    if full then
+        return nil, full
     end
     local lines = {}
     for i, step in ipairs(steps) do
@@ -64,6 +81,7 @@ end
 -- A key of a wrong type must be met before the first write: Redis does not undo.
 local function check_keys(prefix)
     redis.call('SCARD', prefix .. ':shortcodes')
+    redis.call('SCARD', prefix .. ':numbers')
     redis.call('ZCARD', prefix .. ':confirm')
     redis.call('ZCARD', prefix .. ':undone')
     redis.call('XLEN', prefix .. ':confirmations')

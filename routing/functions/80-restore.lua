@@ -66,6 +66,7 @@ local function replace_rows(prefix, rows)
         redis.call('DEL', prefix .. ':route:' .. shortcode)
     end
     redis.call('DEL', prefix .. ':shortcodes')
+    redis.call('DEL', prefix .. ':numbers')
     for shortcode, row in pairs(rows) do
         local key = prefix .. ':route:' .. shortcode
         redis.call('DEL', key) -- one that the set did not know of
@@ -73,6 +74,9 @@ local function replace_rows(prefix, rows)
             redis.call('HSET', key, carrier, value)
         end
         redis.call('SADD', prefix .. ':shortcodes', shortcode)
+        if row[NUMBER] then
+            redis.call('SADD', prefix .. ':numbers', shortcode)
+        end
     end
 end
 

@@ -1,5 +1,9 @@
 """The portability table, from a CSV file to the carrier of a message: built, in use at two instances, swapped whole by
 SIGHUP, refused whole where it is broken; overrides; what the instances say about a number."""
+import json
+import subprocess
+import threading
+
 import pytest
 
 import wire
@@ -164,3 +168,145 @@ def test_a_client_names_the_carrier(world):
         client.expect('submit_sm_resp', seq=sent.seq, status=0)
     world.daemon.wait_metric('carrier_choices_total', 2, step='tlv')
     world.daemon.wait_metric('carrier_tlv_unknown_total', 1)
+
+
+# --- numbers set in the table -----------------------------------------------------------------------------------------
+
+SET = number_of('spark', 7654323)  # known by its prefix alone
+
+
+@pytest.mark.sanitize
+def test_a_number_is_set_for_all_instances(two):
+    world = two
+    client = world.bound()
+    spark, onenz = (world.smscs[link].leg() for link in ('spark-redx', 'onenz-redx'))
+    goes_to(client, spark, SET)
+    code, answer = world.ctl('numbers', 'set', SET, 'onenz', '--why', 'complaint 7')
+    assert (code, answer['barrier']['complete'], answer['barrier']['applied']) == (0, True, 2)
+    goes_to(client, onenz, SET)
+    goes_to(client, onenz, '+' + SET)
+    assert carrier_of(world, SET) == ('onenz', 'set')
+    for table, by in ((PORTED, 'table'), (OVERRIDDEN, 'override')):
+        assert carrier_of(world, table)[1] == by
+        world.ctl('numbers', 'set', '+' + table, 'onenz' if by == 'override' else 'spark')
+        assert carrier_of(world, table)[1] == 'set'  # before the config's, and before the table
+    _, answer = world.ctl('numbers', 'list')
+    assert [(n['number'], n['carrier']) for n in answer['numbers']] == sorted(
+        [('+' + SET, 'onenz'), ('+' + PORTED, 'spark'), ('+' + OVERRIDDEN, 'onenz')])
+    _, answer = world.ctl('numbers', 'version')
+    assert [i['set'] for i in answer['instances']] == [3, 3]
+    world.daemon.wait_metric('carrier_choices_total', 2, step='set')
+    assert world.daemon.metric('carrier_choices_total', step='set') == 2
+    _, answer = world.ctl('route', 'list')
+    assert not [r for r in answer['routes'] if r['carrier'] == '.number']
+
+    assert world.ctl('numbers', 'unset', SET)[0] == 0
+    goes_to(client, spark, SET)
+    assert carrier_of(world, SET) == ('spark', 'prefix')
+    assert world.ctl('numbers', 'unset', SET, check=False)[0] == 6  # it is so already
+    world.ctl('rollback')
+    assert carrier_of(world, SET) == ('onenz', 'set')
+    _, answer = world.ctl('log')
+    assert any(c['why'] == 'complaint 7' and c['moves'][0]['shortcode'] == '+' + SET for c in answer['changes'])
+
+
+def test_what_cannot_be_set_is_refused(two):
+    world = two
+    for number in ('', '+', '64a', '1234567890123456'):
+        assert world.ctl('numbers', 'set', number, 'spark', check=False)[0] == 2
+    assert world.ctl('numbers', 'set', SET, 'sp ark', check=False)[0] == 2
+    code, answer = world.ctl('numbers', 'set', SET, 'sparc', check=False)
+    assert code == 9 and 'no link for sparc' in answer['error'], answer
+    for move in ({'shortcode': '5001', 'carrier': '.number', 'to': 'spark'},
+                 {'shortcode': '+64', 'carrier': '.number', 'to': 'spark', 'state': 'hold'},
+                 {'shortcode': '+1234567890123456', 'carrier': '.number', 'to': 'spark'}):
+        assert change(world, [move])[0] == 'invalid', move
+    assert world.ctl('numbers', 'list')[1]['numbers'] == []
+
+
+def change(world, moves):
+    """Redis' own answer; the names are split into lines."""
+    request = {'kind': 'import', 'who': 'test', 'why': '', 'ticket': '', 'moves': moves}
+    done = subprocess.run(['redis-cli', '-p', str(world.redis.port), '-x', 'FCALL', 'turnout_change', '1',
+                           world.prefix + ':version'], input=json.dumps(request), capture_output=True, text=True, timeout=30,
+                          check=True)
+    return done.stdout.splitlines()
+
+
+def test_numbers_that_are_set_are_bounded(two):
+    world = two
+    for first, result in ((0, 'ok'), (5000, 'ok'), (10000, 'invalid')):
+        moves = [{'shortcode': '+6427%07d' % i, 'carrier': '.number', 'to': 'spark'} for i in
+                 range(first, first + (5000 if first < 10000 else 1))]
+        reply = change(world, moves)
+        assert reply[0] == result, reply
+    assert 'at most 10000 numbers' in reply[2]
+    assert change(world, [{'shortcode': '+64270000000', 'carrier': '.number', 'to': 'onenz'}])[0] == 'ok'
+    assert world.ctl('numbers', 'unset', '64270000001')[0] == 0
+    assert change(world, moves)[0] == 'ok'  # there is room for one again
+    assert len(world.ctl('numbers', 'list')[1]['numbers']) == 10000
+
+
+@pytest.mark.sanitize
+def test_numbers_that_are_set_outlive_redis(two):
+    """On the disk of each instance, from where they are restored into a Redis that lost them."""
+    world = two
+    world.ctl('numbers', 'set', SET, 'onenz')
+    config, snapshot = world.daemon.config, world.directory / 'b'
+    world.kill(world.daemon)
+    world.redis.stop()
+    daemon = world.start(config=config, wait=False)
+    daemon.wait_event('table_applied')
+    goes_to(world.bound(), world.smscs['onenz-redx'].leg(), SET)
+
+    both = [(living, living.mark()) for living in (world.daemons[0], daemon)]
+    world.redis.start()
+    world.redis.load_functions()
+    for living, since in both:  # they are back, and refuse a Redis that lost the table
+        living.wait_event('store_state', since=since, state='refused')
+    assert world.ctl('route', 'restore', str(snapshot / 'table.json'), '--yes')[0] == 0
+    assert [n['number'] for n in world.ctl('numbers', 'list')[1]['numbers']] == ['+' + SET]
+    assert carrier_of(world, SET) == ('onenz', 'set')
+    world.ctl('numbers', 'unset', SET)
+    assert carrier_of(world, SET) == ('spark', 'prefix')
+
+
+TURNS = 10
+
+
+def test_a_number_is_set_under_load(two):
+    """From the moment that the command returns, no message to it goes the old way, at no instance."""
+    world = two
+    clients = [world.bound(daemon=daemon) for daemon in world.daemons]
+    legs = {carrier: world.smscs[carrier + '-redx'] for carrier in ('spark', 'onenz')}
+    done = threading.Event()
+    texts = [b'message %02d %02d' % (turn, i) for turn in range(TURNS) for i in range(len(clients))]
+    seen = {carrier: [] for carrier in legs}
+
+    def answer(carrier, leg):
+        while not done.is_set():
+            try:
+                pdu = leg.expect('submit_sm', timeout=0.2)
+            except AssertionError:
+                continue
+            seen[carrier].append(next(text for text in texts if text in pdu.body))
+            leg.send(pdu.answer(0, b'1\0'))
+
+    threads = [threading.Thread(target=answer, args=(carrier, smsc.leg())) for carrier, smsc in legs.items()
+               for _ in clients]
+    for thread in threads:
+        thread.start()
+    marks = []
+    for turn in range(TURNS):
+        carrier = ('onenz', 'spark')[turn % 2]
+        assert world.ctl('numbers', 'set', SET, carrier)[0] == 0
+        for i, client in enumerate(clients):
+            text = b'message %02d %02d' % (turn, i)
+            sent = client.submit(dest=SET, text=text)
+            client.expect('submit_sm_resp', seq=sent.seq, status=0)
+            marks.append((carrier, text))
+    done.set()
+    for thread in threads:
+        thread.join()
+    for carrier, got in seen.items():
+        assert sorted(got) == sorted(text for to, text in marks if to == carrier)

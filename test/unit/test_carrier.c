@@ -148,13 +148,15 @@ static struct numbers *numbers_of(const char *row, uint8_t carrier)
     return numbers;
 }
 
+static const struct table *routes; /* NULL: none */
+
 static void expect_choice(const struct carrier_map *map, const char *digits, uint8_t carrier,
                           enum carrier_step step)
 {
-    struct carrier_choice choice = carrier_choose(map, (const uint8_t *)digits, strlen(digits));
+    struct carrier_choice choice = carrier_choose(map, routes, (const uint8_t *)digits, strlen(digits));
     assert_int_equal(choice.carrier, carrier);
     assert_int_equal(choice.step, step);
-    assert_int_equal(carrier_by(map, step, (const uint8_t *)digits, strlen(digits)), carrier);
+    assert_int_equal(carrier_by(map, routes, step, (const uint8_t *)digits, strlen(digits)), carrier);
 }
 
 static void the_first_that_knows_the_number_decides(void **state)
@@ -183,6 +185,30 @@ static void the_first_that_knows_the_number_decides(void **state)
     numbers_close(table);
 }
 
+static void a_number_set_in_the_table_comes_first(void **state)
+{
+    (void)state;
+    struct carrier_map *map = new_zealand();
+    struct numbers *overrides = numbers_of("64211*", SKINNY);
+    struct table_builder *builder = table_edit(NULL);
+    struct route to_spark = {.platform = SPARK, .previous = NAME_NONE, .next = NAME_NONE};
+    carrier_map_set_numbers(map, overrides, NULL);
+    assert_true(table_set(builder, "+642112", NAME_NUMBER, &to_spark));
+    struct table *table = table_done(builder, 1);
+    routes = table;
+    expect_choice(map, "642112", SPARK, CARRIER_BY_SET);
+    expect_choice(map, "+642112", SPARK, CARRIER_BY_SET);
+    expect_choice(map, "6421121", SKINNY, CARRIER_BY_OVERRIDE);
+    expect_choice(map, "64212", ONENZ, CARRIER_BY_PREFIX);
+    expect_choice(map, "", OTHER, CARRIER_BY_DEFAULT);
+    expect_choice(map, "1234567890123456789012345", OTHER, CARRIER_BY_DEFAULT);
+    routes = NULL;
+    expect_choice(map, "642112", SKINNY, CARRIER_BY_OVERRIDE);
+    table_free(table);
+    carrier_map_free(map);
+    numbers_close(overrides);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +218,7 @@ int main(void)
         cmocka_unit_test(prefixes_are_checked),
         cmocka_unit_test(many_prefixes_agree_with_a_plain_search),
         cmocka_unit_test(the_first_that_knows_the_number_decides),
+        cmocka_unit_test(a_number_set_in_the_table_comes_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

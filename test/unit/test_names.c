@@ -44,12 +44,22 @@ static void more_names_than_fit_are_refused(void **state)
     (void)state;
     struct names names = {0};
     char name[8];
-    for (unsigned i = 0; i < NAMES_MAX; i++) {
+    for (unsigned i = 0; i < NAME_NUMBER; i++) {
         snprintf(name, sizeof(name), "n%u", i);
         assert_int_equal(names_intern(&names, name), i);
     }
     assert_int_equal(names_intern(&names, "more"), NAME_NONE);
-    assert_int_equal(names_intern(&names, "n63"), 63);
+    assert_int_equal(names_intern(&names, "n62"), 62);
+}
+
+static void numbers_have_a_name_of_their_own(void **state)
+{
+    (void)state;
+    struct names names = {0};
+    assert_int_equal(names_find(&names, ".number"), NAME_NUMBER);
+    assert_int_equal(names_intern(&names, NUMBER_NAME), NAME_NUMBER);
+    assert_int_equal(names.count, 0);
+    assert_string_equal(names_get(&names, NAME_NUMBER), ".number");
 }
 
 int main(void)
@@ -58,6 +68,7 @@ int main(void)
         cmocka_unit_test(a_name_keeps_its_number),
         cmocka_unit_test(what_is_not_a_name_gets_no_number),
         cmocka_unit_test(more_names_than_fit_are_refused),
+        cmocka_unit_test(numbers_have_a_name_of_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

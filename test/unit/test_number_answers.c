@@ -64,12 +64,12 @@ static void every_step_is_told(void **state)
 {
     (void)state;
     struct config *config = config_with(table_of("64271", "spark", SPARK), table_of("6427*", "onenz", ONENZ));
-    json_t *answer = number_answers_explain(config, "64271");
+    json_t *answer = number_answers_explain(config, NULL, "64271");
     assert_int_equal(json_object_del(answer, "table"), 0);
-    expect(answer,
-           "{\"by\":{\"default\":null,\"override\":\"spark\",\"prefix\":\"spark\",\"table\":\"onenz\"},"
-           "\"carrier\":\"spark\",\"number\":\"64271\",\"step\":\"override\"}");
-    answer = number_answers_explain(config, "64272");
+    expect(answer, "{\"by\":{\"default\":null,\"override\":\"spark\",\"prefix\":\"spark\",\"set\":null,"
+                   "\"table\":\"onenz\"},"
+                   "\"carrier\":\"spark\",\"number\":\"64271\",\"step\":\"override\"}");
+    answer = number_answers_explain(config, NULL, "64272");
     assert_string_equal(json_string_value(json_object_get(answer, "step")), "table");
     json_decref(answer);
     drop(config);
@@ -79,8 +79,9 @@ static void nobody_knows_it(void **state)
 {
     (void)state;
     struct config *config = config_with(NULL, NULL);
-    expect(number_answers_explain(config, "1"),
-           "{\"by\":{\"default\":null,\"override\":null,\"prefix\":null,\"table\":null},\"carrier\":null,"
+    expect(number_answers_explain(config, NULL, "1"),
+           "{\"by\":{\"default\":null,\"override\":null,\"prefix\":null,\"set\":null,\"table\":null},"
+           "\"carrier\":null,"
            "\"number\":\"1\",\"step\":\"none\",\"table\":null}");
     drop(config);
 }

@@ -194,19 +194,20 @@ static void a_row_that_is_none_says_why(void **state)
                                         {"1", ""},
                                         {"1", "sp ark"},
                                         {"1", "-"},
+                                        {"1", ".number"},
                                         {"1**", "spark"},
                                         {"1234567890123456*", "spark"}};
     struct numbers_builder *builder = numbers_builder_new();
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         assert_non_null(numbers_builder_add(builder, wrong[i].numbers, wrong[i].carrier, 1));
     }
-    for (unsigned i = 1; i < NAMES_MAX; i++) { /* "spark" has its number */
+    for (unsigned i = 1; i < NAME_NUMBER; i++) { /* "spark" has its number */
         char name[8];
         snprintf(name, sizeof name, "c%u", i);
         assert_null(numbers_builder_add(builder, "1", name, 1));
     }
     assert_string_equal(numbers_builder_add(builder, "1", "one", 1),
-                        "is of one carrier too many; 64 are allowed");
+                        "is of one carrier too many; 63 are allowed");
     numbers_builder_free(builder);
 }
 

@@ -69,7 +69,7 @@ static void is_bounded(void **state)
     struct names many = {0};
     char text[SETTLED_TEXT_MAX];
     (void)state;
-    for (unsigned i = 0; i < NAMES_MAX; i++) {
+    for (unsigned i = 0; i < NAME_NUMBER; i++) {
         char name[NAME_LEN_MAX + 1];
         snprintf(name, sizeof name, "%0*u", NAME_LEN_MAX, i);
         assert_int_equal(names_intern(&many, name), i);
@@ -77,8 +77,8 @@ static void is_bounded(void **state)
     }
     assert_int_equal(settled.count, SETTLED_LINKS_MAX);
     settled_write(&settled, &many, text);
-    assert_non_null(strstr(text, " *=18446744073709551550")); /* of the last one */
-    assert_int_equal(settled_version(&settled), UINT64_MAX - 2 - (NAMES_MAX - 1));
+    assert_non_null(strstr(text, " *=18446744073709551551")); /* of the last one */
+    assert_int_equal(settled_version(&settled), UINT64_MAX - 2 - (NAME_NUMBER - 1));
 }
 
 static void reads_for_the_ways_of_a_flip(void **state)

@@ -421,6 +421,40 @@ static void the_default_row_answers_for_all_others(void **state)
     table_free(next);
 }
 
+static void numbers_are_rows_too(void **state)
+{
+    (void)state;
+    struct route spark = {4, ROUTE_OPEN, NAME_NONE, NAME_NONE, 5}, found;
+    struct table_builder *builder = table_edit(NULL);
+    assert_true(table_set(builder, "*", 0, &spark));
+    assert_true(table_set(builder, "+6427", 0, &spark)); /* a sender's route, and no number's */
+    struct table *table = table_done(builder, 1);
+    assert_int_equal(table_numbers(table), 0);
+    assert_int_equal(table_number(table, (const uint8_t *)"6427", 4), NAME_NONE);
+
+    builder = table_edit(table);
+    assert_true(table_set(builder, "+6427", NAME_NUMBER, &spark));
+    assert_true(table_set(builder, "+6428", NAME_NUMBER, &spark));
+    assert_true(table_set(builder, "+6428", NAME_NUMBER, &spark));
+    struct table *next = table_done(builder, 2);
+    assert_int_equal(table_numbers(next), 2);
+    assert_int_equal(table_number(next, (const uint8_t *)"6427", 4), 4);
+    assert_int_equal(table_number(next, (const uint8_t *)"+6428", 5), 4);
+    assert_int_equal(table_number(next, (const uint8_t *)"642", 3), NAME_NONE);
+    assert_int_equal(table_number(next, (const uint8_t *)"", 0), NAME_NONE);
+    assert_false(table_lookup(next, "+6428", 5, 1, &found));
+
+    builder = table_edit(next);
+    assert_true(table_unset(builder, "+6427", NAME_NUMBER));
+    assert_true(table_unset(builder, "+6427", NAME_NUMBER));
+    struct table *last = table_done(builder, 3);
+    assert_int_equal(table_numbers(last), 1);
+    assert_int_equal(table_number(last, (const uint8_t *)"6427", 4), NAME_NONE);
+    table_free(table);
+    table_free(next);
+    table_free(last);
+}
+
 /* --- states --------------------------------------------------------------------------------------------- */
 
 static void states_have_names(void **state)
@@ -511,7 +545,8 @@ static void a_million_shortcodes_fit(void **state)
         struct table *table = table_of(rows);
         double built = seconds() - start, found = lookup_ns(table, rows);
         assert_int_equal(table_count(table), rows);
-        assert_true(octets < rows * (size_t)64 + 2 * CHUNK_SIZE); /* of the last chunk, most is not touched */
+        assert_true(octets <
+                    (size_t)64 * rows + (size_t)2 * CHUNK_SIZE); /* of the last chunk, most is not touched */
         print_message("%7u x 4: %5.2f MB in %ld blocks, built in %.3f s, look-up at random %.0f ns", rows,
                       (double)octets / 1e6, blocks_held, built, found);
         print_message(", a change %.0f us\n", change_us(&table, rows));
@@ -530,6 +565,7 @@ int main(void)
         cmocka_unit_test(clones_and_abandoned_builders_share_safely),
         cmocka_unit_test(what_cannot_be_a_cell_is_refused),
         cmocka_unit_test(the_default_row_answers_for_all_others),
+        cmocka_unit_test(numbers_are_rows_too),
         cmocka_unit_test(states_have_names),
         cmocka_unit_test(a_million_shortcodes_fit),
     };
