@@ -21,7 +21,7 @@ import drawing
 import measure
 import report
 import still
-from comparisons import ALL, CELLS, SPECIAL, comparison
+from comparisons import ALL, CELLS, PEERS, SPECIAL, comparison
 from middles import MIDDLES, Smsc
 from world import Failed, World
 
@@ -56,6 +56,10 @@ def options():
     parser.add_argument('--still', type=still_of, default='', metavar='NAMES',
                         help='what is no load: %s, or all (none)' % ', '.join(still.MEASURES))
     parser.add_argument('--all', action='store_true', help='the whole table: --cells all --still all')
+    parser.add_argument('--peers', action='store_true',
+                        help='also against a small proxy on node-smpp (node, npm). Kannel, the other SMPP gateway of '
+                             'Debian, cannot stand in the middle: its bearerbox is a client of SMSCs alone, and what '
+                             'would be the server, opensmppbox, is not packaged')
     parser.add_argument('--quick', action='store_true', help='one pair of two seconds: no figure to rely on')
     parser.add_argument('--json', type=pathlib.Path, metavar='FILE', help='write the figures and every run')
     parser.add_argument('--svg', type=pathlib.Path, metavar='FILE', help='draw the ratios')
@@ -67,6 +71,8 @@ def options():
         chosen.pairs, chosen.seconds = 1, min(chosen.seconds, 2)
     if chosen.all:
         chosen.cells, chosen.still = comparisons_of('all'), still_of('all')
+    if chosen.peers:
+        chosen.cells = [*chosen.cells, *PEERS]
     return chosen
 
 

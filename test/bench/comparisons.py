@@ -31,12 +31,17 @@ SPECIAL = {
                             ('1 carrier', 'turnoutd', Cell(10, 100)), 1.6),
     'sessions': with_itself('sessions at %d/s' % RATE, ('1000 sessions', 'turnoutd', Cell(1000, 10, RATE)),
                             ('10 sessions', 'turnoutd', Cell(10, 10, RATE)), 1.5),
+    'sessions-haproxy': with_itself('the same of HAProxy', ('1000 sessions', 'haproxy', Cell(1000, 10, RATE)),
+                                    ('10 sessions', 'haproxy', Cell(10, 10, RATE)), None),
     'workers': with_itself('workers', ('2 workers', 'turnoutd-2-workers', Cell(10, 100)),
                            ('1 worker', 'turnoutd', Cell(10, 100)), 1.1),
     'tls': Comparison('tls', Side('turnoutd', 'turnoutd-tls', Cell(10, 100, tls=True)),
                       Side('haproxy', 'haproxy-tls', Cell(10, 100, tls=True)), (('cpu', 1.1),)),
 }
 ALL = [*CELLS, *SPECIAL]
+# Against proxies that decode what they pass on; nothing is aimed at.
+PEERS = [Comparison('node-smpp %s' % text, Side('turnoutd', 'turnoutd', cell_of(text)),
+                    Side('node-smpp', 'node-smpp', cell_of(text))) for text in ('1x10', '10x10')]
 
 
 def comparison(name):

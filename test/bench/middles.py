@@ -2,12 +2,16 @@
 
     Middle(world, ports, window): ports of the SMSC by carrier, a window that nothing may be narrower than
 """
+import json
+import pathlib
 import subprocess
 import urllib.error
 import urllib.request
 
 from world import Child, Control, Failed, free_port, listens
 
+HERE = pathlib.Path(__file__).resolve().parent
+NODE_MODULES = HERE.parent / 'interop' / 'node_modules'
 PLATFORM = 'redx'
 SHORTCODE = '5001'
 SYSTEM_ID, PASSWORD = 'bench', 'secret'
@@ -203,4 +207,25 @@ class HaproxyTls(Haproxy):
     tls = True
 
 
-MIDDLES = (Turnoutd, Haproxy, Turnoutd2, TurnoutdTls, HaproxyTls)
+class NodeProxy(Middle):
+    """A small proxy on the npm package smpp, at the version that the interop tests install; with one SMSC, the first."""
+    name = 'node-smpp'
+
+    def version(self):
+        package = json.loads((NODE_MODULES / 'smpp' / 'package.json').read_text())
+        return 'smpp %s, node %s' % (package['version'], output_of(['node', '--version']).strip())
+
+    def command(self):
+        if not (NODE_MODULES / 'smpp').is_dir():
+            done = subprocess.run(['npm', 'ci', '--no-audit', '--no-fund'], cwd=NODE_MODULES.parent, capture_output=True,
+                                  text=True, timeout=300)
+            if done.returncode != 0:
+                raise Failed('npm ci: ' + done.stdout + done.stderr)
+        return ['env', 'NODE_PATH=%s' % NODE_MODULES, 'node', HERE / 'node_proxy.js', self.port,
+                next(iter(self.ports.values()))]
+
+    def ready(self):
+        return listens(self.port)
+
+
+MIDDLES = (Turnoutd, Haproxy, Turnoutd2, TurnoutdTls, HaproxyTls, NodeProxy)
