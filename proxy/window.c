@@ -119,7 +119,7 @@ struct window_slot *window_open(struct window *w, bool control, uint64_t now, ui
     if (control ? w->control >= WINDOW_CONTROL_SLOTS : window_full(w)) {
         return NULL;
     }
-    if (2 * (in_flight(w) + 1) > w->capacity && !grow(w)) {
+    if (in_flight(w) >= w->capacity - w->capacity / 8 && !grow(w)) {
         return NULL;
     }
     struct window_slot *slot = next_slot(w);

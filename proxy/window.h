@@ -6,7 +6,7 @@
  * Open, match and expire are O(1). A sequence_number is never 0 and at most 0x7FFFFFFF; one whose slot is still in use
  * by an older request is passed over. So whatever is in flight is older the lower its number, and an answer that is
  * late or repeated meets a slot of another number. A slot names its requester by id and generation, never by pointer.
- * Half of the slots at least are free, so that few numbers are passed over. Memory grows to the size in use, in
+ * An eighth of the slots at least is free, so that few numbers are passed over. Memory grows to the size in use, in
  * doublings, and stays. */
 #ifndef PROXY_WINDOW_H
 #define PROXY_WINDOW_H
