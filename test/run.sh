@@ -7,7 +7,8 @@
 #   system    turnoutd against scripted peers: all tests with the release build, those marked `sanitize` with the others
 #   fuzz      each corpus, then each fuzz target for a few seconds (test/fuzz/run)
 #   budget    the instructions that a message costs, against test/bench/budget.json (release build)
-#   sim       2000 seeded worlds, each deliberate fault caught, the model of Redis against a real one (test/sim/run)
+#   sim       2000 seeded worlds, each deliberate fault caught, the model of Redis against a real one (test/sim/run);
+#             200 worlds once more with the address sanitizer
 #   interop   Kannel, node-smpp, and a dissection of all that the proxy sent in the system tests
 #
 # --sanitize keeps to one build: none (release), address (with undefined), thread. Builds are in build-release,
@@ -143,7 +144,8 @@ jobs=$(nproc)
 # The tools that the system tests use come from the release build, so it is always made.
 built=""
 for kind in release address thread; do
-    if [ "$kind" = release ] || { wanted "$kind" "$kinds" && { wanted unit "$parts" || wanted system "$parts"; }; }; then
+    if [ "$kind" = release ] || { wanted "$kind" "$kinds" && { wanted unit "$parts" || wanted system "$parts" ||
+        { wanted sim "$parts" && [ "$kind" = address ]; }; }; }; then
         if build "$kind"; then
             built="$built $kind"
         fi
@@ -176,14 +178,24 @@ if wanted fuzz "$parts"; then
     [ "$bad" != 0 ] || cat "$work/fuzz"
 fi
 
-if wanted sim "$parts" && wanted release "$built"; then
+# sim_part KIND ARGUMENTS...: worlds, with that build.
+sim_part() {
+    kind=$1
+    shift
     began=$(date +%s)
-    TURNOUT_BUILD="$builds/build-release" test/sim/run --ci >"$work/sim" 2>&1 || true
+    TURNOUT_BUILD="$builds/build-$kind" test/sim/run "$@" >"$work/sim" 2>&1 || true
     counts=$(tail -n 1 "$work/sim")
     good=$(echo "$counts" | sed -n 's/^\([0-9]*\) passed.*/\1/p')
     bad=$(echo "$counts" | sed -n 's/.* \([0-9]*\) failed.*/\1/p')
-    report sim "$began" "${good:-0}" "${bad:-1}" 0 "$work/sim"
+    report "sim $kind" "$began" "${good:-0}" "${bad:-1}" 0 "$work/sim"
     [ "${bad:-1}" != 0 ] || grep -E '^(seeds|twice):' "$work/sim"
+}
+
+if wanted sim "$parts" && wanted release "$built"; then
+    sim_part release --ci
+fi
+if wanted sim "$parts" && wanted address "$built"; then
+    sim_part address --seeds 200
 fi
 
 if wanted budget "$parts" && wanted release "$built"; then

@@ -13,6 +13,7 @@
 
 #include "proxy/log.h"
 #include "proxy/turnoutd.h"
+#include "test/sim/books.h"
 #include "test/sim/net.h"
 #include "test/sim/peers.h"
 #include "test/sim/redis_net.h"
@@ -289,6 +290,7 @@ void process_kill(struct process *p)
     wires_killed(p);
     redis_net_killed(p);
     loops_drop(p);
+    books_killed(p);
 }
 
 void process_stop(struct process *p, uint64_t ns)

@@ -15,7 +15,19 @@
 #include "test/sim/process.h"
 #include "test/sim/rules.h"
 
-enum { STACK_SIZE = 192 * 1024, BACKLOG = 16, FAKE_PORT = 40000 };
+enum { BACKLOG = 16, FAKE_PORT = 40000 };
+
+/* The sanitizer is to know whose stack it sees. */
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+enum { STACK_SIZE = 1024 * 1024 };
+#define STACK_LEAVE(keep, stack, size) __sanitizer_start_switch_fiber(keep, stack, size)
+#define STACK_ENTER(kept, stack, size) __sanitizer_finish_switch_fiber(kept, stack, size)
+#else
+enum { STACK_SIZE = 192 * 1024 };
+#define STACK_LEAVE(keep, stack, size) ((void)(keep))
+#define STACK_ENTER(kept, stack, size) ((void)(kept))
+#endif
 
 struct handle {
     struct handle *next;
@@ -52,6 +64,9 @@ struct coroutine {
     struct process *process;
     void *stack;
     bool done;
+    void *kept; /* the sanitizer's, of its own stack while it waits */
+    const void *back_stack;
+    size_t back_size;
 };
 
 struct loop {
@@ -80,8 +95,11 @@ static void resume(struct coroutine *co)
     struct coroutine *before = running;
     struct process *process = current;
     running = co;
+    void *kept = NULL;
     current = co->process;
+    STACK_LEAVE(&kept, co->stack, STACK_SIZE);
     swapcontext(&co->back, &co->here);
+    STACK_ENTER(kept, NULL, NULL);
     running = before;
     current = process;
     if (co->done) {
@@ -93,12 +111,15 @@ static void resume(struct coroutine *co)
 static void yield(void)
 {
     struct coroutine *co = running;
+    STACK_LEAVE(co->done ? NULL : &co->kept, co->back_stack, co->back_size);
     swapcontext(&co->here, &co->back);
+    STACK_ENTER(co->kept, &co->back_stack, &co->back_size);
 }
 
 static void begin(unsigned high, unsigned low)
 {
     struct coroutine *co = (struct coroutine *)((uintptr_t)high << 32 | low);
+    STACK_ENTER(NULL, &co->back_stack, &co->back_size);
     co->entry(co->arg);
     co->done = true;
     yield();
