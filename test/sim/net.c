@@ -268,8 +268,8 @@ struct stream *__wrap_stream_connect(struct stream_env *env, const struct stream
     bool refused = false;
     if (!smsc_accept(wire, &refused)) {
         wire->frozen_until = UINT64_MAX;
-        sim_after(target->timeout_ms * MS, connect_timeout, wire, 0);
     }
+    sim_after(target->timeout_ms * MS, connect_timeout, wire, 0);
     take_far(wire);
     if (refused) {
         stream_pair_cut(wire->pair);
@@ -412,6 +412,9 @@ void wire_reset(struct wire *wire)
 
 void wire_freeze(struct wire *wire, uint64_t ns)
 {
+    if (wire->timed_out) {
+        return; /* the instance has given it up, by its own clock */
+    }
     wire->frozen_until = ns == UINT64_MAX ? UINT64_MAX : sim_now + ns;
     wire->disturbed = wire->frozen_until;
     wire->next_step = wire->frozen_until;
