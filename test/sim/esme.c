@@ -9,9 +9,10 @@
 #include "smpp/constants.h"
 #include "smpp/encode.h"
 #include "test/sim/ledger.h"
+#include "test/sim/parts.h"
 #include "test/sim/peers.h"
 
-enum { ESMES_MAX = 10, PDU_CAP = 8192, BIG_MOST = 6000, IDS_MAX = 64 };
+enum { ESMES_MAX = 10, PDU_CAP = 8192, BIG_MOST = 6000, IDS_MAX = 64, SERIES_AT_ONCE = 3, SERIES_TRIES = 4 };
 enum state { DOWN, OPEN, BINDING, BOUND, LEAVING };
 
 const char *const account_names[ACCOUNTS] = {"acme", "beta", "gamma", "any"};
@@ -30,7 +31,9 @@ struct esme {
     bool mute;             /* answers nothing any more */
     uint32_t ids[IDS_MAX]; /* messages accepted, to be asked about */
     unsigned ids_count;
-    struct ages ages; /* of MO that it has not answered yet */
+    struct ages ages;                      /* of MO that it has not answered yet */
+    struct series *series[SERIES_AT_ONCE]; /* NULL: none */
+    struct series *last_series;
 };
 
 static struct esme esmes[ESMES_MAX];
@@ -81,9 +84,12 @@ static size_t write_message(const struct message *m, uint32_t command, uint32_t 
     uint8_t tlvs[BIG_MOST + 1600];
     char text[160];
     size_t tlvs_len = some_tlvs(tlvs, 1400);
-    int len = snprintf(
-        text, sizeof text, "m%08u%.*s", m->number, (int)sim_random(100),
-        "  Lorem ipsum, dolor sit! Consectetur? 0123456789 ABCDEFGHIJKLNOPQRSTUVWXYZ abcdefghijklnopq");
+    int header = m->series == NULL ? 0 : (int)series_header(m, (uint8_t *)text);
+    int len = header + snprintf(text + header, sizeof text - (size_t)header, "m%08u%.*s", m->number,
+                                (int)sim_random(100),
+                                "  Lorem ipsum, dolor sit! Consectetur? 0123456789 "
+                                "ABCDEFGHIJKLNOPQRSTUVWXYZ abcdefghijklnopq");
+    tlvs_len += m->series == NULL ? 0 : series_tlvs(m, tlvs + tlvs_len);
     if (command == SMPP_DATA_SM || sim_chance(80)) {
         tlvs_len += smpp_encode_tlv(tlvs + tlvs_len, sizeof tlvs - tlvs_len, 0x0424, text, (uint16_t)len);
         len = 0;
@@ -105,7 +111,9 @@ static size_t write_message(const struct message *m, uint32_t command, uint32_t 
                                          .dest_ton = 1,
                                          .dest_npi = 1,
                                          .dest = to,
-                                         .esm_class = m->receipt ? 0x04 : 0,
+                                         .esm_class = m->receipt   ? 0x04
+                                                      : header > 0 ? 0x40
+                                                                   : 0,
                                          .protocol_id = (uint8_t)sim_random(256),
                                          .registered_delivery = 1,
                                          .data_coding = (uint8_t)sim_random(256),
@@ -121,6 +129,9 @@ size_t peers_message(const struct message *m, uint32_t command, uint32_t sequenc
     snprintf(number, sizeof number, "%s%s%07u", sim_chance(100) ? "+" : "", m->carrier == 0 ? "6427" : "6421",
              tail);
     const char *shortcode = shortcodes[m->shortcode];
+    if (m->series != NULL) {
+        return write_message(m, command, sequence, shortcode, m->series->to, pdu);
+    }
     return m->mo ? write_message(m, command, sequence, number, shortcode, pdu)
                  : write_message(m, command, sequence, shortcode, number, pdu);
 }
@@ -150,8 +161,48 @@ static size_t write_multi(const struct message *m, uint32_t sequence, uint8_t *p
     return len;
 }
 
+/* One of those under way, or a new one. */
+static struct series *some_series(struct esme *e)
+{
+    struct series **at = &e->series[sim_random(SERIES_AT_ONCE)];
+    if (*at == NULL || (*at)->left == 0 || (*at)->tries == SERIES_TRIES) {
+        *at = series_new(e->wire, some_shortcode(e->account), (unsigned)sim_random(CARRIERS), e->last_series);
+        e->last_series = *at;
+    }
+    return *at;
+}
+
+static void send_part(struct esme *e)
+{
+    uint8_t pdu[PDU_CAP];
+    struct series *s = some_series(e);
+    uint32_t command = sim_chance(80) ? SMPP_DATA_SM : SMPP_SUBMIT_SM;
+    struct message *m = ledger_mt(e->wire, e->account, s->shortcode, s->carrier);
+    m->series = s;
+    m->part = series_next(s);
+    s->left &= ~(1U << m->part);
+    s->parts[m->part] = m;
+    size_t len = peers_message(m, command, account_next(&e->requests), pdu);
+    account_owe(&e->requests, command, m->number, e->wild);
+    ledger_sent(m, pdu, (uint32_t)len);
+    wire_send(e->wire, pdu, len);
+}
+
+/* What the proxy has not sent on is sent again. */
+static void part_answered(const struct message *m)
+{
+    if (m->series != NULL && m->by_proxy && m->seen == 0 && m->status != ESME_RSUBMITFAIL) {
+        m->series->left |= 1U << m->part;
+        m->series->tries++;
+    }
+}
+
 static void send_message(struct esme *e)
 {
+    if (sim_chance(shape.parts)) {
+        send_part(e);
+        return;
+    }
     uint8_t pdu[PDU_CAP];
     uint32_t command = sim_chance(80) ? SMPP_DATA_SM : sim_chance(40) ? SMPP_SUBMIT_MULTI : SMPP_SUBMIT_SM;
     uint32_t sequence = account_next(&e->requests);
@@ -327,6 +378,7 @@ static void on_response(struct esme *e, const uint8_t *pdu, uint32_t len)
     } else if (owed->message != 0) {
         struct message *m = ledger_find(owed->message);
         ledger_answered(m, e->wire, pdu, len);
+        part_answered(m);
         if (status == ESME_ROK && e->ids_count < IDS_MAX) {
             e->ids[e->ids_count++] = m->number;
         }
@@ -471,6 +523,7 @@ static void dial(void *ctx, uint64_t serial)
     e->wild = e->mute = false;
     e->ids_count = 0;
     e->ages.count = 0;
+    memset(e->series, 0, sizeof e->series);
     e->state = OPEN;
     e->wire = wire_dial(p, (unsigned)sim_random(p->workers_count), &events, e);
     snprintf(e->wire->name, sizeof e->wire->name, "%s%u/%u", account_names[e->account], e->number,

@@ -7,6 +7,7 @@
 
 #include "smpp/constants.h"
 #include "smpp/frame.h"
+#include "test/sim/parts.h"
 #include "test/sim/peers.h"
 
 enum { MARGIN_S = 9, BARRIERS_MAX = 512, WIRES_MAX = 4096, SERIALS_MAX = 8 };
@@ -203,9 +204,14 @@ static void keep(struct octets *to, const uint8_t *pdu, uint32_t len)
 void ledger_sent(struct message *m, const uint8_t *pdu, uint32_t len)
 {
     keep(&m->pdu, pdu, len);
-    tell_of(m->number, m->from->name, "sends %s 0x%x, %u octets: %s %s, message m%08u%s",
+    char part[48] = "";
+    if (m->series != NULL) {
+        snprintf(part, sizeof part, ", part %u of %u, reference %u", m->part + 1, m->series->total,
+                 m->series->reference);
+    }
+    tell_of(m->number, m->from->name, "sends %s 0x%x, %u octets: %s %s, message m%08u%s%s",
             smpp_command_name(smpp_get32(pdu + 4)), smpp_get32(pdu + 12), len, shortcodes[m->shortcode],
-            carrier_names[m->carrier], m->number, m->receipt ? ", a receipt" : "");
+            carrier_names[m->carrier], m->number, m->receipt ? ", a receipt" : "", part);
 }
 
 static bool same_but_sequence(const struct octets *sent, const uint8_t *pdu, uint32_t len)
@@ -313,7 +319,7 @@ static void check_barrier(const struct message *m, const struct wire *to, uint64
     for (unsigned i = 0; i < barriers_count; i++) {
         const struct barrier *b = &barriers[i];
         if (!b->valid || b->cell != cell || b->platform == (int)link_platform((unsigned)to->link) ||
-            !binds(b, to->process)) {
+            !binds(b, to->process) || series_excuses(m, link_platform((unsigned)to->link), b->time)) {
             continue;
         }
         uint64_t limit = to->id < b->limits_count ? b->limits[to->id] : 0;
@@ -341,14 +347,18 @@ static bool newest_promise_binds(unsigned cell, const struct process *p)
 }
 
 /* An older one of the same session and cell that comes later was overtaken. Where its sender is told that its outcome
- * is unknown, it had left before, on a connection that has ended. */
+ * is unknown, it had left before, on a connection that has ended. A part that follows another one does not wait for those
+ * that go elsewhere. */
 static void check_order(struct message *m)
 {
+    if (m->series != NULL) {
+        return;
+    }
     bool bound = newest_promise_binds(m->shortcode * CARRIERS + m->carrier, m->to->process);
     for (size_t i = m->number; i < counts[0]; i++) {
         const struct message *later = messages[0][i];
         if (later->seen > 0 && later->seen_at <= sim_now && later != m && later->from == m->from &&
-            later->shortcode == m->shortcode && later->carrier == m->carrier &&
+            later->series == NULL && later->shortcode == m->shortcode && later->carrier == m->carrier &&
             ((shape.strict_only && bound && later->to->link != m->to->link) || later->to == m->to)) {
             m->overtaken = true;
             tell_of(m->number, "ledger", "overtaken by m%08u, sent later and seen by %s", later->number,
@@ -377,6 +387,7 @@ struct message *ledger_mt_arrived(struct wire *to, const uint8_t *pdu, uint32_t 
                  carrier_names[m->carrier], link_names[to->link]);
     }
     check_barrier(m, to, end);
+    series_arrived(m);
     check_order(m);
     return m;
 }
@@ -496,5 +507,6 @@ void ledger_end(void)
 void ledger_begin(void)
 {
     ledger_end();
+    series_begin();
     totals = (struct totals){.mt = 0};
 }

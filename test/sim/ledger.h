@@ -18,6 +18,8 @@ struct octets {
     uint32_t len;
 };
 
+struct series;
+
 /* One message, either way. */
 struct message {
     uint32_t number;
@@ -28,7 +30,9 @@ struct message {
     struct wire *from, *to;      /* to: where it was seen */
     uint64_t sent, seen_at;
     unsigned seen;
-    bool answered; /* its sender has an answer */
+    struct series *series; /* NULL: no part of several */
+    unsigned part;         /* from 0 */
+    bool answered;         /* its sender has an answer */
     bool overtaken;
     uint32_t status;
     bool by_proxy;
@@ -105,7 +109,7 @@ void ledger_end(void);
 
 struct totals {
     unsigned mt, mt_positive, mt_relayed, mt_refused, mo, mo_positive, barriers, flips, strict, kills,
-        queries;
+        queries, parts;
 };
 extern struct totals totals;
 

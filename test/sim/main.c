@@ -55,6 +55,9 @@ static void choose_shape(void)
                            .submit_ms = (unsigned)sim_between(8, 120)};
     shape.lag_ms = sim_chance(500) ? 5 : (unsigned)sim_between(50, 1500);
     shape.trouble_ms = (unsigned)sim_between(60, 900);
+    shape.parts = sim_chance(500) ? (unsigned)sim_between(50, 500) : 0;
+    shape.parts_s = sim_chance(300) ? (unsigned)sim_between(1, 4) : 120;
+    shape.parts_room = sim_chance(100) ? 8 : 1024;
     shape.big = sim_chance(300) ? (unsigned)sim_between(20, 400) : 2;
     if (!shape.calm) {
         shape.redis_faults = sim_chance(500);
@@ -344,10 +347,10 @@ static void report(uint64_t seed, double began, bool with_hash)
 {
     printf("seed %" PRIu64
            ": %.0f s in %.3f s; MT %u, accepted %u, relayed %u, refused %u; MO %u, accepted %u; "
-           "changes %u, strict %u, barriers %u, kills %u, queries %u",
+           "changes %u, strict %u, barriers %u, kills %u, queries %u, parts %u",
            seed, (double)(sim_now - SIM_BEGIN) / (double)SECOND, seconds() - began, totals.mt,
            totals.mt_positive, totals.mt_relayed, totals.mt_refused, totals.mo, totals.mo_positive,
-           totals.flips, totals.strict, totals.barriers, totals.kills, totals.queries);
+           totals.flips, totals.strict, totals.barriers, totals.kills, totals.queries, totals.parts);
     if (with_hash) {
         printf("; trace %016" PRIx64, trace_hash());
     }

@@ -37,6 +37,7 @@ struct wire {
     size_t capacity, step;
     uint64_t lag, next_step, opened_at;
     bool opened, near_closed, near_closing, orphan, timed_out;
+    bool leaving;          /* one of both has said unbind */
     uint64_t frozen_until; /* UINT64_MAX: for ever */
     uint64_t disturbed;    /* when something last kept it from carrying */
     bool reading;          /* the far side */

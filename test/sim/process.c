@@ -203,8 +203,9 @@ static void write_config(unsigned instance, const char *path)
     fprintf(out, "workers = %u\ninstance = \"i%u\"\nstate-directory = \"%s/i%u\"\n", shape.workers, instance,
             directory, instance);
     fprintf(out, "max-sessions = 60 session-init = 2s partial-timeout = 3s drain = 3s linger = 6s "
-                 "message-ids = 1024 multipart-entries = 1024 traffic-cells = 1024\n"
+                 "message-ids = 1024 traffic-cells = 1024\n"
                  "out-limit = 64k max-pdu-bound = 8k max-pdu-open = 1k\n");
+    fprintf(out, "multipart-entries = %u multipart-ttl = %us\n", shape.parts_room, shape.parts_s);
     fprintf(out, "listener \"plain\" { address = \"127.0.0.1\" port = 0 }\n");
     fprintf(out, "platform \"redx\" {}\nplatform \"omni\" {}\n");
     fprintf(out, "carrier \"spark\" { prefixes = { \"6427\" } mo-refusal = 0x14 }\n"
@@ -245,6 +246,7 @@ void process_reload(struct process *p)
     if (sim_chance(700)) {
         write_config(p->instance, path);
     }
+    p->reloaded = sim_now;
     process_signal(p, SIGHUP);
 }
 

@@ -23,7 +23,8 @@ struct process {
     bool ending; /* it was told to end */
     bool ended;  /* it came to its end by itself */
     uint64_t started, stopped_until;
-    int64_t skew; /* of its wall clock, seconds */
+    uint64_t reloaded; /* when it was last told to read its configuration */
+    int64_t skew;      /* of its wall clock, seconds */
     struct loop *loops[PROCESS_LOOPS];
     unsigned loops_count;
     struct worker *workers[PROCESS_WORKERS];

@@ -97,6 +97,9 @@ struct shape {
     unsigned trouble_ms; /* mean pause between faults */
     unsigned big;        /* of 1000 messages, how many are of some thousand octets */
     unsigned submit_ms;  /* mean pause between a session's messages */
+    unsigned parts;      /* of 1000 messages, how many are parts of one */
+    unsigned parts_s;    /* so long they are remembered */
+    unsigned parts_room; /* and so many */
     uint64_t chaos_end, sending_end, end;
 };
 extern struct shape shape;

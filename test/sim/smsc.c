@@ -250,7 +250,7 @@ static void on_pdu(struct wire *wire, const uint8_t *pdu, uint32_t len, uint64_t
     } else if (command == SMPP_ENQUIRE_LINK) {
         send_header(s, SMPP_ENQUIRE_LINK | SMPP_RESPONSE_BIT, 0, smpp_get32(pdu + 12));
     } else if (command == SMPP_UNBIND) {
-        s->leaving = true;
+        s->leaving = s->wire->leaving = true;
         send_header(s, SMPP_UNBIND | SMPP_RESPONSE_BIT, 0, smpp_get32(pdu + 12));
     } else {
         on_request(s, pdu, len, end);
@@ -322,7 +322,7 @@ static void disturb_session(struct session *s)
     default:
         if (s->bound && !s->leaving) {
             tell(s->wire->name, "unbinds");
-            s->leaving = true;
+            s->leaving = s->wire->leaving = true;
             account_owe(&s->requests, SMPP_UNBIND, 0, false);
             send_header(s, SMPP_UNBIND, 0, account_next(&s->requests) - 1);
         }
