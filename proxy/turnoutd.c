@@ -241,6 +241,7 @@ static void on_store_state(void *ctx, enum store_state state, const char *reason
     }
     if (state == STORE_FOLLOWING && d->told != state && d->witness != NULL) {
         witness_again(d->witness); /* Redis was away, or another has taken over */
+        watchman_again(d->watchman);
     }
     keeper_look(&d->keeper);
     if (state == d->told && state != STORE_REFUSED) {

@@ -8,7 +8,7 @@
 #include "proxy/log.h"
 #include "routing/rail.h"
 
-/* A round that Redis has not answered in this time is given up: most likely its answer was lost with the connection. */
+/* A round that Redis has not answered in this time is given up, though the connection stands. */
 enum { PATIENCE_MS = 30000, WHAT_MAX = 256 };
 
 struct watchman {
@@ -162,6 +162,13 @@ void watchman_look(struct watchman *watchman, uint64_t guards, uint64_t clock_ms
     end_round(watchman);
     if (guards > 0 && watchman->call(watchman->ctx, "turnout_guards", 1, only, on_guards, watchman)) {
         watchman->began_ms = clock_ms;
+    }
+}
+
+void watchman_again(struct watchman *watchman)
+{
+    if (watchman != NULL) {
+        end_round(watchman);
     }
 }
 

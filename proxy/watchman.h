@@ -26,4 +26,8 @@ void watchman_free(struct watchman *watchman);
 /* So many guards watch, and the evidence of this instance has just been written. clock_ms: milliseconds since 1970. */
 void watchman_look(struct watchman *watchman, uint64_t guards, uint64_t clock_ms);
 
+/* Redis was away: what was asked before will not be answered any more, and the next look begins anew. NULL is
+ * none. */
+void watchman_again(struct watchman *watchman);
+
 #endif

@@ -110,6 +110,18 @@ static void a_clock_that_is_set_back_begins_no_second_round(void **state)
     assert_int_equal(asked_count, 2);
 }
 
+static void a_lost_connection_ends_the_round(void **state)
+{
+    watchman_look(*state, GUARDS, NOW_MS);
+    watchman_again(*state);
+    watchman_look(*state, GUARDS, NOW_MS + 1000);
+    assert_int_equal(asked_count, 2);
+    answer_guards(1, GUARDS);
+    watchman_again(*state);
+    watchman_look(*state, GUARDS, NOW_MS + 2000);
+    expect_asked(3, "turnout_guards", 1);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
@@ -117,6 +129,7 @@ int main(void)
         TEST(one_round_at_a_time),
         TEST(answers_of_two_rounds),
         TEST(a_clock_that_is_set_back_begins_no_second_round),
+        TEST(a_lost_connection_ends_the_round),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
