@@ -459,6 +459,7 @@ static void check_positive(const struct message *m)
 void ledger_answered(struct message *m, const struct wire *wire, const uint8_t *pdu, uint32_t len)
 {
     m->answered = true;
+    m->answered_at = sim_now;
     m->status = smpp_get32(pdu + 8);
     m->by_proxy = m->response.p == NULL || !same_but_sequence(&m->response, pdu, len);
     tell_of(m->number, wire->name, "has %s for m%08u, status 0x%x%s", smpp_command_name(smpp_get32(pdu + 4)),
@@ -484,6 +485,23 @@ void ledger_answered(struct message *m, const struct wire *wire, const uint8_t *
     }
     *(m->mo ? &totals.mo_positive : &totals.mt_positive) += m->status == ESME_ROK;
     *(m->by_proxy ? &totals.mt_refused : &totals.mt_relayed) += !m->mo;
+}
+
+/* Nothing waits for longer in an instance. */
+enum { UNDERWAY_S = 6 };
+
+unsigned ledger_answers(unsigned cell, int platform, uint64_t since)
+{
+    unsigned count = 0;
+    for (size_t i = counts[0]; i-- > 0;) {
+        const struct message *m = messages[0][i];
+        bool elsewhere =
+            platform >= 0 && m->seen > 0 && link_platform((unsigned)m->to->link) != (unsigned)platform;
+        if (m->shortcode * CARRIERS + m->carrier == cell && !elsewhere) {
+            count += m->answered ? m->answered_at >= since : m->sent + UNDERWAY_S * SECOND >= since;
+        }
+    }
+    return count;
 }
 
 /* --- life ------------------------------------------------------------------------------------------------- */

@@ -28,7 +28,7 @@ struct message {
     unsigned shortcode, carrier;
     struct octets pdu, response; /* as sent by the one and the other peer */
     struct wire *from, *to;      /* to: where it was seen */
-    uint64_t sent, seen_at;
+    uint64_t sent, seen_at, answered_at;
     unsigned seen;
     struct series *series; /* NULL: no part of several */
     unsigned part;         /* from 0 */
@@ -105,11 +105,15 @@ void ledger_changed(unsigned cell);
 /* It was reported as applied by these instances: from now on the cell's MT go by this platform only (-1: by none). */
 void ledger_applied(unsigned cell, int platform, uint64_t version, const unsigned *serials, unsigned count);
 
+/* MT of a cell of which a verdict on what was answered by a platform (-1: by any) since a moment may know: as many at the
+ * most. */
+unsigned ledger_answers(unsigned cell, int platform, uint64_t since);
+
 void ledger_end(void);
 
 struct totals {
     unsigned mt, mt_positive, mt_relayed, mt_refused, mo, mo_positive, barriers, flips, strict, kills,
-        queries, parts;
+        queries, parts, windows, steps, timed, gone_back, verdicts;
 };
 extern struct totals totals;
 

@@ -18,11 +18,13 @@
 
 #include "test/sim/books.h"
 #include "test/sim/compare.h"
+#include "test/sim/guards.h"
 #include "test/sim/ledger.h"
 #include "test/sim/operator.h"
 #include "test/sim/peers.h"
 #include "test/sim/redis_net.h"
 #include "test/sim/rules.h"
+#include "test/sim/windows.h"
 
 enum { EVENTS_MAX = 20000000, END_S = 12, PERTURB = 0x5A, MAPPED_FROM = 1 << 18, WORLD_CPU_S = 10 };
 
@@ -55,6 +57,7 @@ static void choose_shape(void)
                            .submit_ms = (unsigned)sim_between(8, 120)};
     shape.lag_ms = sim_chance(500) ? 5 : (unsigned)sim_between(50, 1500);
     shape.trouble_ms = (unsigned)sim_between(60, 900);
+    shape.windows = !shape.strict_only && sim_chance(600);
     shape.parts = sim_chance(500) ? (unsigned)sim_between(50, 500) : 0;
     shape.parts_s = sim_chance(300) ? (unsigned)sim_between(1, 4) : 120;
     shape.parts_room = sim_chance(100) ? 8 : 1024;
@@ -72,6 +75,7 @@ static void choose_shape(void)
         shape.submit_ms =
             (unsigned)sim_between(120, 300); /* no carrier is so slow that this fills its window */
         shape.big = 0;
+        shape.windows = false;
     }
     shape.peers_fail = !shape.calm && !shape.only_redis;
     shape.slow_disk = sim_chance(shape.kills && shape.redis_faults ? 500 : 200);
@@ -85,6 +89,8 @@ static void start_again(void *ctx, uint64_t instance)
     (void)ctx;
     if (process_of((unsigned)instance) == NULL) {
         (void)process_start((unsigned)instance);
+    } else if (sim_now < shape.chaos_end) {
+        sim_after(SECOND, start_again, NULL, instance); /* it is ending still */
     }
 }
 
@@ -246,6 +252,17 @@ static void end_instances(void)
     }
 }
 
+/* Long enough to have done what was due. */
+static bool somebody_lives(void)
+{
+    for (const struct process *p = processes; p != NULL; p = p->next) {
+        if (p->alive && !p->ending && p->started < shape.chaos_end) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *ftw)
 {
     (void)status;
@@ -288,6 +305,10 @@ static void run_world(uint64_t seed, const char *directory)
     esmes_check(true);
     smscs_check(true);
     operator_check_tables();
+    if (somebody_lives()) {
+        windows_check();
+        guards_check();
+    }
     end_instances();
 }
 
@@ -347,10 +368,12 @@ static void report(uint64_t seed, double began, bool with_hash)
 {
     printf("seed %" PRIu64
            ": %.0f s in %.3f s; MT %u, accepted %u, relayed %u, refused %u; MO %u, accepted %u; "
-           "changes %u, strict %u, barriers %u, kills %u, queries %u, parts %u",
+           "changes %u, strict %u, barriers %u, kills %u, queries %u, parts %u; "
+           "windows %u, steps %u, by themselves %u, gone back %u, verdicts %u",
            seed, (double)(sim_now - SIM_BEGIN) / (double)SECOND, seconds() - began, totals.mt,
            totals.mt_positive, totals.mt_relayed, totals.mt_refused, totals.mo, totals.mo_positive,
-           totals.flips, totals.strict, totals.barriers, totals.kills, totals.queries, totals.parts);
+           totals.flips, totals.strict, totals.barriers, totals.kills, totals.queries, totals.parts,
+           totals.tls, totals.windows, totals.steps, totals.timed, totals.gone_back, totals.verdicts);
     if (with_hash) {
         printf("; trace %016" PRIx64, trace_hash());
     }

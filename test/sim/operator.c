@@ -10,23 +10,20 @@
 
 #include "routing/settled.h"
 #include "routing/table.h"
+#include "test/sim/guards.h"
 #include "test/sim/ledger.h"
 #include "test/sim/peers.h"
 #include "test/sim/redis_model.h"
 #include "test/sim/redis_net.h"
+#include "test/sim/windows.h"
 
 enum { REQUEST_CAP = 4096, POLL_MS = 10, PATIENCE_MS = 4000, PID_FIRST = 1001, LIVE_MAX = 8 };
-
-struct cell {
-    int platform; /* -1: none */
-    char state;   /* o, h, c */
-    uint64_t version;
-};
 
 enum goal { GOAL_APPLIED, GOAL_SETTLED };
 
 static struct cell cells[CELLS];
 static uint64_t seen; /* version of the changes looked at */
+static bool again;    /* they are read once more */
 
 /* What the operator waits for. */
 static struct {
@@ -54,7 +51,7 @@ static int index_of(const char *const *names, unsigned count, const char *name, 
     return -1;
 }
 
-static void take_line(const char *line, uint64_t version)
+static void take_line(const char *line, uint64_t version, struct operator_change *change)
 {
     char shortcode[24];
     char carrier[32];
@@ -69,18 +66,41 @@ static void take_line(const char *line, uint64_t version)
         return;
     }
     unsigned at = (unsigned)s * CARRIERS + (unsigned)c;
+    change->before[at] = cells[at];
     cells[at] = (struct cell){index_of(platform_names, PLATFORMS, to, strlen(to)), state[0], version};
+    change->moved[at] =
+        cells[at].platform != change->before[at].platform || cells[at].state != change->before[at].state;
     ledger_changed(at);
     tell("log", "version %" PRIu64 ": %s %s is %s %s", version, shortcode, carrier, to, state);
+}
+
+static void take_field(struct operator_change *change, const char *name, const char *value)
+{
+    if (strcmp(name, "who") == 0) {
+        change->who = value;
+    } else if (strcmp(name, "kind") == 0) {
+        change->kind = value;
+    } else if (strcmp(name, "window") == 0) {
+        change->window = value;
+    } else if (strcmp(name, "guard") == 0) {
+        change->guard = value;
+    } else if (strcmp(name, "undoes") == 0) {
+        change->undoes = strtoull(value, NULL, 10);
+    } else if (strcmp(name, "confirm") == 0) {
+        change->confirm = strtoull(value, NULL, 10);
+    }
 }
 
 static void take_entry(const redisReply *entry)
 {
     const redisReply *fields = entry->element[1];
     uint64_t version = strtoull(entry->element[0]->str, NULL, 10);
+    struct operator_change change = {.version = version, .who = "", .kind = "", .window = "", .guard = ""};
     seen = version;
+    memcpy(change.before, cells, sizeof change.before);
     for (size_t i = 0; i + 1 < fields->elements; i += 2) {
         const char *value = fields->element[i + 1]->str;
+        take_field(&change, fields->element[i]->str, value);
         if (strcmp(fields->element[i]->str, "kind") == 0 && strcmp(value, "restore") == 0) {
             tell("log", "version %" PRIu64 ": the whole table is restored", version);
             for (unsigned c = 0; c < CELLS; c++) {
@@ -89,11 +109,15 @@ static void take_entry(const redisReply *entry)
         }
         if (strcmp(fields->element[i]->str, "moves") == 0) {
             for (const char *line = value; line != NULL && *line != '\0';) {
-                take_line(line, version);
+                take_line(line, version, &change);
                 line = strchr(line, '\n');
                 line = line == NULL ? NULL : line + 1;
             }
         }
+    }
+    if (!again) {
+        windows_changed(&change);
+        guards_changed(&change);
     }
 }
 
@@ -106,7 +130,10 @@ void operator_watch(void)
     for (size_t i = 0; reply != NULL && reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
         take_entry(reply->element[i]);
     }
+    again = again && reply == NULL;
     redis_reply_free(reply);
+    windows_watch();
+    guards_watch();
 }
 
 /* The last changes are gone, and others may come in their place. */
@@ -116,12 +143,15 @@ void operator_lost_changes(void)
     for (unsigned cell = 0; cell < CELLS; cell++) {
         cells[cell].platform = -1;
     }
+    windows_lost();
+    guards_lost();
+    again = true;
     operator_watch();
 }
 
 /* --- changes ----------------------------------------------------------------------------------------------- */
 
-static redisReply *function(const char *name, const char *request)
+redisReply *operator_ask(const char *name, const char *request)
 {
     const char *const strings[] = {"FCALL", name, "1", "{turnout}:version", request};
     redisReply *reply = redis_ask(request == NULL ? 4 : 5, strings);
@@ -154,17 +184,39 @@ static int move_text(char *to, size_t cap, unsigned cell, int platform, char sta
     return len;
 }
 
+uint64_t operator_version(const redisReply *reply)
+{
+    bool ok = reply != NULL && strcmp(reply->element[0]->str, "ok") == 0;
+    return ok ? (uint64_t)reply->element[1]->integer : 0;
+}
+
+static void check_admitted(uint64_t version)
+{
+    for (unsigned cell = 0; version > 0 && cell < CELLS; cell++) {
+        if (cells[cell].version == version && !windows_open_for(cell)) {
+            violated("windows: what no window is open for does not move", 0,
+                     "version %" PRIu64 " flips %s, which is in no open window", version,
+                     operator_cell_name(cell));
+        }
+    }
+}
+
 /* A change of these cells. Returns its version, 0 where none was made. */
-static uint64_t change(const char *kind, const bool moved[CELLS], int platform, char state,
-                       uint64_t confirm_ms)
+static uint64_t change_in(const char *window, const char *kind, const bool moved[CELLS], int platform,
+                          char state, uint64_t confirm_ms)
 {
     char request[REQUEST_CAP];
     bool careful = strcmp(kind, "import") != 0 && sim_chance(700);
     bool first = true;
     int len = snprintf(request, sizeof request, "{\"kind\":\"%s\",\"who\":\"sim\",\"why\":\"%s\",", kind,
                        state_name(state));
-    if (strcmp(kind, "flip") == 0 && !sim_chance(30)) {
+    bool flips = strcmp(kind, "flip") == 0;
+    bool outside = flips && sim_chance(window[0] == '\0' ? 970 : 100);
+    if (outside) {
         len += snprintf(request + len, sizeof request - (size_t)len, "\"outside_window\":true,");
+    }
+    if (window[0] != '\0') {
+        len += snprintf(request + len, sizeof request - (size_t)len, "\"window\":\"%s\",", window);
     }
     if (confirm_ms > 0) {
         len += snprintf(request + len, sizeof request - (size_t)len, "\"confirm_within_ms\":%" PRIu64 ",",
@@ -179,17 +231,27 @@ static uint64_t change(const char *kind, const bool moved[CELLS], int platform, 
             first = false;
         }
     }
-    snprintf(request + len, sizeof request - (size_t)len, "]}");
-    redisReply *reply = function("turnout_change", request);
-    uint64_t version = 0;
-    if (reply != NULL && strcmp(reply->element[0]->str, "ok") == 0) {
-        version = (uint64_t)reply->element[1]->integer;
+    len += snprintf(request + len, sizeof request - (size_t)len, "]");
+    if (flips && shape.windows && sim_chance(250)) {
+        len += guards_request(request + len, sizeof request - (size_t)len);
+    }
+    snprintf(request + len, sizeof request - (size_t)len, "}");
+    redisReply *reply = operator_ask("turnout_change", request);
+    uint64_t version = operator_version(reply);
+    if (flips && !outside) {
+        check_admitted(version);
     }
     tell("operator", "%s: %s, version %" PRIu64, kind,
          reply == NULL ? "Redis is away" : reply->element[0]->str, version);
     redis_reply_free(reply);
     operator_watch();
     return version;
+}
+
+static uint64_t change(const char *kind, const bool moved[CELLS], int platform, char state,
+                       uint64_t confirm_ms)
+{
+    return change_in("", kind, moved, platform, state, confirm_ms);
 }
 
 /* --- the barrier ------------------------------------------------------------------------------------------- */
@@ -230,7 +292,7 @@ static bool has_settled(const redisReply *reply, size_t at)
 /* turnout_instances: now, then id, lease left, number of strings, strings, for each. */
 static bool look_at_instances(struct look *look)
 {
-    redisReply *reply = function("turnout_instances", NULL);
+    redisReply *reply = operator_ask("turnout_instances", NULL);
     *look = (struct look){.live = 0};
     if (reply == NULL) {
         return false;
@@ -390,6 +452,45 @@ static void begin_work(uint64_t version, int then_to)
     }
 }
 
+void operator_await(const bool moved[CELLS], uint64_t version)
+{
+    memcpy(work.moved, moved, sizeof work.moved);
+    begin_work(version, -1);
+}
+
+uint64_t operator_flip(const bool moved[CELLS], int platform, const char *window)
+{
+    return change_in(window, "flip", moved, platform, 'o', sim_chance(250) ? sim_between(200, 3000) : 0);
+}
+
+const struct cell *operator_cell(unsigned cell)
+{
+    return &cells[cell];
+}
+
+const char *operator_cell_name(unsigned cell)
+{
+    static char name[64];
+    snprintf(name, sizeof name, "%s %s", shortcodes[cell / CARRIERS], carrier_names[cell % CARRIERS]);
+    return name;
+}
+
+int operator_cell_of(const char *name)
+{
+    for (unsigned cell = 0; cell < CELLS; cell++) {
+        const char *own = operator_cell_name(cell);
+        if (strncmp(own, name, strlen(own)) == 0) {
+            return (int)cell;
+        }
+    }
+    return -1;
+}
+
+uint64_t operator_clock(void)
+{
+    return SIM_EPOCH * 1000 + sim_now / MS;
+}
+
 static void flip(bool strict)
 {
     some_cells(work.moved);
@@ -413,9 +514,8 @@ static void roll_back(void)
     }
     snprintf(request, sizeof request, "{\"who\":\"sim\",\"version\":%" PRIu64 ",\"force\":%s}",
              seen - sim_random(seen < 4 ? 1 : 3), sim_chance(300) ? "true" : "false");
-    redisReply *reply = function("turnout_rollback", request);
-    bool ok = reply != NULL && strcmp(reply->element[0]->str, "ok") == 0;
-    uint64_t version = ok ? (uint64_t)reply->element[1]->integer : 0;
+    redisReply *reply = operator_ask("turnout_rollback", request);
+    uint64_t version = operator_version(reply);
     tell("operator", "rolls back, %s, version %" PRIu64,
          reply == NULL ? "Redis is away" : reply->element[0]->str, version);
     redis_reply_free(reply);
@@ -428,8 +528,11 @@ static void roll_back(void)
 
 static void confirm(void)
 {
-    redisReply *reply = function("turnout_confirm", "{\"who\":\"sim\"}");
+    redisReply *reply = operator_ask("turnout_confirm", "{\"who\":\"sim\"}");
     tell("operator", "confirms: %s", reply == NULL ? "Redis is away" : reply->element[0]->str);
+    if (reply != NULL && strcmp(reply->element[0]->str, "confirmed") == 0) {
+        guards_confirmed((uint64_t)reply->element[1]->integer);
+    }
     redis_reply_free(reply);
     operator_watch();
 }
@@ -438,6 +541,35 @@ static void set_state(char state)
 {
     some_cells(work.moved);
     begin_work(change("set", work.moved, -1, state, 0), -1);
+}
+
+/* Somebody or something else has made the last change: it is waited for all the same. */
+static void await_newest(void)
+{
+    bool moved[CELLS];
+    bool any = false;
+    for (unsigned cell = 0; cell < CELLS; cell++) {
+        moved[cell] = cells[cell].version == seen;
+        any |= moved[cell];
+    }
+    if (any && seen != work.version) {
+        operator_await(moved, seen);
+    }
+}
+
+static void change_something(void)
+{
+    static const char some[] = {'h', 'c', 'o'};
+    uint64_t choice = sim_random(100);
+    if (shape.only_redis || shape.strict_only || choice < 65) {
+        flip(!shape.only_redis && (shape.strict_only || choice < 25));
+    } else if (choice < 75) {
+        roll_back();
+    } else if (choice < 83) {
+        confirm();
+    } else {
+        set_state(some[sim_random(sizeof some)]);
+    }
 }
 
 static void act(void *ctx, uint64_t arg)
@@ -452,27 +584,23 @@ static void act(void *ctx, uint64_t arg)
         sim_after(sim_between(20 * MS, 250 * MS), act, NULL, 0);
         return;
     }
-    if (!work.busy && redis_is_up()) {
-        uint64_t choice = sim_random(100);
-        if (shape.only_redis || shape.strict_only || choice < 65) {
-            flip(!shape.only_redis && (shape.strict_only || choice < 25));
-        } else if (choice < 75) {
-            roll_back();
-        } else if (choice < 83) {
-            confirm();
+    if (shape.windows && redis_is_up() && sim_chance(750)) {
+        if (work.busy || sim_chance(850)) {
+            windows_act(work.busy);
         } else {
-            static const char some[] = {'h', 'c', 'o'};
-            set_state(some[sim_random(sizeof some)]);
+            await_newest();
         }
+    } else if (!work.busy && redis_is_up()) {
+        change_something();
     }
-    sim_after(sim_between(100 * MS, 1800 * MS), act, NULL, 0);
+    sim_after(sim_between(100 * MS, shape.windows ? 300 * MS : 1800 * MS), act, NULL, 0);
 }
 
 /* --- the end of trouble ------------------------------------------------------------------------------------ */
 
 static bool somebody_refuses(uint64_t *highest)
 {
-    redisReply *reply = function("turnout_instances", NULL);
+    redisReply *reply = operator_ask("turnout_instances", NULL);
     bool refused = false;
     *highest = 0;
     for (size_t at = 1; reply != NULL && at + 2 < reply->elements;
@@ -503,7 +631,7 @@ static void restore(uint64_t version)
         len += snprintf(request + len, sizeof request - (size_t)len, "}");
     }
     snprintf(request + len, sizeof request - (size_t)len, "}}");
-    redisReply *reply = function("turnout_restore", request);
+    redisReply *reply = operator_ask("turnout_restore", request);
     if (reply != NULL && strcmp(reply->element[0]->str, "ok") == 0) {
         uint64_t made = (uint64_t)reply->element[1]->integer;
         tell("operator", "restores the table as version %" PRIu64, made);
@@ -538,9 +666,12 @@ void operator_mend(void)
 
 void operator_begin(void)
 {
+    windows_begin();
+    guards_begin();
     memset(&work, 0, sizeof work);
     memset(cells, 0, sizeof cells);
     seen = 0;
+    again = false;
     for (unsigned cell = 0; cell < CELLS; cell++) {
         cells[cell].platform = -1;
         work.moved[cell] = true;

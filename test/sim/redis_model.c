@@ -967,6 +967,108 @@ static int lua_json_decode(lua_State *L)
     return 1;
 }
 
+/* --- cjson.encode: as lua-cjson does, tables in the order of Lua's own next --------------------------------- */
+
+/* JSON under way: Lua's own buffers keep pieces on its stack, where the table is walked. */
+struct json_text {
+    char *text;
+    size_t len, size;
+};
+
+static void put(struct json_text *out, const char *text, size_t len)
+{
+    if (out->len + len > out->size) {
+        out->size = 2 * (out->len + len);
+        out->text = need_memory(realloc(out->text, out->size));
+    }
+    memcpy(out->text + out->len, text, len);
+    out->len += len;
+}
+
+static void put_string(struct json_text *out, const char *text, size_t len)
+{
+    put(out, "\"", 1);
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        char escaped[8];
+        if (c == '"' || c == '\\' || c == '/') {
+            snprintf(escaped, sizeof escaped, "\\%c", c);
+        } else if (c < ' ' || c == 0x7F) {
+            snprintf(escaped, sizeof escaped, "\\u%04x", c);
+        } else {
+            snprintf(escaped, sizeof escaped, "%c", c);
+        }
+        put(out, escaped, strlen(escaped));
+    }
+    put(out, "\"", 1);
+}
+
+static void put_value(lua_State *L, int at, struct json_text *out);
+
+static void put_array(lua_State *L, int at, size_t count, struct json_text *out)
+{
+    for (size_t i = 1; i <= count; i++) {
+        put(out, i == 1 ? "[" : ",", 1);
+        lua_rawgeti(L, at, (int)i);
+        put_value(L, lua_gettop(L), out);
+        lua_pop(L, 1);
+    }
+    put(out, "]", 1);
+}
+
+static void put_object(lua_State *L, int at, struct json_text *out)
+{
+    bool first = true;
+    put(out, "{", 1);
+    for (lua_pushnil(L); lua_next(L, at) != 0; lua_pop(L, 1)) {
+        size_t len = 0;
+        const char *name =
+            lua_tolstring(L, -2, &len); /* ours have names alone: lua_next minds a number changed */
+        put(out, ",", first ? 0 : 1);
+        put_string(out, name, len);
+        put(out, ":", 1);
+        put_value(L, lua_gettop(L), out);
+        first = false;
+    }
+    put(out, "}", 1);
+}
+
+static void put_value(lua_State *L, int at, struct json_text *out)
+{
+    char number[32];
+    size_t len = 0;
+    const char *text;
+    switch (lua_type(L, at)) {
+    case LUA_TSTRING:
+        text = lua_tolstring(L, at, &len);
+        put_string(out, text, len);
+        break;
+    case LUA_TNUMBER:
+        snprintf(number, sizeof number, "%.14g", lua_tonumber(L, at));
+        put(out, number, strlen(number));
+        break;
+    case LUA_TBOOLEAN: put(out, lua_toboolean(L, at) ? "true" : "false", lua_toboolean(L, at) ? 4 : 5); break;
+    case LUA_TTABLE:
+        len = lua_objlen(L, at);
+        if (len > 0) {
+            put_array(L, at, len, out);
+        } else {
+            put_object(L, at, out);
+        }
+        break;
+    default: put(out, "null", 4); break;
+    }
+}
+
+static int lua_json_encode(lua_State *L)
+{
+    struct json_text out = {.len = 0};
+    put_value(L, 1, &out);
+    lua_pushlstring(L, out.text, out.len);
+    free(out.text);
+    return 1;
+}
+
 static void set_function(const char *name, lua_CFunction function)
 {
     lua_pushcfunction(lua, function);
@@ -988,6 +1090,7 @@ static void load_library(void)
     lua_setglobal(lua, "redis");
     lua_newtable(lua);
     set_function("decode", lua_json_decode);
+    set_function("encode", lua_json_encode);
     lua_pushlightuserdata(lua, NULL);
     lua_setfield(lua, -2, "null");
     lua_setglobal(lua, "cjson");

@@ -97,6 +97,7 @@ struct shape {
     unsigned trouble_ms; /* mean pause between faults */
     unsigned big;        /* of 1000 messages, how many are of some thousand octets */
     unsigned submit_ms;  /* mean pause between a session's messages */
+    bool windows;        /* operators use them, and guards */
     unsigned parts;      /* of 1000 messages, how many are parts of one */
     unsigned parts_s;    /* so long they are remembered */
     unsigned parts_room; /* and so many */
