@@ -215,10 +215,12 @@ static void send_message(struct esme *e)
     wire_send(e->wire, pdu, len);
 }
 
-/* query_sm about a message that was accepted (4.8.1). */
+/* query_sm, cancel_sm or replace_sm about a message that was accepted (4.8.1, 4.9.1, 4.10.1). */
 static void send_query(struct esme *e)
 {
-    uint8_t pdu[128];
+    static const uint32_t commands[] = {SMPP_QUERY_SM, SMPP_QUERY_SM, SMPP_CANCEL_SM, SMPP_REPLACE_SM};
+    uint32_t command = commands[sim_random(4)];
+    uint8_t pdu[160];
     if (e->ids_count == 0) {
         return;
     }
@@ -229,14 +231,25 @@ static void send_query(struct esme *e)
         return;
     }
     size_t len = SMPP_HEADER_LEN;
+    pdu[len] = 0; /* service_type */
+    len += command == SMPP_CANCEL_SM;
     memcpy(pdu + len, m->response.p + SMPP_HEADER_LEN, id);
     len += id;
     memset(pdu + len, 0, 3); /* the end of the id, ton, npi */
     len += 3;
     len += (size_t)sprintf((char *)pdu + len, "%s", shortcodes[m->shortcode]) + 1;
-    smpp_put_header(pdu, &(struct smpp_header){(uint32_t)len, SMPP_QUERY_SM, 0, sequence});
-    account_owe(&e->requests, SMPP_QUERY_SM, 0, e->wild);
-    tell_of(m->number, e->wire->name, "asks about m%08u with query_sm 0x%x", m->number, sequence);
+    if (command == SMPP_CANCEL_SM) {
+        pdu[len++] = 1;
+        pdu[len++] = 1;
+        len += (size_t)sprintf((char *)pdu + len, "%s5551234", m->carrier == 0 ? "6427" : "6421") + 1;
+    } else if (command == SMPP_REPLACE_SM) {
+        memset(pdu + len, 0, 5); /* times, registered_delivery, sm_default_msg_id, sm_length */
+        len += 5;
+    }
+    smpp_put_header(pdu, &(struct smpp_header){(uint32_t)len, command, 0, sequence});
+    account_owe(&e->requests, command, 0, e->wild);
+    tell_of(m->number, e->wire->name, "asks about m%08u with %s 0x%x", m->number, smpp_command_name(command),
+            sequence);
     wire_send(e->wire, pdu, len);
     totals.queries++;
 }
@@ -508,6 +521,14 @@ static void on_opened(struct wire *wire)
 
 static const struct wire_events events = {.opened = on_opened, .pdu = on_pdu, .closed = on_closed};
 
+static enum wire_kind some_kind(void)
+{
+    if (!sim_chance(shape.tls)) {
+        return WIRE_PLAIN;
+    }
+    return !shape.hostile || sim_chance(900) ? WIRE_TLS : sim_chance(500) ? WIRE_TLS_SILENT : WIRE_NOT_TLS;
+}
+
 static void dial(void *ctx, uint64_t serial)
 {
     struct esme *e = ctx;
@@ -525,11 +546,13 @@ static void dial(void *ctx, uint64_t serial)
     e->ages.count = 0;
     memset(e->series, 0, sizeof e->series);
     e->state = OPEN;
-    e->wire = wire_dial(p, (unsigned)sim_random(p->workers_count), &events, e);
+    e->wire = wire_dial(p, (unsigned)sim_random(p->workers_count), some_kind(), &events, e);
     snprintf(e->wire->name, sizeof e->wire->name, "%s%u/%u", account_names[e->account], e->number,
              e->wire->id);
-    tell(e->wire->name, "connects to %s, as %s of version 0x%x", p->name, smpp_command_name(e->bind),
-         e->version);
+    static const char *const manners[] = {"", " by TLS", " to the TLS port, silently",
+                                          " to the TLS port, plainly"};
+    tell(e->wire->name, "connects to %s%s, as %s of version 0x%x", p->name, manners[e->wire->kind],
+         smpp_command_name(e->bind), e->version);
 }
 
 /* What it does next: mostly, it sends. */

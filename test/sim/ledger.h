@@ -113,7 +113,7 @@ void ledger_end(void);
 
 struct totals {
     unsigned mt, mt_positive, mt_relayed, mt_refused, mo, mo_positive, barriers, flips, strict, kills,
-        queries, parts, windows, steps, timed, gone_back, verdicts;
+        queries, parts, tls, windows, steps, timed, gone_back, verdicts;
 };
 extern struct totals totals;
 

@@ -24,6 +24,7 @@
 #include "test/sim/peers.h"
 #include "test/sim/redis_net.h"
 #include "test/sim/rules.h"
+#include "test/sim/secure.h"
 #include "test/sim/windows.h"
 
 enum { EVENTS_MAX = 20000000, END_S = 12, PERTURB = 0x5A, MAPPED_FROM = 1 << 18, WORLD_CPU_S = 10 };
@@ -57,6 +58,7 @@ static void choose_shape(void)
                            .submit_ms = (unsigned)sim_between(8, 120)};
     shape.lag_ms = sim_chance(500) ? 5 : (unsigned)sim_between(50, 1500);
     shape.trouble_ms = (unsigned)sim_between(60, 900);
+    shape.tls = sim_chance(350) ? (unsigned)sim_between(100, 900) : 0;
     shape.windows = !shape.strict_only && sim_chance(600);
     shape.parts = sim_chance(500) ? (unsigned)sim_between(50, 500) : 0;
     shape.parts_s = sim_chance(300) ? (unsigned)sim_between(1, 4) : 120;
@@ -291,6 +293,7 @@ static void run_world(uint64_t seed, const char *directory)
     wires_forget();
     redis_net_begin();
     smscs_begin();
+    secure_begin(seed, directory);
     processes_begin(directory);
     for (unsigned i = 0; i < shape.instances; i++) {
         sim_after(sim_random(300 * MS), start_again, NULL, i);
@@ -368,7 +371,7 @@ static void report(uint64_t seed, double began, bool with_hash)
 {
     printf("seed %" PRIu64
            ": %.0f s in %.3f s; MT %u, accepted %u, relayed %u, refused %u; MO %u, accepted %u; "
-           "changes %u, strict %u, barriers %u, kills %u, queries %u, parts %u; "
+           "changes %u, strict %u, barriers %u, kills %u, queries %u, parts %u, TLS %u; "
            "windows %u, steps %u, by themselves %u, gone back %u, verdicts %u",
            seed, (double)(sim_now - SIM_BEGIN) / (double)SECOND, seconds() - began, totals.mt,
            totals.mt_positive, totals.mt_relayed, totals.mt_refused, totals.mo, totals.mo_positive,

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "smpp/frame.h"
+#include "test/sim/ledger.h"
+#include "test/sim/secure.h"
 
 enum { ROOM = 65536, FINISH_STEPS = 100000 };
 
@@ -12,12 +14,11 @@ static unsigned next_id;
 static uint8_t room[ROOM];
 
 /* Linked with --wrap: what the rest of the proxy calls comes here. */
-struct stream *__wrap_stream_connect(struct stream_env *env, const struct stream_target *target,
-                                     const struct stream_events *events, void *owner);
-struct stream *__wrap_stream_accept(struct stream_env *env, uv_stream_t *server, struct ssl_ctx_st *tls,
-                                    uint64_t handshake_ms, const struct stream_events *events, void *owner,
-                                    int *error);
-void __wrap_stream_refuse(uv_stream_t *server);
+struct stream *__wrap_stream_tcp_connect(struct stream_env *env, const struct stream_target *target,
+                                         const struct stream_events *events, void *owner);
+struct stream *__wrap_stream_tcp_accept(struct stream_env *env, uv_stream_t *server,
+                                        const struct stream_events *events, void *owner, int *error);
+void __wrap_stream_tcp_refuse(uv_stream_t *server);
 void __wrap_stream_write(struct stream *s, struct chunk *first);
 void __real_stream_write(struct stream *s, struct chunk *first);
 void __wrap_stream_read_start(struct stream *s);
@@ -32,7 +33,9 @@ static void near_opened(void *owner)
     struct wire *wire = owner;
     wire->opened = true;
     wire->opened_at = sim_now;
-    wire->up->opened(wire->up_owner);
+    if (wire->link >= 0) { /* an accepted one is open from the start */
+        wire->up->opened(wire->up_owner);
+    }
 }
 
 static uint8_t *near_room(void *owner, size_t *len)
@@ -104,10 +107,36 @@ static const struct stream_events nobody_events = {.opened = nobody,
 
 /* --- the far end: what the peer meets -------------------------------------------------------------------- */
 
+static void send_raw(struct wire *wire, const uint8_t *p, size_t len);
+
+static void send_ciphertext(struct wire *wire)
+{
+    uint8_t octets[4096];
+    size_t len;
+    while ((len = secure_output(wire->ssl, octets, sizeof octets)) > 0) {
+        send_raw(wire, octets, len);
+    }
+}
+
+/* The peer's TLS goes on with what has come, or begins. */
+static void feed_tls(struct wire *wire, const uint8_t *octets, size_t len)
+{
+    bool secured = secure_feed(wire->ssl, octets, len);
+    send_ciphertext(wire);
+    if (secured && !wire->secured) {
+        wire->secured = true;
+        totals.tls++;
+        tell(wire->name, "has shaken hands");
+        wire->events->opened(wire);
+    }
+}
+
 static void far_opened(void *owner)
 {
     struct wire *wire = owner;
-    if (wire->events->opened != NULL) {
+    if (wire->kind == WIRE_TLS) {
+        feed_tls(wire, NULL, 0);
+    } else if (wire->kind != WIRE_TLS_SILENT && wire->events->opened != NULL) {
         wire->events->opened(wire);
     }
 }
@@ -132,12 +161,9 @@ static void keep(struct wire *wire, const uint8_t *octets, size_t len)
     wire->kept_len += len;
 }
 
-static void far_bytes(void *owner, size_t len)
+/* Those that are whole; begin: how many octets came before what is kept. */
+static void take_pdus(struct wire *wire, uint64_t begin)
 {
-    struct wire *wire = owner;
-    uint64_t begin = wire->received - wire->kept_len;
-    wire->received += len;
-    keep(wire, room, len);
     size_t at = 0;
     while (wire->far != NULL && wire->kept_len - at >= SMPP_HEADER_LEN) {
         uint32_t pdu = smpp_get32(wire->kept + at);
@@ -153,6 +179,27 @@ static void far_bytes(void *owner, size_t len)
     }
     memmove(wire->kept, wire->kept + at, wire->kept_len - at);
     wire->kept_len -= at;
+}
+
+static void far_bytes(void *owner, size_t len)
+{
+    struct wire *wire = owner;
+    uint64_t begin = wire->received - wire->kept_len;
+    wire->received += len;
+    if (wire->kind == WIRE_PLAIN) {
+        keep(wire, room, len);
+        take_pdus(wire, begin);
+        return;
+    }
+    if (wire->kind != WIRE_TLS) {
+        return; /* alerts, which it does not understand */
+    }
+    uint8_t octets[4096];
+    feed_tls(wire, room, len);
+    while ((len = secure_read(wire->ssl, octets, sizeof octets)) > 0) {
+        keep(wire, octets, len);
+    }
+    take_pdus(wire, 0);
 }
 
 static void far_closed(void *owner, enum stream_end end, const char *detail)
@@ -261,8 +308,8 @@ static void connect_timeout(void *ctx, uint64_t arg)
     }
 }
 
-struct stream *__wrap_stream_connect(struct stream_env *env, const struct stream_target *target,
-                                     const struct stream_events *events, void *owner)
+struct stream *__wrap_stream_tcp_connect(struct stream_env *env, const struct stream_target *target,
+                                         const struct stream_events *events, void *owner)
 {
     struct wire *wire = wire_new(current, loop_of(env->loop), env, target->port - PORT_FIRST);
     bool refused = false;
@@ -277,14 +324,11 @@ struct stream *__wrap_stream_connect(struct stream_env *env, const struct stream
     return take_near(wire, events, owner);
 }
 
-struct stream *__wrap_stream_accept(struct stream_env *env, uv_stream_t *server, struct ssl_ctx_st *tls,
-                                    uint64_t handshake_ms, const struct stream_events *events, void *owner,
-                                    int *error)
+struct stream *__wrap_stream_tcp_accept(struct stream_env *env, uv_stream_t *server,
+                                        const struct stream_events *events, void *owner, int *error)
 {
     struct wire *wire = listener_take(server);
     (void)env;
-    (void)tls;
-    (void)handshake_ms;
     if (wire == NULL) {
         *error = UV_EAGAIN;
         return NULL;
@@ -307,7 +351,7 @@ void wire_refuse(struct wire *wire)
     sim_after(some_lag(wire), tell_refused, wire, 0);
 }
 
-void __wrap_stream_refuse(uv_stream_t *server)
+void __wrap_stream_tcp_refuse(uv_stream_t *server)
 {
     struct wire *wire = listener_take(server);
     if (wire != NULL) {
@@ -315,10 +359,19 @@ void __wrap_stream_refuse(uv_stream_t *server)
     }
 }
 
+/* The wire of a stream that is one's near end; NULL of TLS, which has another one within. */
+static struct wire *wire_of(const struct stream *s)
+{
+    return s->events == &near_events ? s->owner : NULL;
+}
+
 void __wrap_stream_read_start(struct stream *s)
 {
+    struct wire *wire = wire_of(s);
     __real_stream_read_start(s);
-    soon(s->owner);
+    if (wire != NULL) {
+        soon(wire);
+    }
 }
 
 static size_t length_of(const struct chunk *first)
@@ -332,20 +385,26 @@ static size_t length_of(const struct chunk *first)
 
 void __wrap_stream_write(struct stream *s, struct chunk *first)
 {
-    struct wire *wire = s->owner;
-    if (!wire->near_closing) {
+    struct wire *wire = wire_of(s);
+    if (wire != NULL && !wire->near_closing) {
         wire->written += length_of(first);
     }
     __real_stream_write(s, first);
-    soon(wire);
+    if (wire != NULL) {
+        soon(wire);
+    }
 }
 
 void __wrap_stream_close(struct stream *s, bool flush)
 {
-    struct wire *wire = s->owner;
-    wire->near_closing = true;
+    struct wire *wire = wire_of(s);
+    if (wire != NULL) {
+        wire->near_closing = true;
+    }
     __real_stream_close(s, flush);
-    soon(wire);
+    if (wire != NULL) {
+        soon(wire);
+    }
 }
 
 /* --- what peers do --------------------------------------------------------------------------------------- */
@@ -353,15 +412,19 @@ void __wrap_stream_close(struct stream *s, bool flush)
 static void offer(void *ctx, uint64_t worker)
 {
     struct wire *wire = ctx;
-    uv_stream_t *server = wire->process->alive ? wire->process->listeners[worker] : NULL;
+    uv_stream_t *server =
+        wire->process->alive ? wire->process->listeners[worker][wire->kind != WIRE_PLAIN] : NULL;
     if (server == NULL || !listener_offer(server, wire)) {
         tell_refused(wire, 0);
     }
 }
 
-struct wire *wire_dial(struct process *p, unsigned worker, const struct wire_events *events, void *peer)
+struct wire *wire_dial(struct process *p, unsigned worker, enum wire_kind kind,
+                       const struct wire_events *events, void *peer)
 {
     struct wire *wire = wire_new(p, p->worker_loops[worker], &p->workers[worker]->env, -1);
+    wire->kind = kind;
+    wire->ssl = kind == WIRE_TLS ? secure_new() : NULL;
     wire->events = events;
     wire->peer = peer;
     take_far(wire);
@@ -369,11 +432,10 @@ struct wire *wire_dial(struct process *p, unsigned worker, const struct wire_eve
     return wire;
 }
 
-void wire_send(struct wire *wire, const void *octets, size_t len)
+static void send_raw(struct wire *wire, const uint8_t *p, size_t len)
 {
     struct chunk *first = NULL;
     struct chunk **last = &first;
-    const uint8_t *p = octets;
     if (wire->far == NULL || wire->near_closed || !(wire->orphan || wire->process->alive)) {
         return;
     }
@@ -394,9 +456,23 @@ void wire_send(struct wire *wire, const void *octets, size_t len)
     soon(wire);
 }
 
+void wire_send(struct wire *wire, const void *octets, size_t len)
+{
+    if (wire->ssl == NULL) {
+        send_raw(wire, octets, len);
+        return;
+    }
+    secure_write(wire->ssl, octets, len);
+    send_ciphertext(wire);
+}
+
 void wire_close(struct wire *wire)
 {
     if (wire->far != NULL && wire->pair != NULL) {
+        if (wire->ssl != NULL) {
+            secure_goodbye(wire->ssl);
+            send_ciphertext(wire);
+        }
         __real_stream_close(wire->far, true);
         soon(wire);
     }
@@ -567,6 +643,9 @@ void wires_killed(struct process *p)
 
 void wires_forget(void)
 {
+    for (struct wire *wire = wires; wire != NULL; wire = wire->older) {
+        secure_free(wire->ssl);
+    }
     wires = NULL; /* kept by a process that ends soon */
     next_id = 0;
 }

@@ -21,6 +21,9 @@ struct wire_events {
     void (*closed)(struct wire *wire, const char *why);
 };
 
+/* How a client speaks: plainly, by TLS, or to the TLS port by saying nothing or no TLS. */
+enum wire_kind { WIRE_PLAIN, WIRE_TLS, WIRE_TLS_SILENT, WIRE_NOT_TLS };
+
 struct wire {
     struct wire *next;  /* of its loop */
     struct wire *older; /* of all */
@@ -37,6 +40,9 @@ struct wire {
     size_t capacity, step;
     uint64_t lag, next_step, opened_at;
     bool opened, near_closed, near_closing, orphan, timed_out;
+    enum wire_kind kind;
+    struct ssl_st *ssl;    /* of the far side; NULL: plain */
+    bool secured;          /* its handshake is done */
     bool leaving;          /* one of both has said unbind */
     uint64_t frozen_until; /* UINT64_MAX: for ever */
     uint64_t disturbed;    /* when something last kept it from carrying */
@@ -50,7 +56,8 @@ struct wire {
 extern struct wire *wires; /* newest first; never freed while a world lasts */
 
 /* A connection to a worker of an instance; opened or closed follows. */
-struct wire *wire_dial(struct process *p, unsigned worker, const struct wire_events *events, void *peer);
+struct wire *wire_dial(struct process *p, unsigned worker, enum wire_kind kind,
+                       const struct wire_events *events, void *peer);
 
 void wire_send(struct wire *wire, const void *octets, size_t len);
 void wire_close(struct wire *wire); /* in an orderly way */

@@ -207,6 +207,12 @@ static void write_config(unsigned instance, const char *path)
                  "out-limit = 64k max-pdu-bound = 8k max-pdu-open = 1k\n");
     fprintf(out, "multipart-entries = %u multipart-ttl = %us\n", shape.parts_room, shape.parts_s);
     fprintf(out, "listener \"plain\" { address = \"127.0.0.1\" port = 0 }\n");
+    if (shape.tls > 0) {
+        fprintf(
+            out,
+            "listener \"secure\" { address = \"127.0.0.1\" port = 0 tls = true certificate = \"cert.pem\" "
+            "key = \"key.pem\" }\n");
+    }
     fprintf(out, "platform \"redx\" {}\nplatform \"omni\" {}\n");
     fprintf(out, "carrier \"spark\" { prefixes = { \"6427\" } mo-refusal = 0x14 }\n"
                  "carrier \"onenz\" { prefixes = { \"6421\" } mo-refusal = 0x14 }\n");

@@ -11,7 +11,7 @@
 #include "proxy/worker.h"
 #include "test/sim/sim.h"
 
-enum { PROCESS_LOOPS = 4, PROCESS_WORKERS = 2 };
+enum { PROCESS_LOOPS = 4, PROCESS_WORKERS = 2, PROCESS_LISTENERS = 2 };
 
 struct loop;
 struct wire;
@@ -28,7 +28,7 @@ struct process {
     struct loop *loops[PROCESS_LOOPS];
     unsigned loops_count;
     struct worker *workers[PROCESS_WORKERS];
-    uv_stream_t *listeners[PROCESS_WORKERS]; /* beside workers; NULL: closed */
+    uv_stream_t *listeners[PROCESS_WORKERS][PROCESS_LISTENERS]; /* plain, TLS; NULL: closed */
     struct loop *worker_loops[PROCESS_WORKERS];
     unsigned workers_count;
     uint64_t versions[PROCESS_WORKERS]; /* of the table, as seen last */

@@ -9,9 +9,18 @@
  *
  *   all that peers see ──▶ ledger.c: the rules; the first one broken ends the run with its story
  *
- * What is real: everything of smpp, routing and proxy but the sockets (stream_tcp, stream_tls, redis_conn, redis_uv,
- * admin), the log's output and the crypt of passwords. What is ours instead: libuv's loops, the clock, random numbers,
- * Redis' storage. Nothing here may depend on an address, on the real clock, or on anything but the seed. */
+ * What is real: everything of smpp, routing and proxy but the sockets (stream_tcp, redis_conn, redis_uv, admin), the
+ * log's output and the crypt of passwords. What is ours instead: libuv's loops, the clock, random numbers, Redis'
+ * storage. Nothing here may depend on an address, on the real clock, or on anything but the seed.
+ *
+ * Where the rules are: ledger.c (messages, answers, the barrier, order), parts.c (messages in several parts), esme.c and
+ * smsc.c (binds; query, cancel and replace at the link that gave the id), rules.c (limits, and what is left at the end),
+ * books.c (memory), operator.c (tables), windows.c and guards.c (what operators and timers may do to routes).
+ *
+ * Not judged: which of a client's sessions gets an MO or a receipt, as long as it is that client's; what the metrics, the
+ * evidence and a window's report say; notices by mail and webhook; preflight and probes; the fence (on-loss is serve);
+ * Sentinel; links by TLS; parts of one message that are sent over several sessions. turnoutctl's own code does not run:
+ * operators call the functions in Redis. */
 #ifndef TEST_SIM_SIM_H
 #define TEST_SIM_SIM_H
 
@@ -97,6 +106,7 @@ struct shape {
     unsigned trouble_ms; /* mean pause between faults */
     unsigned big;        /* of 1000 messages, how many are of some thousand octets */
     unsigned submit_ms;  /* mean pause between a session's messages */
+    unsigned tls;        /* of 1000 connections of clients, how many */
     bool windows;        /* operators use them, and guards */
     unsigned parts;      /* of 1000 messages, how many are parts of one */
     unsigned parts_s;    /* so long they are remembered */

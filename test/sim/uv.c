@@ -41,6 +41,7 @@ struct handle {
     unsigned waiting_count;
     union {
         uv_timer_cb timer;
+        uv_idle_cb idle;
         uv_check_cb check;
         uv_prepare_cb prepare;
         uv_async_cb async;
@@ -374,6 +375,28 @@ int uv_prepare_start(uv_prepare_t *prepare, uv_prepare_cb call)
     return 0;
 }
 
+int uv_idle_init(uv_loop_t *loop, uv_idle_t *idle)
+{
+    (void)handle_new(loop, idle, UV_IDLE);
+    return 0;
+}
+
+/* A loop with one that is active does not wait. */
+int uv_idle_start(uv_idle_t *idle, uv_idle_cb call)
+{
+    struct handle *h = handle_of(idle);
+    h->call.idle = call;
+    h->active = !h->closing;
+    make_ready(h->loop);
+    return 0;
+}
+
+int uv_idle_stop(uv_idle_t *idle)
+{
+    handle_of(idle)->active = false;
+    return 0;
+}
+
 int uv_async_init(uv_loop_t *loop, uv_async_t *async, uv_async_cb call)
 {
     struct handle *h = handle_new(loop, async, UV_ASYNC);
@@ -440,8 +463,10 @@ void uv_close(uv_handle_t *uv, uv_close_cb call)
         close(h->fd);
     }
     for (unsigned i = 0; i < h->loop->process->workers_count; i++) {
-        if (h->loop->process->listeners[i] == (uv_stream_t *)uv) {
-            h->loop->process->listeners[i] = NULL;
+        for (unsigned j = 0; j < PROCESS_LISTENERS; j++) {
+            if (h->loop->process->listeners[i][j] == (uv_stream_t *)uv) {
+                h->loop->process->listeners[i][j] = NULL;
+            }
         }
     }
     make_ready(h->loop);
@@ -512,7 +537,8 @@ int uv_listen(uv_stream_t *server, int backlog, uv_connection_cb call)
     h->active = true;
     struct process *p = h->loop->process;
     p->worker_loops[p->workers_count] = h->loop;
-    p->listeners[p->workers_count] = server; /* its worker follows with the thread's start */
+    unsigned at = p->listeners[p->workers_count][0] != NULL; /* its worker follows with the thread's start */
+    p->listeners[p->workers_count][at] = server;
     return 0;
 }
 
@@ -674,6 +700,24 @@ static void run_hooks(const struct loop *loop, uv_handle_type type)
     }
 }
 
+static void run_idles(struct loop *loop)
+{
+    for (struct handle *h = loop->handles; h != NULL; h = h->next) {
+        if (h->uv->type == UV_IDLE && h->active) {
+            h->call.idle((uv_idle_t *)h->uv);
+        }
+    }
+}
+
+static void stay_awake(struct loop *loop)
+{
+    for (const struct handle *h = loop->handles; h != NULL; h = h->next) {
+        if (h->uv->type == UV_IDLE && h->active) {
+            make_ready(loop);
+        }
+    }
+}
+
 static void run_asyncs(const struct loop *loop)
 {
     for (struct handle *h = loop->handles; h != NULL; h = h->next) {
@@ -702,12 +746,14 @@ static void turn(struct loop *loop)
     loop->time = sim_now / MS;
     loop->ready = 0;
     run_timers(loop);
+    run_idles(loop);
     run_hooks(loop, UV_PREPARE);
     run_tasks(loop);
     wires_poll(loop);
     run_asyncs(loop);
     run_hooks(loop, UV_CHECK);
     finish_closing(loop);
+    stay_awake(loop);
 }
 
 static int worker_of(const struct loop *loop)
