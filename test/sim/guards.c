@@ -25,6 +25,8 @@ struct guard {
     bool cells[CELLS];
     int to[CELLS];
     bool rolls_back, ended, tripped;
+    json_int_t ended_ms;
+    uint64_t ended_at; /* the world's */
 };
 
 static struct deadline deadlines[KEPT_MAX];
@@ -247,9 +249,15 @@ static void look_at(struct guard *guard)
     json_t *json =
         reply == NULL || reply->type != REDIS_REPLY_STRING ? NULL : json_loads(reply->str, 0, NULL);
     const char *state = json_string_value(json_object_get(json, "state"));
-    if (state != NULL && strcmp(state, "watching") != 0) {
+    json_int_t ended_ms = json_integer_value(json_object_get(json, "ended_ms"));
+    if (guard->ended && state != NULL && ended_ms != guard->ended_ms) {
+        violated(RULE_GUARD, 0, "the guard of version %" PRIu64 " ends once more: %s", guard->version, state);
+    }
+    if (!guard->ended && state != NULL && strcmp(state, "watching") != 0) {
         const char *what = json_string_value(json_object_get(json, "what"));
         guard->ended = true;
+        guard->ended_ms = ended_ms;
+        guard->ended_at = sim_now;
         check_verdict(guard, state, what == NULL ? "" : what);
     }
     json_decref(json);
@@ -259,7 +267,7 @@ static void look_at(struct guard *guard)
 void guards_watch(void)
 {
     for (unsigned i = 0; i < guards_count; i++) {
-        if (!guards[i].ended) {
+        if (!guards[i].ended || guards[i].ended_at + 3 * SECOND > sim_now) {
             look_at(&guards[i]);
         }
     }

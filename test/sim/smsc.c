@@ -174,16 +174,33 @@ static uint64_t answer_pause(const struct session *s)
     return sim_between(100000, sim_chance(100) ? 300 * MS : 20 * MS);
 }
 
+static bool is_about(uint32_t command)
+{
+    return command == SMPP_QUERY_SM || command == SMPP_CANCEL_SM || command == SMPP_REPLACE_SM;
+}
+
+/* The id begins with the number of the link that gave it. */
+static void check_about(const struct session *s, const uint8_t *pdu, uint32_t command)
+{
+    const uint8_t *id = pdu + SMPP_HEADER_LEN + (command == SMPP_CANCEL_SM);
+    tell(s->wire->name, "gets %s about %s", smpp_command_name(command), (const char *)id);
+    if (id[1] - '0' != (int)s->link) {
+        violated("5: receipts and answers to the right one", 0,
+                 "%s gets %s about \"%s\", which another link gave", s->wire->name,
+                 smpp_command_name(command), (const char *)id);
+    }
+}
+
 static void on_request(struct session *s, const uint8_t *pdu, uint32_t len, uint64_t end)
 {
     uint32_t command = smpp_get32(pdu + 4);
-    struct message *m = command == SMPP_QUERY_SM ? NULL : ledger_mt_arrived(s->wire, pdu, len, end);
-    if (command != SMPP_QUERY_SM && m == NULL) {
+    bool about = is_about(command);
+    struct message *m = about ? NULL : ledger_mt_arrived(s->wire, pdu, len, end);
+    if (!about && m == NULL) {
         return; /* a client's nonsense, passed on: not to be answered by us */
     }
-    if (command == SMPP_QUERY_SM && (pdu[SMPP_HEADER_LEN + 1] - '0') != (int)s->link) {
-        violated("5: receipts and answers to the right one", 0,
-                 "%s is asked about \"%s\", which another link gave", s->wire->name, pdu + SMPP_HEADER_LEN);
+    if (about) {
+        check_about(s, pdu, command);
     }
     uint64_t pause = answer_pause(s);
     ages_add(&s->ages, s->wire, smpp_get32(pdu + 12), shape.window);
