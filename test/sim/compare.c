@@ -362,8 +362,8 @@ static void window(void)
     int at = put(request, 0, "{\"who\":\"ann\",\"why\":\"so\",\"name\":\"%s\"", ANY(window_names));
     at = put(request, at, ",\"command\":\"%s\"", command);
     at = put_number(request, at, ",\"start\":%" PRIu64, sim_chance(800) ? now - HOUR_MS : now + HOUR_MS);
-    at =
-        put_number(request, at, ",\"end\":%" PRIu64, sim_chance(900) ? now + 9 * HOUR_MS : now - HOUR_MS / 2);
+    at = put_number(request, at, ",\"end\":%" PRIu64,
+                    sim_chance(900) ? now + UINT64_C(9) * HOUR_MS : now - HOUR_MS / 2);
     at = put(request, at, ",\"force\":%s", sim_chance(500) ? "true" : "false");
     at = put(request, at, ",\"auto\":%s", sim_chance(200) ? "true" : "false");
     if (sim_chance(300)) {
@@ -378,7 +378,7 @@ static void window(void)
             if (sim_chance(200)) {
                 at--;
                 at = put_number(request, at, ",\"at\":%" PRIu64 "}",
-                                sim_chance(500) ? now - HOUR_MS / 2 : now + 2 * HOUR_MS);
+                                sim_chance(500) ? now - HOUR_MS / 2 : now + UINT64_C(2) * HOUR_MS);
             }
         }
         at = put(request, at, "%s", "]");

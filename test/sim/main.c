@@ -356,7 +356,7 @@ static void watch_for_crashes(void)
 /* From now on so much time of the processor, then it is stopped. */
 static void limit_time(void)
 {
-    struct itimerval limit = {.it_value = {.tv_sec = SLOWER * WORLD_CPU_S}};
+    struct itimerval limit = {.it_value = {.tv_sec = (time_t)SLOWER * WORLD_CPU_S}};
     (void)setitimer(ITIMER_PROF, &limit, NULL);
 }
 

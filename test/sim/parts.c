@@ -44,7 +44,7 @@ struct series *series_new(const struct wire *from, unsigned shortcode, unsigned 
                          .from = from,
                          .shortcode = shortcode,
                          .carrier = carrier,
-                         .kind = sim_random(3),
+                         .kind = (enum series_kind)sim_random(3),
                          .reference = (uint16_t)sim_random(4),
                          .total = (unsigned)sim_between(2, PARTS_MAX),
                          .shuffled = sim_chance(300)};

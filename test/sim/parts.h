@@ -13,12 +13,14 @@
 
 enum { PARTS_MAX = 5, SERIES_HEADER_MAX = 7, SERIES_TLVS_MAX = 16 };
 
+enum series_kind { SERIES_UDH_8, SERIES_UDH_16, SERIES_SAR };
+
 struct series {
     struct series *older; /* of the world */
     const struct wire *from;
     unsigned shortcode, carrier;
     char to[24]; /* the handset */
-    enum { SERIES_UDH_8, SERIES_UDH_16, SERIES_SAR } kind;
+    enum series_kind kind;
     uint16_t reference;
     unsigned total, tries;
     uint64_t began;
