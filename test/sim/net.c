@@ -177,8 +177,10 @@ static void take_pdus(struct wire *wire, uint64_t begin)
         wire->events->pdu(wire, wire->kept + at, pdu, begin + at + pdu);
         at += pdu;
     }
-    memmove(wire->kept, wire->kept + at, wire->kept_len - at);
-    wire->kept_len -= at;
+    if (at > 0) {
+        memmove(wire->kept, wire->kept + at, wire->kept_len - at);
+        wire->kept_len -= at;
+    }
 }
 
 static void far_bytes(void *owner, size_t len)
