@@ -22,10 +22,13 @@ void series_begin(void)
     }
 }
 
+/* And in time: a part that comes when the time of the first is over begins a message of its own, which those of the next
+ * one with the same reference would complete. */
 static bool has_arrived_whole(const struct series *s)
 {
     for (unsigned i = 0; i < s->total; i++) {
-        if (s->parts[i] == NULL || s->parts[i]->seen == 0) {
+        if (s->parts[i] == NULL || s->parts[i]->seen == 0 ||
+            s->parts[i]->seen_at + SECOND >= s->began + shape.parts_s * SECOND) {
             return false;
         }
     }
