@@ -212,6 +212,9 @@ void windows_changed(const struct operator_change *change)
     if (strcmp(change->kind, "restore") == 0) {
         windows_lost();
     }
+    for (unsigned cell = 0; cell < CELLS && strcmp(change->who, "confirm-timer") == 0; cell++) {
+        previous[cell] = *operator_cell(cell); /* in one call with a start, it comes first */
+    }
     struct window *w = window_named(change->window);
     if (w == NULL || !w->judged || strcmp(change->who, TIMER) != 0 || strcmp(change->kind, "flip") != 0) {
         return;
