@@ -220,7 +220,7 @@ static uint64_t change_in(const char *window, const char *kind, const bool moved
     int len = snprintf(request, sizeof request, "{\"kind\":\"%s\",\"who\":\"sim\",\"why\":\"%s\",", kind,
                        state_name(state));
     bool flips = strcmp(kind, "flip") == 0;
-    bool outside = flips && sim_chance(window[0] == '\0' ? 970 : 100);
+    bool outside = flips && sim_chance(window[0] != '\0' ? 100 : shape.windows ? 600 : 970);
     if (outside) {
         len += snprintf(request + len, sizeof request - (size_t)len, "\"outside_window\":true,");
     }
