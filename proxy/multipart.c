@@ -162,14 +162,17 @@ uint8_t multiparts_platform(const struct multiparts *parts, const struct multipa
     return platform_of(entry, head, part, now_s);
 }
 
-/* Where a new message goes that has no entry: to a free place, else in place of the one that would be over
- * first. */
+/* Where a new message goes that has no entry: to the first free place, else in place of the one that would be over
+ * first. NULL where another worker has begun it meanwhile: before a place that is free now. */
 static struct entry *place_for(struct multiparts *parts, uint64_t key, uint64_t now_s, uint64_t *head)
 {
     struct entry *set = set_of(parts, key);
     struct entry *best = NULL;
     for (unsigned i = 0; i < WAYS && *head != 0; i++) {
         uint64_t its = load(&set[i].head);
+        if (head_is(its, key)) {
+            return NULL;
+        }
         if (best == NULL || its == 0 || head_left(its, now_s) < head_left(*head, now_s)) {
             best = &set[i];
             *head = its;
@@ -193,7 +196,7 @@ struct multiparts_begun multiparts_begin(struct multiparts *parts, const struct 
             if (own) {
                 atomic_store_explicit(&entry->seen, tag_of(part->key), memory_order_relaxed);
             }
-            if (swap(&entry->head, head, head_of(part->key, platform, now_s + ttl_s))) {
+            if (entry != NULL && swap(&entry->head, head, head_of(part->key, platform, now_s + ttl_s))) {
                 atomic_store_explicit(&entry->seen, tag_of(part->key), memory_order_relaxed);
                 begun.platform = platform;
                 begun.added = head == 0;
