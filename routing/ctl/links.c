@@ -35,6 +35,36 @@ static bool links_lead_to(const char *list, const char *carrier)
     return false;
 }
 
+static void add_carriers(json_t *names, const char *list)
+{
+    char name[NAME_LEN_MAX + 1];
+    while (*list != '\0') {
+        size_t len = strcspn(list, ": ");
+        if (list[len] == ':' && len < sizeof name) {
+            memcpy(name, list, len);
+            name[len] = '\0';
+            json_put(names, name, json_true());
+        }
+        list += strcspn(list, " ");
+        list += *list == ' ';
+    }
+}
+
+bool links_carriers(struct ctl *ctl, json_t *names)
+{
+    struct instance_list list;
+    if (!instance_list_read(ctl->redis, &list)) {
+        return false;
+    }
+    for (size_t i = 0; i < list.count; i++) {
+        if (instance_alive(&list.items[i])) {
+            add_carriers(names, instance_field(&list.items[i], "links"));
+        }
+    }
+    instance_list_free(&list);
+    return true;
+}
+
 static const char *text_of(const json_t *move, const char *name)
 {
     const char *text = json_string_value(json_object_get(move, name));

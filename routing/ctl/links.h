@@ -15,6 +15,10 @@
  * CTL_INVALID with what is missing and what there is, told. */
 enum ctl_exit links_check(struct ctl *ctl, const json_t *request);
 
+/* Puts the carriers to which a live instance has a link into an object, as its names. False where Redis does not
+ * answer. */
+bool links_carriers(struct ctl *ctl, json_t *names);
+
 /* Is "CARRIER:PLATFORM" among the words of a list? */
 bool links_have(const char *list, const char *carrier, const char *platform);
 

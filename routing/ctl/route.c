@@ -1,11 +1,13 @@
 /* route list, set and remove: one look at the table, or one change of one cell. route hold, open and close:
  * the state of some cells as they are, in one change. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "routing/ctl/apply.h"
 #include "routing/ctl/cells.h"
 #include "routing/ctl/commands.h"
+#include "routing/ctl/links.h"
 #include "routing/ctl/output.h"
 #include "routing/ctl/route.h"
 
@@ -118,9 +120,61 @@ bool route_read_args(struct ctl *ctl, struct cells *cells)
     return fine;
 }
 
+/* The names of all carriers that the table or a live instance knows. False where Redis does not answer. */
+static bool known_carriers(struct ctl *ctl, json_t *names)
+{
+    struct cells cells = {0};
+    bool fine = links_carriers(ctl, names) && cells_load(ctl->redis, &cells);
+    for (size_t i = 0; i < cells.count; i++) {
+        json_put(names, cells.items[i].carrier, json_true());
+    }
+    cells_free(&cells);
+    return fine;
+}
+
+static enum ctl_exit fail_no_carrier(struct ctl *ctl, json_t *names)
+{
+    char *text = NULL;
+    size_t len;
+    const char *name;
+    json_t *value;
+    const char *gap = "";
+    FILE *out = need(open_memstream(&text, &len));
+    json_object_foreach(names, name, value)
+    {
+        fprintf(out, "%s%s", gap, name);
+        gap = ", ";
+    }
+    fclose(out);
+    text = need(text);
+    enum ctl_exit code =
+        ctl_fail(ctl, CTL_NOT_FOUND, NULL, "there is no carrier %s: the table and the instances know %s",
+                 ctl->options.carrier, text);
+    free(text);
+    return code;
+}
+
+/* CTL_DONE where the carrier of the command is known, or none is. */
+static enum ctl_exit check_carrier(struct ctl *ctl)
+{
+    json_t *names = need(json_object());
+    enum ctl_exit code = CTL_DONE;
+    if (!known_carriers(ctl, names)) {
+        code = ctl_redis_failed(ctl);
+    } else if (json_object_size(names) > 0 && !json_object_get(names, ctl->options.carrier)) {
+        code = fail_no_carrier(ctl, names);
+    }
+    json_decref(names);
+    return code;
+}
+
 enum ctl_exit route_fail_no_row(struct ctl *ctl, const char *shortcode, const char *advice)
 {
     struct cell standard;
+    enum ctl_exit code = check_carrier(ctl);
+    if (code != CTL_DONE) {
+        return code;
+    }
     if (!route_read_cell(ctl, "*", &standard)) {
         return ctl_redis_failed(ctl);
     }

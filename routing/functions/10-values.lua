@@ -57,12 +57,53 @@ local function bad_state(what, value)
     end
 end
 
+-- Characters of more than one byte that are not for a line of text: C1 controls, which a terminal obeys as it does ESC,
+-- what turns the direction of the text around it (Unicode's Bidi_Control), so that a log shows other words than were
+-- said, and the separators of lines and paragraphs.
+local UNFIT = { '\194[\128-\159]', '\216\156', '\226\128[\142\143\168-\174]', '\226\129[\166-\169]' }
+
+-- What a byte that begins a character of UTF-8 asks of the next one, and how many there are (RFC 3629, section 4).
+local function utf8_rest(first, second)
+    local low = first == 0xE0 and 0xA0 or first == 0xF0 and 0x90 or 0x80
+    local high = first == 0xED and 0x9F or first == 0xF4 and 0x8F or 0xBF
+    if first < 0xC2 or first > 0xF4 or not second or second < low or second > high then
+        return nil
+    end
+    return first >= 0xF0 and 3 or first >= 0xE0 and 2 or 1
+end
+
+local function is_utf8(text)
+    local at = string.find(text, '[\128-\255]')
+    while at do
+        local rest = utf8_rest(string.byte(text, at, at + 1))
+        if not rest or #string.match(text, '^[\128-\191]*', at + 1) < rest then
+            return false
+        end
+        at = string.find(text, '[\128-\255]', at + rest + 1)
+    end
+    return true
+end
+
+-- May it be shown in a line: UTF-8 without control characters?
+local function is_line(text)
+    if string.find(text, '%c') or not is_utf8(text) then
+        return false
+    end
+    for _, pattern in ipairs(UNFIT) do
+        if string.find(text, pattern) then
+            return false
+        end
+    end
+    return true
+end
+
 local function bad_text(what, value)
     if value == nil then
         return nil
     end
-    if type(value) ~= 'string' or #value > TEXT_LEN_MAX or string.find(value, '%c') then
-        return what .. ' must be a text of one line, up to ' .. TEXT_LEN_MAX .. ' bytes'
+    if type(value) ~= 'string' or #value > TEXT_LEN_MAX or not is_line(value) then
+        return what .. ' must be a text of one line, up to ' .. TEXT_LEN_MAX .. ' bytes of UTF-8, without control '
+            .. 'characters or such as turn the direction of text'
     end
 end
 
@@ -86,7 +127,7 @@ local function bad_without(list)
         return 'without must be an array with 1 to 64 instances'
     end
     for _, id in ipairs(list) do
-        if type(id) ~= 'string' or id == '' or #id > INSTANCE_ID_LEN_MAX or id:find('%c') then
+        if type(id) ~= 'string' or id == '' or #id > INSTANCE_ID_LEN_MAX or not is_line(id) then
             return 'without must name instances'
         end
     end

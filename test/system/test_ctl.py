@@ -542,6 +542,42 @@ def test_log(ctl, table):
 def test_log_follow(ctl, table):
     run = ctl.start("--json", "log", "--follow", "--last", "1")
     assert json.loads(run.stdout.readline())["version"] == 1
+UNFIT = ("a\x1b[2J", "a\nb", "\x9b31m", "\u202egnp", "\u2066x\u2069", "\u200f", "\u061c", "a\u2028b", "\u0085",
+         b"\xff", b"caf\xe9", b"\xc0\x9b", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"x\x80", b"\xe2\x82")
+
+
+@pytest.mark.parametrize("text", UNFIT, ids=ascii)
+def test_texts_of_one_line_only(ctl, table, text):
+    """What a terminal obeys or shows in another order is not taken, whoever asks: the program, or Redis' functions."""
+    raw = text.encode() if isinstance(text, str) else text
+    for option in (("--why", raw), ("--ticket", raw), ("--as", raw)):
+        run = subprocess.run([CTL, *OUTSIDE, "61000", "--carrier", "spark", "--to", "omni", *option], env=ctl.env,
+                             capture_output=True, timeout=60)
+        assert run.returncode in (INVALID, USAGE), run
+    run = subprocess.run([CTL, "rollback", "--version", "1", "--why", raw], env=ctl.env, capture_output=True, timeout=60)
+    assert run.returncode in (INVALID, USAGE), run
+    start = b'{"kind":"flip","outside_window":true,"moves":[{"shortcode":"61000","carrier":"spark","to":"omni"}],'
+    raw = raw.replace(b"\x1b", b"\\u001b").replace(b"\n", b"\\n")
+    answer = table.function("turnout_change", start + b'"who":"bob","why":"' + raw + b'"}')
+    assert answer[0] == b"invalid" and b"why must be a text of one line" in answer[2]
+
+
+@pytest.mark.parametrize("text", ("caf\u00e9", "\u05e9\u05dc\u05d5\u05dd", "M\u0101ori \u2013 \U0001f600 \ud7ff\uffee"), ids=ascii)
+def test_texts_of_any_script(ctl, table, text):
+    ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omni", "--why", text, code=NO_INSTANCES)
+    assert ctl.json("log", "--last", "1")["changes"][0]["why"] == text
+
+
+def test_a_carrier_that_nobody_knows_is_named(ctl, table):
+    table.beat("proxy-a", applied=99, links="spark:redx spark:omni vodafone:redx")
+    for more in ((), ("--strict",)):
+        answer = ctl.json(*OUTSIDE, "61000", "--carrier", "sprak", "--to", "omni", *more, code=NOT_FOUND)
+        assert "there is no carrier sprak: the table and the instances know " in answer["error"]
+        assert all(name in answer["error"] for name in ("spark", "onenz", "vodafone")), answer
+        assert "--create" not in str(answer.get("advice"))
+    assert "--create" in ctl.json(*OUTSIDE, "7", "--carrier", "vodafone", "--to", "redx", code=NOT_FOUND)["advice"]
+
+
     request = {"kind": "set", "who": "t", "moves": [{"shortcode": "9", "carrier": "a", "to": "p"}]}
     table.function("turnout_change", json.dumps(request))
     entry = json.loads(run.stdout.readline())
