@@ -226,17 +226,28 @@ static void print_conflict(const struct conflict *conflict)
     fputc('\n', stderr);
 }
 
+/* Only a way back can be forced over somebody else's change. */
+static const char *conflict_advice(const struct ctl *ctl)
+{
+    option_set takes = ctl->command->takes;
+    if (strcmp(ctl->command->words, "rollback") == 0) {
+        return "Someone changed it since. With --force it is set back all the same; with SHORTCODEs, those "
+               "alone.";
+    }
+    if (takes & OPTION(FROM) && takes & OPTION(TO)) {
+        return "See \"turnoutctl status\" and \"turnoutctl log\" for what is there now, and why. Where it is "
+               "still "
+               "to be moved, give the command again, with --from and the platform that is there now.";
+    }
+    return "See \"turnoutctl log\" for who changed it; then give the command again.";
+}
+
 static enum ctl_exit show_conflict(struct ctl *ctl, const redisReply *reply)
 {
     json_t *conflicts = need(json_array());
-    bool can_force = (ctl->command->takes & OPTION(FORCE)) != 0;
-    enum ctl_exit code =
-        ctl_fail(ctl, CTL_CONFLICT,
-                 can_force ? "Someone changed it since. With --force it is set back all the same; with "
-                             "SHORTCODEs, those alone."
-                           : "See \"turnoutctl log\" for who changed it; then give the command again.",
-                 "nothing was changed: the table (version %llu) is not what was expected",
-                 (unsigned long long)redis_number(reply, 1));
+    enum ctl_exit code = ctl_fail(ctl, CTL_CONFLICT, conflict_advice(ctl),
+                                  "nothing was changed: the table (version %llu) is not what was expected",
+                                  (unsigned long long)redis_number(reply, 1));
     for (size_t i = 2; i < reply->elements; i++) {
         struct conflict conflict;
         char *line = need(strdup(redis_text(reply, i)));
@@ -482,8 +493,8 @@ static enum ctl_exit send_failed(struct ctl *ctl)
 /* An older library in Redis would take a change and forget its deadline, or that it needs a window. */
 static bool library_fine(struct ctl *ctl, const json_t *request)
 {
-    bool demands =
-        json_object_get(request, "confirm_within_ms") || strcmp(json_member(request, "kind"), "flip") == 0;
+    const char *kind = json_member(request, "kind");
+    bool demands = json_object_get(request, "confirm_within_ms") || strcmp(kind, "flip") == 0;
     return !demands || redis_functions_renew(ctl->redis);
 }
 

@@ -192,6 +192,9 @@ static void wait_until(struct ctl *ctl, struct barrier *barrier, unsigned limit_
         int64_t waited_us = ctl_now_us() - began_us;
         if (barrier->end == BARRIER_WAITING && ctl_stopped()) {
             barrier->end = BARRIER_STOPPED;
+        } else if (barrier->end == BARRIER_WAITING && barrier->stands &&
+                   !barrier->stands->look(barrier->stands->of)) {
+            barrier->end = BARRIER_VOID;
         } else if (barrier->end == BARRIER_WAITING && waited_us >= limit_us) {
             barrier->end = BARRIER_LATE;
         } else if (barrier->end == BARRIER_WAITING && waited_us >= tell_us) {
@@ -219,10 +222,13 @@ void barrier_wait(struct ctl *ctl, uint64_t version, int64_t changed_us, struct 
 }
 
 void barrier_drain(struct ctl *ctl, uint64_t version, int64_t changed_us, const struct settled_ways *ways,
-                   struct barrier *barrier)
+                   const struct barrier_stands *stands, struct barrier *barrier)
 {
-    *barrier = (struct barrier){
-        .version = version, .mark = BARRIER_SETTLED, .without = &ctl->options.without, .ways = ways};
+    *barrier = (struct barrier){.version = version,
+                                .mark = BARRIER_SETTLED,
+                                .without = &ctl->options.without,
+                                .ways = ways,
+                                .stands = stands};
     wait_until(ctl, barrier, ctl->options.drain_ms, changed_us);
 }
 
@@ -434,6 +440,7 @@ enum ctl_exit barrier_report(struct ctl *ctl, const struct barrier *barrier, enu
                         "Give the same command again once Redis answers: it waits again.",
                         "version %llu is made, but the instances cannot be asked: %s",
                         (unsigned long long)barrier->version, redis_trouble_text(ctl->redis));
+    case BARRIER_VOID:
     case BARRIER_WAITING:
     case BARRIER_COMPLETE: break;
     }

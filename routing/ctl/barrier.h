@@ -24,15 +24,23 @@ enum barrier_end {
     BARRIER_LATE,    /* time over */
     BARRIER_LOST,    /* Redis went away: the instances cannot be asked */
     BARRIER_STOPPED, /* by a signal (ctl_stopped) */
+    BARRIER_VOID,    /* what was waited for stands no more (barrier_stands) */
 };
 
 enum barrier_mark { BARRIER_APPLIED, BARRIER_SETTLED };
 
+/* Is what the wait is for still as it was, as far as Redis tells? */
+struct barrier_stands {
+    bool (*look)(void *of);
+    void *of;
+};
+
 struct barrier {
     enum barrier_end end;
     enum barrier_mark mark;
-    const struct option_list *without; /* instances that are not waited for; NULL: none */
-    const struct settled_ways *ways;   /* with BARRIER_SETTLED: those that count */
+    const struct option_list *without;   /* instances that are not waited for; NULL: none */
+    const struct settled_ways *ways;     /* with BARRIER_SETTLED: those that count */
+    const struct barrier_stands *stands; /* NULL: not asked */
     uint64_t version;
     unsigned live, applied,
         dead; /* applied, or settled, as the mark is; those left out are in none of them */
@@ -58,10 +66,10 @@ int64_t barrier_pause_us(int64_t waited_us);
 /* Waits at most --timeout. changed_us: when the change was sent to Redis. */
 void barrier_wait(struct ctl *ctl, uint64_t version, int64_t changed_us, struct barrier *barrier);
 
-/* Waits at most --drain until on all of these ways everything from before is answered. The ways must stay until
- * barrier_free. */
+/* Waits at most --drain until on all of these ways everything from before is answered, or it stands no more, for
+ * which the caller has the words. The ways must stay until barrier_free. */
 void barrier_drain(struct ctl *ctl, uint64_t version, int64_t changed_us, const struct settled_ways *ways,
-                   struct barrier *barrier);
+                   const struct barrier_stands *stands, struct barrier *barrier);
 void barrier_free(struct barrier *barrier);
 
 /* Shows the outcome; code is what the command ends with where the barrier is complete. */

@@ -27,30 +27,72 @@ static void put_word(FILE *out, const char *word)
     fputc('\'', out);
 }
 
+static const void *field_of(const struct options *options, enum option_id id)
+{
+    return (const char *)options + option_table[id].offset;
+}
+
 static const char *text_of(const struct options *options, enum option_id id)
 {
-    return *(const char *const *)(const void *)((const char *)options + option_table[id].offset);
+    return *(const char *const *)field_of(options, id);
+}
+
+static void put_text(FILE *out, const char *name, const char *text)
+{
+    fprintf(out, " --%s", name);
+    put_word(out, text);
 }
 
 static void put_list(FILE *out, const struct ctl *ctl, enum option_id id)
 {
-    const struct option_list *list = (const void *)((const char *)&ctl->options + option_table[id].offset);
+    const struct option_list *list = field_of(&ctl->options, id);
     for (unsigned i = 0; i < list->count; i++) {
-        fprintf(out, " --%s", option_table[id].name);
-        put_word(out, list->items[i]);
+        put_text(out, option_table[id].name, list->items[i]);
     }
+}
+
+/* Is the option as it would be if it were not given? */
+static bool is_standard(const struct ctl *ctl, enum option_id id)
+{
+    const struct option_row *row = &option_table[id];
+    const char *reason;
+    struct options otherwise = {0};
+    if (row->standard && !options_set(&otherwise, id, row->standard, &reason)) {
+        return false;
+    }
+    const void *is = field_of(&ctl->options, id);
+    const void *standard = field_of(&otherwise, id);
+    switch (row->kind) {
+    case OPTION_FLAG: return *(const bool *)is == *(const bool *)standard;
+    case OPTION_DURATION:
+    case OPTION_PERIOD:
+    case OPTION_COUNT:
+    case OPTION_AUTO: return *(const unsigned *)is == *(const unsigned *)standard;
+    case OPTION_NUMBER: return *(const uint64_t *)is == *(const uint64_t *)standard;
+    case OPTION_LIST: return ((const struct option_list *)is)->count == 0;
+    case OPTION_TEXT:
+    case OPTION_STATE: break;
+    }
+    const char *text = text_of(&ctl->options, id);
+    return !text || (row->standard && strcmp(text, row->standard) == 0);
 }
 
 static void put_option(FILE *out, const struct ctl *ctl, enum option_id id)
 {
-    if (option_table[id].kind == OPTION_LIST) {
-        put_list(out, ctl, id);
-        return;
-    }
-    const char *text = text_of(&ctl->options, id);
-    if (text) {
-        fprintf(out, " --%s", option_table[id].name);
-        put_word(out, text);
+    const struct option_row *row = &option_table[id];
+    const void *field = field_of(&ctl->options, id);
+    switch (row->kind) {
+    case OPTION_FLAG: fprintf(out, " --%s", row->name); break;
+    case OPTION_DURATION:
+    case OPTION_PERIOD: fprintf(out, " --%s %ums", row->name, *(const unsigned *)field); break;
+    case OPTION_COUNT:
+    case OPTION_AUTO: fprintf(out, " --%s %u", row->name, *(const unsigned *)field); break;
+    case OPTION_NUMBER:
+        fprintf(out, " --%s %llu", row->name, (unsigned long long)*(const uint64_t *)field);
+        break;
+    case OPTION_LIST: put_list(out, ctl, id); break;
+    case OPTION_TEXT:
+    case OPTION_STATE: put_text(out, row->name, text_of(&ctl->options, id)); break;
     }
 }
 
@@ -82,7 +124,7 @@ char *command_line_for(const struct ctl *ctl, const char *words, char *const *sh
         put_word(out, shortcodes[i]);
     }
     for (int id = 0; id < OPT_COUNT; id++) {
-        if (set & OPTION_BIT(id)) {
+        if ((set & OPTION_BIT(id)) && !is_standard(ctl, (enum option_id)id)) {
             put_option(out, ctl, (enum option_id)id);
         }
     }

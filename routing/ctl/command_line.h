@@ -5,9 +5,9 @@
 
 #include "routing/ctl/ctl.h"
 
-/* "turnoutctl [--redis ...] WORDS --carrier ...", to be freed. set holds the options of text that are to be
- * said as they were given to this command, OPTION(CARRIER) | OPTION(TO); those that were not given are left
- * out. */
+/* "turnoutctl [--redis ...] WORDS --carrier ...", to be freed. set holds the options that are to be
+ * said as they were given to this command, OPTION(CARRIER) | OPTION(TO); those that were not given, or are as
+ * they would be then, are left out. */
 char *command_line(const struct ctl *ctl, const char *words, option_set set);
 
 /* The same with shortcodes behind the words. */

@@ -136,15 +136,18 @@ const struct command command_table[] = {
             "send "
             "messages by the route before.\n\n"
             "With --confirm-within the change goes back by itself unless it is confirmed in time, whatever "
-            "becomes of this terminal.\n\n"
+            "becomes of this terminal. So does the hold of --strict, where the routes are not opened within "
+            "--timeout, --drain and this time.\n\n"
             "With --guard-... the flip is watched after it was made, and an alarm raised, or the change set "
             "back, where it goes wrong; see \"turnoutctl help guards\".\n\n"
             "With --strict no message overtakes another across platforms: the routes are held, and opened on "
             "the new platform when no instance has an unanswered message of before on the links of these "
             "carriers, those to the new platform apart. Where that does not come to its end, also with "
-            "Ctrl-C, they stay on hold, and the commands that go on or back are shown.",
+            "Ctrl-C, they stay on hold, and the commands that go on or back are shown. Where somebody else "
+            "changes them meanwhile, the wait ends at once: with a conflict where none is on hold any more.",
         .json = JSON_CHANGE ", preflight and message as in preflight, outside [shortcode, carrier, window, "
-                            "state], held_version, steps [step, ms, "
+                            "state], held_version, hold_goes_back_ms, ended [shortcode, "
+                            "carrier, is, is_state, version, at_ms, who], steps [step, ms, "
                             "version], now [as in route list], commands (wait_on, "
                             "open, go_back); with --strict barrier.missing has settled, in_flight, "
                             "unanswered_on too",
@@ -436,7 +439,8 @@ const struct command command_table[] = {
                 "order in which "
                 "the CSV file names them first.",
         .json = "carrier, to, window_state, " JSON_CHANGE,
-        .exits = EXITS_CHANGE | EXIT(CTL_NOT_FOUND) | EXIT(CTL_STOPPED) | EXIT(CTL_WINDOW),
+        .exits =
+            EXITS_CHANGE | EXIT(CTL_NOT_FOUND) | EXIT(CTL_STOPPED) | EXIT(CTL_WINDOW) | EXIT(CTL_PREFLIGHT),
         .run = run_window_step,
     },
     {

@@ -5,8 +5,11 @@
  * on from there or back ──▶ CTL_STOPPED
  *
  * Each change is compare-and-set down to the version of a cell, so that nobody can have opened a route
- * between the hold and the end. The last change names the hold, so that a rollback goes back to what was
- * before both. */
+ * between the hold and the end. Where somebody does, the wait ends, and that is told. The last change names the
+ * hold, so that a rollback goes back to what was before both.
+ *
+ * With --confirm-within the hold has a deadline in Redis, too: behind the longest that this command may take to
+ * open the routes. The opening's own replaces it there; where this command dies before, the routes go back. */
 #include "routing/ctl/strict.h"
 
 #include <stdarg.h>
@@ -17,6 +20,7 @@
 #include "routing/ctl/apply.h"
 #include "routing/ctl/barrier.h"
 #include "routing/ctl/command_line.h"
+#include "routing/ctl/entry.h"
 #include "routing/ctl/output.h"
 #include "routing/ctl/preflight.h"
 #include "routing/ctl/route.h"
@@ -38,6 +42,7 @@ struct strict {
     bool held_here;  /* false: they were on hold before */
     uint64_t held;   /* the version of the hold */
     int64_t held_us; /* when it was sent */
+    uint64_t seen;   /* the version of the table at which the hold was last seen to stand */
     struct sent opened;
     json_t *steps;
 };
@@ -103,62 +108,206 @@ static void print_cells(const struct cells *cells)
     }
 }
 
-static void show_now(const struct strict *strict)
+static void show_now(struct ctl *ctl, const struct cells *now, bool known)
 {
-    struct ctl *ctl = strict->ctl;
-    struct cells now = {0};
-    bool known = read_again(strict, &now);
     if (known && ctl->options.json) {
-        ctl_answer(ctl, "now", routes_json(&now));
+        ctl_answer(ctl, "now", routes_json(now));
     } else if (known) {
-        print_cells(&now);
+        print_cells(now);
     } else if (!ctl->options.json) {
         fputs("What is there now cannot be read: Redis does not answer.\n", stderr);
     }
+}
+
+/* The version that a cell has as long as the hold stands. */
+static uint64_t version_held(const struct strict *strict, const struct cell *before)
+{
+    return before->state == ROUTE_HOLD ? before->version : strict->held;
+}
+
+/* Is the cell, as it is now, still as the hold left it? */
+static bool stands(const struct strict *strict, const struct cell *now, size_t i)
+{
+    return now->version == version_held(strict, &strict->cells.items[i]);
+}
+
+/* Of barrier_stands. Redis' silence is no sign that it was ended. */
+static bool hold_stands(void *of)
+{
+    struct strict *strict = of;
+    struct redis *redis = strict->ctl->redis;
+    struct cells now = {0};
+    const char *const get[] = {"GET", redis_key(redis, "version")};
+    redisReply *reply = redis_call(redis, get, 2);
+    uint64_t version = reply && reply->str ? strtoull(reply->str, NULL, 10) : strict->seen;
+    freeReplyObject(reply);
+    bool fine = true;
+    if (version != strict->seen && read_again(strict, &now)) {
+        for (size_t i = 0; i < now.count && fine; i++) {
+            fine = stands(strict, &now.items[i], i);
+        }
+        strict->seen = version;
+    }
     cells_free(&now);
+    return fine;
+}
+
+/* --- somebody else ended the hold --------------------------------------------------------------------------
+ */
+
+/* Who wrote the cell as it is now, and when: {"shortcode", "carrier", "is", "is_state", "version", "at_ms",
+ * "who"}. */
+static json_t *ended_json(struct ctl *ctl, const struct cell *now)
+{
+    redisReply *found = now->version > 0 ? entry_read(ctl->redis, now->version) : NULL;
+    bool there = found && found->elements > 0 && entry_fine(found->element[0]);
+    json_t *object = need(json_object());
+    json_put(object, "shortcode", json_text(now->shortcode));
+    json_put(object, "carrier", json_text(now->carrier));
+    json_put(object, "is", *now->platform ? json_text(now->platform) : json_null());
+    json_put(object, "is_state", *now->platform ? json_text(route_state_name(now->state)) : json_null());
+    if (there) {
+        json_put(object, "version", json_integer((json_int_t)now->version));
+        json_put(object, "at_ms", json_integer(strtoll(entry_field(found->element[0], "at"), NULL, 10)));
+        json_put(object, "who", json_text(entry_field(found->element[0], "who")));
+    }
+    freeReplyObject(found);
+    return object;
+}
+
+static void print_ended(const json_t *object)
+{
+    char when[TIME_TEXT_SIZE];
+    const char *is = json_member(object, "is");
+    const char *who = json_member(object, "who");
+    fprintf(stderr, "  %s %s: %s%s%s%s", json_member(object, "shortcode"), json_member(object, "carrier"),
+            *is ? is : "no row", *is ? " (" : "", json_member(object, "is_state"), *is ? ")" : "");
+    if (*who) {
+        fputs(", as set by ", stderr);
+        text_print(stderr, who);
+        fprintf(stderr, " in version %lld, %s",
+                (long long)json_integer_value(json_object_get(object, "version")),
+                time_text((uint64_t)json_integer_value(json_object_get(object, "at_ms")), when));
+    }
+    fputc('\n', stderr);
+}
+
+/* Names the routes of which the hold was ended, if there are any, and gives how many. */
+static size_t tell_ended(const struct strict *strict, const struct cells *now)
+{
+    struct ctl *ctl = strict->ctl;
+    json_t *ended = need(json_array());
+    size_t i;
+    json_t *object;
+    for (i = 0; i < now->count; i++) {
+        if (!stands(strict, &now->items[i], i)) {
+            json_array_append_new(ended, ended_json(ctl, &now->items[i]));
+        }
+    }
+    size_t count = json_array_size(ended);
+    if (count == 0) {
+        json_decref(ended);
+        return 0;
+    }
+    ctl_fail(ctl, CTL_CONFLICT,
+             count < now->count
+                 ? "The others are on hold yet."
+                 : "Nothing of this flip is left. Where they are still to be moved, give it again.",
+             "the hold of %zu route%s by version %llu was ended by another change: nothing was moved", count,
+             plural(count), (unsigned long long)strict->held);
+    json_array_foreach(ended, i, object)
+    {
+        if (!ctl->options.json && i < CELLS_SHOWN) {
+            print_ended(object);
+        }
+    }
+    if (!ctl->options.json && count > CELLS_SHOWN) {
+        fprintf(stderr, "  and %zu more\n", count - CELLS_SHOWN);
+    }
+    ctl_answer(ctl, "ended", ended);
+    return count;
+}
+
+/* --- the commands that go on, or back ----------------------------------------------------------------------
+ */
+
+/* Of the routes that the hold still keeps: all of them, where that is not known. */
+struct kept {
+    char **shortcodes; /* the cells' own text */
+    int count;
+    bool all;
+};
+
+static struct kept kept_of(const struct strict *strict, const struct cells *now, bool known)
+{
+    struct kept kept = {.shortcodes = need(calloc(strict->cells.count + 1, sizeof *kept.shortcodes))};
+    for (size_t i = 0; i < strict->cells.count; i++) {
+        if (!known || strict->stage != STAGE_HELD || stands(strict, &now->items[i], i)) {
+            kept.shortcodes[kept.count++] = strict->cells.items[i].shortcode;
+        }
+    }
+    kept.all = (size_t)kept.count == strict->cells.count;
+    return kept;
 }
 
 /* A flip to the same end, strict or not. */
-static char *flip_command(const struct ctl *ctl, bool strictly)
+static char *flip_command(const struct ctl *ctl, const struct kept *kept, option_set how)
 {
-    char words[112] = "flip";
-    size_t used = strlen(words);
-    if (strictly) {
-        used += (size_t)snprintf(words + used, sizeof words - used, " --strict");
-    }
-    if (ctl->options.outside_window) {
-        used += (size_t)snprintf(words + used, sizeof words - used, " --outside-window");
-    }
-    if (ctl->options.force) {
-        used += (size_t)snprintf(words + used, sizeof words - used, " --force");
-    }
-    if (ctl->options.confirm_within_ms > 0) {
-        snprintf(words + used, sizeof words - used, " --confirm-within %ums", ctl->options.confirm_within_ms);
-    }
-    return command_line_for(ctl, words, ctl->args, ctl->args_count,
-                            OPTION(CARRIER) | OPTION(TO) | OPTION(AS) | OPTION(WHY) | OPTION(TICKET) |
-                                OPTION(WITHOUT));
+    static const option_set same =
+        OPTION(CARRIER) | OPTION(TO) | OPTION(FROM) | OPTION(AS) | OPTION(WHY) | OPTION(TICKET) |
+        OPTION(TIMEOUT) | OPTION(REPLICAS) | OPTION(WITHOUT) | OPTION(OUTSIDE_WINDOW) | OPTION(FORCE) |
+        OPTION(CONFIRM_WITHIN) | OPTION(GUARD_ERRORS) | OPTION(GUARD_MIN) | OPTION(GUARD_MO) |
+        OPTION(GUARD_RECEIPT) | OPTION(GUARD_LEG) | OPTION(GUARD_ACTION) | OPTION(GUARD_FOR);
+    option_set any_link = ctl->options.force ? 0 : OPTION(ANY_LINK); /* --force means that, too */
+    return command_line_for(ctl, "flip", kept->shortcodes, kept->count, same | any_link | how);
 }
 
 /* Back to what was before. Where the hold was not ours, or is not known, that is: open where they are. */
-static char *back_command(const struct strict *strict)
+static char *back_command(const struct strict *strict, const struct kept *kept)
 {
     const struct ctl *ctl = strict->ctl;
     char words[64];
     if (!strict->held_here) {
-        return command_line_for(ctl, "route open", ctl->args, ctl->args_count, OPTION(CARRIER) | OPTION(AS));
+        return command_line_for(ctl, "route open", kept->shortcodes, kept->count,
+                                OPTION(CARRIER) | OPTION(AS));
     }
     snprintf(words, sizeof words, "rollback --version %llu%s", (unsigned long long)strict->held,
              strict->stage == STAGE_OPEN_UNKNOWN ? " --force" : "");
-    return command_line(ctl, words, OPTION(AS));
+    return command_line_for(ctl, words, kept->shortcodes, kept->all ? 0 : kept->count, OPTION(AS));
 }
 
-static void show_commands(const struct strict *strict)
+/* When the hold goes back by itself, by Redis' clock; 0: it does not, or that is not known. */
+static uint64_t read_deadline(const struct strict *strict)
+{
+    char version[24];
+    struct redis *redis = strict->ctl->redis;
+    snprintf(version, sizeof version, "%llu", (unsigned long long)strict->held);
+    const char *const ask[] = {"ZSCORE", redis_key(redis, "confirm"), version};
+    redisReply *reply = redis_call(redis, ask, 3);
+    uint64_t deadline_ms = reply && reply->str ? (uint64_t)strtod(reply->str, NULL) : 0;
+    freeReplyObject(reply);
+    return deadline_ms;
+}
+
+static void show_deadline(const struct strict *strict)
 {
     struct ctl *ctl = strict->ctl;
-    char *wait_on = flip_command(ctl, true);
-    char *open_now = flip_command(ctl, false);
-    char *back = back_command(strict);
+    char when[TIME_TEXT_SIZE];
+    uint64_t deadline_ms = strict->stage == STAGE_HELD ? read_deadline(strict) : 0;
+    if (deadline_ms > 0 && ctl->options.json) {
+        ctl_answer(ctl, "hold_goes_back_ms", json_integer((json_int_t)deadline_ms));
+    } else if (deadline_ms > 0) {
+        fprintf(stderr, "The hold goes back by itself at %s, unless the routes are opened before.\n",
+                time_text(deadline_ms, when));
+    }
+}
+
+static void show_commands(const struct strict *strict, const struct kept *kept)
+{
+    struct ctl *ctl = strict->ctl;
+    char *wait_on = flip_command(ctl, kept, OPTION(STRICT) | OPTION(DRAIN));
+    char *open_now = flip_command(ctl, kept, 0);
+    char *back = back_command(strict, kept);
     if (ctl->options.json) {
         ctl_answer(ctl, "commands",
                    json_pack("{sososo}", "wait_on", json_text(wait_on), "open", json_text(open_now),
@@ -175,15 +324,29 @@ static void show_commands(const struct strict *strict)
     free(back);
 }
 
-/* Whatever went wrong has been told. */
+/* Whatever went wrong has been told, but that the hold was ended. */
 static enum ctl_exit end_early(const struct strict *strict, enum ctl_exit code)
 {
     if (strict->stage == STAGE_NOTHING || strict->stage == STAGE_OPEN) {
         return code;
     }
-    show_now(strict);
-    show_commands(strict);
-    return strict->stage == STAGE_HELD ? CTL_STOPPED : code;
+    struct cells now = {0};
+    bool known = read_again(strict, &now);
+    struct kept kept = kept_of(strict, &now, known);
+    if (known && strict->stage == STAGE_HELD) {
+        tell_ended(strict, &now);
+    }
+    show_now(strict->ctl, &now, known);
+    if (kept.count > 0) {
+        show_deadline(strict);
+        show_commands(strict, &kept);
+        code = strict->stage == STAGE_HELD ? CTL_STOPPED : code;
+    } else {
+        code = CTL_CONFLICT;
+    }
+    free(kept.shortcodes);
+    cells_free(&now);
+    return code;
 }
 
 /* --- the steps ---------------------------------------------------------------------------------------------
@@ -224,7 +387,8 @@ static enum ctl_exit preflight(struct strict *strict)
 
 static json_t *hold_request(const struct strict *strict)
 {
-    const char *from = strict->ctl->options.from;
+    const struct options *options = &strict->ctl->options;
+    const char *from = options->from;
     json_t *request = request_new(strict->ctl, "flip");
     for (size_t i = 0; request && i < strict->cells.count; i++) {
         const struct cell *cell = &strict->cells.items[i];
@@ -237,8 +401,11 @@ static json_t *hold_request(const struct strict *strict)
                                              .from_version = cell->version});
     }
     if (request) {
-        json_object_del(request, "confirm_within_ms"); /* it is the end that is to be confirmed */
-        json_object_del(request, "guard");             /* and watched */
+        json_object_del(request, "guard"); /* it is the end that is to be watched */
+    }
+    if (request && options->confirm_within_ms > 0) {
+        json_int_t longest_ms = (json_int_t)options->timeout_ms + options->drain_ms;
+        json_put(request, "confirm_within_ms", json_integer(longest_ms + options->confirm_within_ms));
     }
     return request;
 }
@@ -270,6 +437,7 @@ static enum ctl_exit hold(struct strict *strict)
         strict->held_here = sent.changed;
         strict->held = sent.changed ? sent.version : newest_version(&strict->cells);
         strict->held_us = sent.at_us;
+        strict->seen = strict->held;
         size_t count = strict->cells.count;
         step(strict, "hold", strict->held, "%zu route%s on hold by version %llu%s", count, plural(count),
              (unsigned long long)strict->held, sent.changed ? "" : ", as before");
@@ -325,9 +493,12 @@ static enum ctl_exit wait_settled(struct strict *strict)
     struct barrier barrier;
     enum ctl_exit code = CTL_DONE;
     struct settled_ways ways = ways_left(strict);
-    barrier_drain(strict->ctl, strict->held, strict->held_us, &ways, &barrier);
+    const struct barrier_stands look = {.look = hold_stands, .of = strict};
+    barrier_drain(strict->ctl, strict->held, strict->held_us, &ways, &look, &barrier);
     if (barrier.end == BARRIER_COMPLETE) {
         step_reached(strict, "settled", "all that was sent before is answered on", &barrier);
+    } else if (barrier.end == BARRIER_VOID) {
+        code = CTL_CONFLICT; /* told at the end */
     } else {
         code = barrier_report(strict->ctl, &barrier, CTL_DONE);
     }
@@ -346,8 +517,7 @@ static json_t *open_request(const struct strict *strict)
                                              .to = strict->ctl->options.to,
                                              .from = cell->platform,
                                              .from_state = route_state_name(ROUTE_HOLD),
-                                             .from_version =
-                                                 cell->state == ROUTE_HOLD ? cell->version : strict->held});
+                                             .from_version = version_held(strict, cell)});
     }
     if (request) {
         json_put(request, "began", json_integer((json_int_t)strict->held));

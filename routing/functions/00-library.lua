@@ -22,7 +22,8 @@
 --                          parent the history's fingerprint before this change
 --                          chain  the history's fingerprint with this change
 --                          confirm  only with a deadline: when it goes back unless it is confirmed, ms
---                          began  only at the end of a strict flip: the version of its hold
+--                          began  only at the end of a strict flip: the version of its hold, and of other holds of
+--                                 strict flips that it opened and that would have gone back by themselves
 --                          guard  only with one: what it watches for (38-guards)
 --                          window only of changes made in open windows: their names (37-window-cells)
 --                          outside  only of a flip with cells outside of any open window: these, one a line,
@@ -37,7 +38,8 @@
 --                        followers load the whole table
 --   P:confirm            sorted set, version -> deadline in ms: changes that await confirmation
 --   P:undone             sorted set, version -> version of the rollback that set it back; the last 1000
---   P:confirmations      stream: version, outcome (confirmed | gone_back | left | lost | void), at, who, why
+--   P:confirmations      stream: version, outcome (confirmed | gone_back | left | lost | void |
+--                        replaced), at, who, why
 --   P:left_out           stream, the last 1000: version, at, who, why, without: instances left out of the barrier
 --                        of a change that was made before
 --   P:events             stream: what happened, for those who tell others (35-events)
@@ -63,6 +65,9 @@
 --                   A flip moves cells of open windows; with "outside_window": true also others, and that is recorded.
 --                   With "window" it is refused unless that one is open and all the cells belong to it.
 --                   With confirm_within_ms the change goes back by itself unless turnout_confirm comes in time.
+--                   The hold of a strict flip (a flip to state hold) is not to be confirmed: its deadline ends with
+--                   the change that opens its cells, whose way back is then to what was before the hold; the same
+--                   hold again, with confirm_within_ms, puts the deadline off.
 --                   "without": instances that are not waited for; "forced": without preflight. Both are recorded;
 --                   where nothing is to be changed, "without" is recorded in P:left_out.
 --                   -> {"ok", version, at_ms [, deadline_ms]} | {"conflict", version, "shortcode carrier is-platform
@@ -99,7 +104,7 @@
 --   turnout_info    -> {library version, version, chain, number of shortcodes}. Only reads.
 
 -- Raise it with every change of this file: instances load the library where Redis has a lower one.
-local LIBRARY_VERSION = 6
+local LIBRARY_VERSION = 7
 
 local SHORTCODE_LEN_MAX = 20
 local NAME_LEN_MAX = 31

@@ -65,6 +65,18 @@ local function moves_of(fields)
     return moves
 end
 
+-- What became of a change that awaited confirmation.
+local function note(prefix, version, outcome, who, why)
+    redis.call('XADD', prefix .. ':confirmations', 'MAXLEN', '~', CONFIRMATIONS_KEPT, '*', 'version', version,
+        'outcome', outcome, 'at', integer_text(now_ms()), 'who', who, 'why', why or '')
+end
+
+-- Is it the hold of a strict flip?
+local function is_strict_hold(fields)
+    return fields ~= nil and fields.kind == 'flip'
+        and string.find(fields.moves or '', '^%S+ %S+ %S+ %S+ %S+ hold ') ~= nil
+end
+
 -- Which of the wanted cells (a set of "shortcode carrier") a change set; each is taken out of the set and given the
 -- change as its author in `authors`. Answers how many it found, and the lines it looked at.
 local function find_authors(fields, version, wanted, authors)

@@ -90,6 +90,67 @@ local function check_keys(prefix)
     redis.call('ZCARD', prefix .. ':windows')
 end
 
+-- The holds of strict flips that would go back by themselves, of some cells: a list of {version, fields}, the oldest
+-- first.
+local function armed_holds(prefix, cells)
+    local seen, holds = {}, {}
+    for _, cell in ipairs(cells) do
+        if cell and cell.state == 'hold' and not seen[cell.version] then
+            seen[cell.version] = true
+            local version = integer_text(cell.version)
+            local fields = redis.call('ZSCORE', prefix .. ':confirm', version) and entry_of(prefix, version)
+            if fields and is_strict_hold(fields) then
+                holds[#holds + 1] = { version = version, fields = fields }
+            end
+        end
+    end
+    table.sort(holds, function(left, right) return tonumber(left.version) < tonumber(right.version) end)
+    return holds
+end
+
+-- Those whose cells a change opens, or moves.
+local function holds_to_end(prefix, steps)
+    local cells = {}
+    for _, step in ipairs(steps) do
+        cells[#cells + 1] = step.wanted and step.wanted.state ~= 'hold' and step.cell or nil
+    end
+    return armed_holds(prefix, cells)
+end
+
+-- A strict flip holds them again, and waits anew.
+local function put_off_holds(prefix, request, deadline)
+    if request.kind == 'flip' and given(request.moves[1].state) == 'hold' then
+        for _, hold in ipairs(armed_holds(prefix, cells_read(prefix, request.moves))) do
+            redis.call('ZADD', prefix .. ':confirm', 'XX', 'GT', integer_text(deadline), hold.version)
+        end
+    end
+end
+
+-- The deadline of a hold is over with its last cell: what is left of it goes back at its time.
+local function end_holds(prefix, holds, request)
+    for _, hold in ipairs(holds) do
+        local left = false
+        for _, cell in ipairs(cells_read(prefix, moves_of(hold.fields))) do
+            left = left or (cell and cell.version == tonumber(hold.version))
+        end
+        if not left and redis.call('ZREM', prefix .. ':confirm', hold.version) == 1 then
+            note(prefix, hold.version, 'replaced', request.who, given(request.why))
+        end
+    end
+end
+
+-- The versions of holds from which a change goes on.
+local function began_text(request, holds)
+    local versions, began = {}, given(request.began)
+    versions[1] = began and integer_text(began)
+    for _, hold in ipairs(holds) do
+        if hold.version ~= versions[1] then
+            versions[#versions + 1] = hold.version
+        end
+    end
+    return table.concat(versions, ' ')
+end
+
 local function bad_change(request)
     local within, began = given(request.confirm_within_ms), given(request.began)
     return bad_author(request)
@@ -119,7 +180,12 @@ local function change(keys, args)
     if #conflicts > 0 then
         return conflict(version, name_authors(prefix, conflicts))
     end
+    local deadline = given(request.confirm_within_ms)
+    deadline = deadline and now + deadline
     if #steps == 0 then
+        if deadline then
+            put_off_holds(prefix, request, deadline)
+        end
         note_left_out(prefix, request, version)
         return { 'unchanged', version }
     end
@@ -131,7 +197,8 @@ local function change(keys, args)
         end
     end
 
-    local more, deadline = {}, given(request.confirm_within_ms)
+    local more, holds = {}, holds_to_end(prefix, steps)
+    local began = began_text(request, holds)
     if #names > 0 then
         more[#more + 1], more[#more + 2] = 'window', table.concat(names, ' ')
     end
@@ -139,11 +206,10 @@ local function change(keys, args)
         more[#more + 1], more[#more + 2] = 'outside', table.concat(outside, '\n')
     end
     if deadline then
-        deadline = now + deadline
         more[#more + 1], more[#more + 2] = 'confirm', integer_text(deadline)
     end
-    if given(request.began) then
-        more[#more + 1], more[#more + 2] = 'began', integer_text(request.began)
+    if began ~= '' then
+        more[#more + 1], more[#more + 2] = 'began', began
     end
     request.guard = guards.of_flip(prefix, request, names, steps)
     if request.guard then
@@ -155,7 +221,9 @@ local function change(keys, args)
     end
     if deadline then
         redis.call('ZADD', prefix .. ':confirm', integer_text(deadline), integer_text(made))
+        put_off_holds(prefix, request, deadline)
     end
+    end_holds(prefix, holds, request)
     guards.set(prefix, made, now, request, table.concat(names, ' '), steps)
     if request.kind == 'flip' then
         windows.note(prefix, names, made)

@@ -5,8 +5,10 @@
 -- The end of a strict flip goes back to what was before its hold. Second: whether these are all of the change.
 local function moves_to_undo(prefix, fields, shortcodes)
     local held, moves, whole = {}, {}, true
-    for _, move in ipairs(moves_of(fields.began and entry_of(prefix, fields.began) or {})) do
-        held[move.shortcode .. ' ' .. move.carrier] = move
+    for began in string.gmatch(fields.began or '', '%d+') do
+        for _, move in ipairs(moves_of(entry_of(prefix, began) or {})) do
+            held[move.shortcode .. ' ' .. move.carrier] = move
+        end
     end
     for _, move in ipairs(moves_of(fields)) do
         if shortcodes and not shortcodes[move.shortcode] then
@@ -58,11 +60,6 @@ local function plan_undo(prefix, moves, version, force, at)
         end
     end
     return steps, conflicts
-end
-
-local function note(prefix, version, outcome, who, why)
-    redis.call('XADD', prefix .. ':confirmations', 'MAXLEN', '~', CONFIRMATIONS_KEPT, '*', 'version', version,
-        'outcome', outcome, 'at', integer_text(now_ms()), 'who', who, 'why', why or '')
 end
 
 local function note_undone(prefix, version, by)

@@ -96,6 +96,15 @@ local function nothing_pending(prefix, version)
     return { 'nothing', 0 }
 end
 
+-- The changes that await confirmation, without the holds of strict flips: it is their end that is to be confirmed.
+local function to_confirm(prefix)
+    local versions = {}
+    for _, version in ipairs(redis.call('ZRANGE', prefix .. ':confirm', 0, -1)) do
+        versions[#versions + 1] = not is_strict_hold(entry_of(prefix, version)) and version or nil
+    end
+    return versions
+end
+
 local function not_pending(prefix, version)
     local by = redis.call('ZSCORE', prefix .. ':undone', integer_text(version))
     if by then
@@ -115,7 +124,7 @@ local function confirm(keys, args)
     check_keys(prefix)
     carry_out_due(prefix) -- too late is too late, though no instance has beaten since
     local version = current_version(prefix)
-    local pending = redis.call('ZRANGE', prefix .. ':confirm', 0, -1)
+    local pending = to_confirm(prefix)
     if wanted == nil and #pending > 1 then
         local reply = { 'several' }
         for _, one in ipairs(pending) do
@@ -127,6 +136,10 @@ local function confirm(keys, args)
         return version > 0 and nothing_pending(prefix, version) or { 'nothing', 0 }
     end
     wanted = wanted or tonumber(pending[1])
+    if redis.call('ZSCORE', prefix .. ':confirm', integer_text(wanted)) and is_strict_hold(entry_of(prefix, wanted)) then
+        return invalid(version, { 'version ' .. integer_text(wanted) .. ' is the hold of a strict flip, which goes back '
+            .. 'by itself unless its routes are opened: it is the flip that is to be confirmed' })
+    end
     if redis.call('ZREM', prefix .. ':confirm', integer_text(wanted)) == 0 then
         return not_pending(prefix, wanted)
     end

@@ -270,7 +270,8 @@ def test_confirm_says_exactly_what_happened(ctl, table):
 def test_confirmation_is_also_for_set_and_import(ctl, table, tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("61000,spark,omni\n")
-    for args in (["route", "set", "61001", "--carrier", "spark", "--to", "omni"], ["route", "import", str(path)],
+    for args in (["route", "set", "61001", "--carrier", "spark", "--to", "omni", "--outside-window"],
+                 ["route", "import", str(path), "--outside-window"],
                  ["route", "hold", "61001", "--carrier", "spark"]):
         ctl.json(*args, "--confirm-within", "90s", code=NO_INSTANCES)
     assert len(ctl.json("status")["pending"]) == 3
@@ -471,29 +472,165 @@ def test_strict_flip_where_the_hold_is_not_applied(ctl, table, play):
     assert answer["commands"]["go_back"] == "turnoutctl route open 61000 61001 --carrier spark", "the hold was there"
 
 
-def test_strict_flip_meets_somebody_elses_change(ctl, table, play):
-    """Opened and held again meanwhile: what was sent between may be unanswered, so it is a conflict."""
+def held_flip(ctl, play, *more, as_json=True):
+    """A strict flip that waits for an instance which does not settle, and has the hold."""
     slow = play("proxy-a", settles=False)
-    run = ctl.start("--json", *FLIP, "--strict")
-    wait_until(lambda: cell(ctl, "61000") == ("redx", "hold"), "the hold")
+    run = ctl.start(*(["--json"] if as_json else []), *FLIP, "--strict", *more)
+    wait_until(lambda: cell(ctl, "61001") == ("redx", "hold"), "the hold")
+    return slow, run
+
+
+def test_strict_flip_meets_somebody_elses_change(ctl, table, play):
+    """What was sent since may be unanswered, so it is a conflict. The rest stays on hold."""
+    _, run = held_flip(ctl, play)
+    change(table, [("61000", "spark", "redx", "open")], who="eve")
+    out, _ = run.communicate(timeout=PATIENCE)
+    assert run.returncode == stopped_code(ctl)
+    answer = json.loads(out)
+    ended, = answer["ended"]
+    assert abs(ended.pop("at_ms") - time.time() * 1000) < 60000
+    assert ended == {"shortcode": "61000", "carrier": "spark", "is": "redx", "is_state": "open", "version": 3,
+                     "who": "eve"}
+    assert answer["commands"]["go_back"] == "turnoutctl rollback --version 2 61001"
+    assert " 61001 " in answer["commands"]["open"] and "61000" not in answer["commands"]["open"]
+    assert cell(ctl, "61001") == ("redx", "hold")
+    assert shell(ctl, answer["commands"]["go_back"]).returncode == DONE
+    assert cell(ctl, "61001") == ("redx", "open")
+
+
+def test_strict_flip_whose_hold_was_ended_and_made_anew(ctl, table, play):
+    """Opened and held again within one look: that it is on hold is not enough."""
+    slow, run = held_flip(ctl, play)
+    run.send_signal(signal.SIGSTOP)
     change(table, [("61000", "spark", "redx", "open")])
     change(table, [("61000", "spark", "redx", "hold")], who="eve")
     slow.settles = True
     slow.beat()
+    run.send_signal(signal.SIGCONT)
     out, _ = run.communicate(timeout=PATIENCE)
     assert run.returncode == stopped_code(ctl)
-    answer = json.loads(out)
-    assert [(one["shortcode"], one["who"], one["version"]) for one in answer["conflicts"]] == [("61000", "eve", 4)]
-    assert cell(ctl, "61001") == ("redx", "hold")
+    ended, = json.loads(out)["ended"]
+    assert (ended["shortcode"], ended["is_state"], ended["version"], ended["who"]) == ("61000", "hold", 4, "eve")
+
+
+@pytest.mark.parametrize("command", (("route", "open", "61000", "61001", "--carrier", "spark"),
+                                     ("rollback", "--version", "2")), ids=("open", "rollback"))
+def test_strict_flip_ends_at_once_where_its_hold_is_ended(ctl, table, play, command):
+    _, run = held_flip(ctl, play, "--drain", "60s", as_json=False)
+    ctl.json(*command, "--as", "bob")
+    _, error = run.communicate(timeout=PATIENCE)
+    assert run.returncode == CONFLICT
+    words = " ".join(error.split())
+    assert "the hold of 2 routes by version 2 was ended by another change: nothing was moved" in words
+    assert "61000 spark: redx (open), as set by bob in version 3, 2" in words
+    assert "61001 spark: redx (open), version 3" in words
+    assert "turnoutctl rollback" not in words and "turnoutctl route open" not in words
+    assert cell(ctl, "61000") == cell(ctl, "61001") == ("redx", "open")
+
+
+def test_strict_flip_is_not_troubled_by_changes_of_other_routes(ctl, table, play):
+    slow, run = held_flip(ctl, play)
+    change(table, [("777", "spark", "redx")])
+    time.sleep(0.05)
+    assert run.poll() is None
+    slow.settles = True
+    slow.beat()
+    run.communicate(timeout=PATIENCE)
+    assert run.returncode == DONE and cell(ctl, "61000") == ("omni", "open")
+
+
+def test_a_stopped_strict_flip_repeats_all_that_was_asked_for(ctl, table, play):
+    play("proxy-a", settles=False)
+    options = ("--from", "redx", "--drain", "35ms", "--confirm-within", "10m", "--guard-errors", "5", "--guard-min",
+               "50", "--guard-mo-within", "2m", "--guard-receipt-within", "3m", "--guard-leg-lost", "--guard-action",
+               "rollback", "--guard-for", "30m", "--replicas", "0", "--timeout", "4s", "--ticket", "CHG-1")
+    commands = ctl.json(*FLIP, "--strict", *options, code=stopped_code(ctl))["commands"]
+    wanted = {"--from redx", "--confirm-within 600000ms", "--guard-errors 5", "--guard-min 50",
+              "--guard-mo-within 120000ms", "--guard-receipt-within 180000ms", "--guard-leg-lost",
+              "--guard-action rollback", "--guard-for 1800000ms", "--replicas 0", "--timeout 4000ms",
+              "--ticket CHG-1", "--outside-window"}
+    for name in ("wait_on", "open"):
+        assert all(" %s " % option in commands[name] + " " for option in wanted), commands[name]
+    assert " --strict " in commands["wait_on"] and " --drain 35ms " in commands["wait_on"]
+    assert "--strict" not in commands["open"] and "--drain" not in commands["open"]
+    assert shell(ctl, commands["open"]).returncode == DONE
+    guard, = ctl.json("guards")["guards"]
+    assert (guard["action"], guard["state"]) == ("rollback", "watching")
+
+
+def test_conflict_of_a_flip_says_what_to_do(ctl, table, play):
+    play("proxy-a")
+    change(table, [("61000", "spark", "third")])
+    answer = ctl.json(*FLIP, "--from", "redx", code=CONFLICT)
+    assert "turnoutctl status" in answer["advice"] and "--from" in answer["advice"]
+    assert "--force" not in answer["advice"]
+    assert "--force" in ctl.json("rollback", "--version", "1", code=CONFLICT)["advice"]
 
 
 def test_strict_flip_with_a_deadline(ctl, table, play):
     play("proxy-a")
     answer = ctl.json(*FLIP, "--strict", "--confirm-within", "150ms")
-    assert answer["confirm_by_ms"] > 0 and ctl.json("log", "--last", "2")["changes"][0].get("confirm_by_ms") is None
+    assert answer["confirm_by_ms"] > 0
+    assert [one["version"] for one in ctl.json("status")["pending"]] == [3], "the hold's deadline is over"
     time.sleep(0.16)
     table.beat("other", applied=99)
     assert cell(ctl, "61000") == ("redx", "open"), "open, not on hold"
+    assert [entry["undoes"] for entry in rollbacks(ctl)] == [3]
+
+
+SOON = ("--timeout", "1s", "--drain", "300ms", "--confirm-within", "200ms")
+
+
+def goes_back(ctl, table):
+    """Once, by the timer, to what was before the hold."""
+    wait_until(lambda: table.function("turnout_due") == -1, "the deadline")
+    assert cell(ctl, "61000") == cell(ctl, "61001") == ("redx", "open")
+    entry, = rollbacks(ctl)
+    assert entry["who"] == "confirm-timer" and table.function("turnout_due") == -1
+    return entry["undoes"]
+
+
+@pytest.mark.parametrize("number", (signal.SIGKILL, signal.SIGHUP))
+def test_the_hold_goes_back_where_the_terminal_dies(ctl, table, play, number):
+    _, run = held_flip(ctl, play, *SOON)
+    pending, = ctl.json("status")["pending"]
+    assert (pending["version"], pending["left_ms"] > 1000) == (2, True)
+    assert "is the hold of a strict flip" in str(ctl.json("confirm", "2", code=INVALID))
+    ctl.json("confirm", code=NOT_FOUND)
+    run.send_signal(number)
+    run.wait(PATIENCE)
+    assert cell(ctl, "61000") == ("redx", "hold")
+    assert goes_back(ctl, table) == 2
+
+
+def test_a_stopped_strict_flip_that_waits_on_puts_its_deadline_off(ctl, table, play):
+    play("proxy-a", settles=False)
+    answer = ctl.json(*FLIP, "--strict", *SOON, code=stopped_code(ctl))
+    first, = ctl.json("status")["pending"]
+    assert answer["hold_goes_back_ms"] == first["deadline_ms"]
+    text = shell(ctl, answer["commands"]["wait_on"])
+    assert text.returncode == stopped_code(ctl) and "The hold goes back by itself at" in text.stderr
+    second, = ctl.json("status")["pending"]
+    assert second["version"] == 2 and second["deadline_ms"] >= first["deadline_ms"] + 300
+    assert goes_back(ctl, table) == 2
+
+
+def test_a_stopped_strict_flip_opened_at_once_goes_back_behind_its_hold(ctl, table, play):
+    play("proxy-a", settles=False)
+    answer = ctl.json(*FLIP, "--strict", *SOON, code=stopped_code(ctl))
+    assert shell(ctl, answer["commands"]["open"]).returncode == DONE
+    assert cell(ctl, "61000") == ("omni", "open")
+    assert [one["version"] for one in ctl.json("status")["pending"]] == [3]
+    assert goes_back(ctl, table) == 3
+
+
+def test_a_hold_that_was_opened_in_part_goes_back_with_the_rest(ctl, table, play):
+    play("proxy-a", settles=False)
+    ctl.json(*FLIP, "--strict", *SOON, code=stopped_code(ctl))
+    ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omni")
+    assert [one["version"] for one in ctl.json("status")["pending"]] == [2]
+    wait_until(lambda: table.function("turnout_due") == -1, "the deadline")
+    assert (cell(ctl, "61000"), cell(ctl, "61001")) == (("omni", "open"), ("redx", "open"))
 
 
 def test_strict_flip_of_what_is_there_already(ctl, table, play):
