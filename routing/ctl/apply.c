@@ -494,7 +494,8 @@ static enum ctl_exit send_failed(struct ctl *ctl)
 static bool library_fine(struct ctl *ctl, const json_t *request)
 {
     const char *kind = json_member(request, "kind");
-    bool demands = json_object_get(request, "confirm_within_ms") || strcmp(kind, "flip") == 0;
+    bool demands = json_object_get(request, "confirm_within_ms") || strcmp(kind, "flip") == 0 ||
+                   strcmp(kind, "set") == 0 || strcmp(kind, "import") == 0;
     return !demands || redis_functions_renew(ctl->redis);
 }
 

@@ -205,13 +205,16 @@ const struct command command_table[] = {
         .args = "SHORTCODE",
         .args_min = 1,
         .args_max = 1,
-        .takes = OPTION(CARRIER) | OPTION(TO) | OPTION(STATE) | OPTION(FROM) | TAKES_CONFIRM | TAKES_CHANGE,
+        .takes = OPTION(CARRIER) | OPTION(TO) | OPTION(STATE) | OPTION(FROM) | OPTION(OUTSIDE_WINDOW) |
+                 TAKES_CONFIRM | TAKES_CHANGE,
         .needs = OPTION(CARRIER) | OPTION(TO),
         .brief = "set one route, whatever it was",
         .text =
-            "Makes the row where there is none. With --from it is refused unless that platform serves now.",
-        .json = JSON_CHANGE,
-        .exits = EXITS_CHANGE,
+            "Makes the row where there is none. With --from it is refused unless that platform serves now. A "
+            "row that is there is moved to another platform as flip does it: in an open window, or with "
+            "--outside-window.",
+        .json = JSON_CHANGE ", outside as in flip",
+        .exits = EXITS_CHANGE | EXIT(CTL_WINDOW),
         .run = run_route_set,
     },
     {
@@ -273,7 +276,7 @@ const struct command command_table[] = {
         .args = "FILE",
         .args_min = 1,
         .args_max = 1,
-        .takes = OPTION(DRY_RUN) | TAKES_CONFIRM | TAKES_CHANGE,
+        .takes = OPTION(DRY_RUN) | OPTION(OUTSIDE_WINDOW) | TAKES_CONFIRM | TAKES_CHANGE,
         .brief = "set all routes of a CSV file in one change",
         .text =
             "The columns are shortcode,carrier,platform and, if you like, state (open, hold or closed); a "
@@ -281,10 +284,11 @@ const struct command command_table[] = {
             "line with these names is skipped. FILE may be - for the standard input. Either every line is "
             "taken "
             "or none is, and every error is shown with its line. Routes that the file does not name stay as "
-            "they are.",
-        .json =
-            "rows, new, differing, same (with --dry-run also changes), errors [line, error]; " JSON_CHANGE,
-        .exits = EXITS_CHANGE,
+            "they are. Those that are there already and go to another platform must belong to an open "
+            "window, or --outside-window be given, which the log shows.",
+        .json = "rows, new, differing, same (with --dry-run also changes), errors [line, error]; " JSON_CHANGE
+                ", outside as in flip",
+        .exits = EXITS_CHANGE | EXIT(CTL_WINDOW),
         .run = run_route_import,
     },
     {

@@ -26,7 +26,7 @@
 --                                 strict flips that it opened and that would have gone back by themselves
 --                          guard  only with one: what it watches for (38-guards)
 --                          window only of changes made in open windows: their names (37-window-cells)
---                          outside  only of a flip with cells outside of any open window: these, one a line,
+--                          outside  only of a move of cells outside of any open window: these, one a line,
 --                                 "shortcode carrier [window paused]"
 --                          without  only where instances were left out of the barrier by order: these, one a line
 --                          forced only of a flip that was made without preflight, by order
@@ -63,6 +63,7 @@
 --                   from_state likewise; from_version: the cell must not have been written since that change.
 --                   to "" removes the cell. state absent = "open". All or nothing.
 --                   A flip moves cells of open windows; with "outside_window": true also others, and that is recorded.
+--                   So it is with any other change of a route that is there already to another platform.
 --                   With "window" it is refused unless that one is open and all the cells belong to it.
 --                   With confirm_within_ms the change goes back by itself unless turnout_confirm comes in time.
 --                   The hold of a strict flip (a flip to state hold) is not to be confirmed: its deadline ends with

@@ -90,6 +90,21 @@ local function check_keys(prefix)
     redis.call('ZCARD', prefix .. ':windows')
 end
 
+-- Which steps belong into a window: those of a flip, and what another change makes of a route that is there already by
+-- moving it to another platform. A number's override is no route.
+local function windowed_steps(request, steps)
+    if request.kind == 'flip' then
+        return steps
+    end
+    local moved = {}
+    for _, step in ipairs(steps) do
+        if step.cell and step.wanted and step.cell.platform ~= step.wanted.platform and step.move.carrier ~= NUMBER then
+            moved[#moved + 1] = step
+        end
+    end
+    return moved
+end
+
 -- The holds of strict flips that would go back by themselves, of some cells: a list of {version, fields}, the oldest
 -- first.
 local function armed_holds(prefix, cells)
@@ -189,12 +204,9 @@ local function change(keys, args)
         note_left_out(prefix, request, version)
         return { 'unchanged', version }
     end
-    local names, outside, refusal = {}, {}, nil
-    if request.kind == 'flip' then
-        names, outside, refusal = windows.admit(prefix, version, request, steps)
-        if refusal then
-            return refusal
-        end
+    local names, outside, refusal = windows.admit(prefix, version, request, windowed_steps(request, steps))
+    if refusal then
+        return refusal
     end
 
     local more, holds = {}, holds_to_end(prefix, steps)
@@ -225,8 +237,8 @@ local function change(keys, args)
     end
     end_holds(prefix, holds, request)
     guards.set(prefix, made, now, request, table.concat(names, ' '), steps)
+    windows.note(prefix, names, made)
     if request.kind == 'flip' then
-        windows.note(prefix, names, made)
         events_of_flip(prefix, request, made, table.concat(names, ' '), steps)
     end
     return { 'ok', made, now, deadline }

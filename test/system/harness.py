@@ -386,7 +386,8 @@ class World:
         for (shortcode, carrier), to in moves.items():
             platform, state = to if isinstance(to, tuple) else (to, 'open')
             rows.append({'shortcode': shortcode, 'carrier': carrier, 'to': platform, 'state': state})
-        request = {'kind': kind, 'who': 'test', 'why': 'a test', 'ticket': '', 'moves': rows, **fields}
+        request = {'kind': kind, 'who': 'test', 'why': 'a test', 'ticket': '', 'moves': rows, 'outside_window': True,
+                   **fields}
         answer = self.redis.call('FCALL', 'turnout_change', 1, self.prefix + ':version', json.dumps(request))
         words = answer.splitlines()
         assert words[0] in ('ok', 'unchanged'), answer

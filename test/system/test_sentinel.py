@@ -200,7 +200,8 @@ def test_a_replica_that_lags_is_promoted(world, redis):
     assert daemon.metric('store_tables_refused_total') >= 1
     # A change on the new master has the same number, but another history: not taken either, and the barrier says so.
     redis.until_replicas(redis.port, 1)
-    code, answer = redis.ctl(world, 'route', 'set', '5002', '--carrier', 'spark', '--to', 'omni', '--timeout', '1s')
+    code, answer = redis.ctl(world, 'route', 'set', '5002', '--carrier', 'spark', '--to', 'omni', '--outside-window',
+                             '--timeout', '1s')
     assert code == 5 and answer['version'] == lost and answer['barrier']['missing'], answer
     goes_to(client, 'redx')
     since = daemon.mark()

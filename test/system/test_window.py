@@ -109,12 +109,28 @@ def test_a_flip_of_no_window_is_refused(ctl, table, instances):
 
 
 def test_other_changes_need_no_window(ctl, table):
-    for command in (["route", "set", "61000", "--carrier", "spark", "--to", "omni"],
+    for command in (["route", "set", "62000", "--carrier", "spark", "--to", "omni"],
+                    ["route", "set", "61000", "--carrier", "spark", "--to", "redx", "--state", "closed"],
                     ["route", "hold", "61000", "--carrier", "spark"], ["route", "open", "61000", "--carrier", "spark"],
                     ["rollback"]):
         ctl.json(*command, code=NO_INSTANCES)
     ctl.json("flip", "61001", "--carrier", "spark", "--to", "redx", code=NO_INSTANCES)  # so already: no flip at all
     assert all("outside_window" not in entry for entry in ctl.json("log")["changes"])
+
+
+def test_set_and_import_of_a_route_that_is_there_need_a_window(ctl, table, tmp_path):
+    path = tmp_path / "routes.csv"
+    path.write_text("61000,spark,omni\n61001,spark,redx\n62000,spark,omni\n")
+    answer = ctl.json("route", "import", str(path), code=WINDOW)
+    assert [(one["shortcode"], one["carrier"]) for one in answer["outside"]] == [("61000", "spark")]
+    assert "--outside-window" in answer["advice"]
+    text = ctl.text("route", "set", "61000", "--carrier", "spark", "--to", "omni", code=WINDOW)
+    assert "61000 spark" in text and ctl.json("status")["version"] == 1, "nothing was changed"
+    ctl.json("route", "import", str(path), "--outside-window", code=NO_INSTANCES)
+    assert ctl.json("log", "--last", "1")["changes"][0]["outside_window"] == ["61000 spark"]
+    assert "OUTSIDE ANY WINDOW (1 route)" in ctl.text("log", "--last", "1")
+    ctl.json("route", "set", "61000", "--carrier", "spark", "--to", "redx", "--outside-window", code=NO_INSTANCES)
+    assert ctl.json("log", "--last", "1")["changes"][0]["outside_window"] == ["61000 spark"]
 
 
 # --- the functions in Redis ------------------------------------------------------------------------------------

@@ -148,7 +148,8 @@ static void change(const char *shortcode, const char *to)
 {
     char request[256];
     snprintf(request, sizeof(request),
-             "{\"kind\":\"set\",\"who\":\"t\",\"moves\":[{\"shortcode\":\"%s\",\"carrier\":\"spark\",\"to\":"
+             "{\"kind\":\"set\",\"who\":\"t\",\"outside_window\":true,\"moves\":[{\"shortcode\":\"%s\","
+             "\"carrier\":\"spark\",\"to\":"
              "\"%s\"}]}",
              shortcode, to);
     function("turnout_change", request, "ok");
@@ -783,7 +784,8 @@ static void what_is_not_confirmed_goes_back(void **state)
     change("100", "redx");
     wait_for(&world, entry_has, "applied=1");
     function("turnout_change",
-             "{\"kind\":\"set\",\"who\":\"t\",\"confirm_within_ms\":100,\"moves\":[{\"shortcode\":\"100\","
+             "{\"kind\":\"set\",\"who\":\"t\",\"outside_window\":true,\"confirm_within_ms\":100,\"moves\":[{"
+             "\"shortcode\":\"100\","
              "\"carrier\":\"spark\",\"to\":\"omni\"}]}",
              "ok");
     uint64_t start = uv_hrtime();
@@ -897,7 +899,7 @@ static void a_large_table_is_loaded_by_pages(void **state)
     struct store_options options = some_options();
     char *request = malloc((size_t)ROWS * 100), *end = request;
     library_load();
-    end += sprintf(end, "{\"kind\":\"import\",\"who\":\"t\",\"moves\":[");
+    end += sprintf(end, "{\"kind\":\"import\",\"who\":\"t\",\"outside_window\":true,\"moves\":[");
     for (int i = 0; i < ROWS; i++)
         end += sprintf(end, "%s{\"shortcode\":\"%d\",\"carrier\":\"spark\",\"to\":\"redx\"}", i ? "," : "",
                        10000 + i);
