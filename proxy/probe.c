@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "proxy/client.h"
 #include "proxy/leg.h"
@@ -12,6 +13,7 @@
 #include "proxy/log.h"
 #include "smpp/constants.h"
 #include "smpp/receipt.h"
+#include "smpp/tlv.h"
 
 #define FAREWELL 1000000000ULL /* ns: for the unbind */
 enum {
@@ -22,6 +24,9 @@ enum {
     NPI_ISDN = 1,
     RECEIPT_ALWAYS = 1, /* registered_delivery: success or failure */
 };
+
+/* What a receipt says of the test message. */
+enum receipt_verdict { RECEIPT_CAME, RECEIPT_ON_ITS_WAY, RECEIPT_FAILED };
 
 struct probe {
     struct conn conn;           /* first: a conn's owner is found by a cast */
@@ -38,6 +43,7 @@ struct probe {
     bool told;
     bool early; /* a receipt has come before the answer to submit_sm: it waits for its own */
     uint32_t early_sequence;
+    enum receipt_verdict early_verdict;
     char early_id[PROBE_ID_MAX + 1];
 };
 
@@ -252,13 +258,61 @@ static bool span_text(struct smpp_span span, char *text, size_t size)
     return fits;
 }
 
-static void accept_receipt(struct probe *probe, uint32_t sequence)
+/* States of SMPP 3.4, 5.2.28: the TLV, else "stat" of the text. ACCEPTD is as much as some SMSCs ever say. */
+enum { STATE_ENROUTE = 1, STATE_DELIVERED = 2, STATE_ACCEPTED = 6, STATE_UNKNOWN = 7 };
+
+static unsigned state_of(const struct smpp_message_view *view)
+{
+    static const struct {
+        const char *word;
+        unsigned state;
+    } words[] = {{"DELIVRD", STATE_DELIVERED}, {"ACCEPTD", STATE_ACCEPTED}, {"ENROUTE", STATE_ENROUTE}};
+    struct smpp_span text = view->text;
+    struct smpp_span stat;
+    struct smpp_tlv tlv;
+    if (smpp_tlv_find(view->tlvs, SMPP_TAG_MESSAGE_STATE, &tlv) && tlv.value.len == 1) {
+        return tlv.value.p[0];
+    }
+    if (text.len == 0 && smpp_tlv_find(view->tlvs, SMPP_TAG_MESSAGE_PAYLOAD, &tlv)) {
+        text = tlv.value;
+    }
+    for (size_t i = 0; smpp_receipt_field(text, "stat", &stat) && i < sizeof words / sizeof *words; i++) {
+        if (stat.len == strlen(words[i].word) &&
+            strncasecmp((const char *)stat.p, words[i].word, stat.len) == 0) {
+            return words[i].state;
+        }
+    }
+    return STATE_UNKNOWN;
+}
+
+static enum receipt_verdict verdict_of(const struct smpp_message_view *view)
+{
+    switch (state_of(view)) {
+    case STATE_DELIVERED:
+    case STATE_ACCEPTED: return RECEIPT_CAME;
+    case STATE_ENROUTE: return RECEIPT_ON_ITS_WAY;
+    default: return RECEIPT_FAILED;
+    }
+}
+
+/* It is ours, whatever it says. One that says "on its way" is followed by another. */
+static void accept_receipt(struct probe *probe, uint32_t sequence, enum receipt_verdict verdict)
 {
     uint8_t pdu[SMPP_REFUSAL_MAX];
+    char why[PROBE_WHY_MAX];
     struct conn *c = &probe->conn;
-    probe->result.receipt_ns = c->worker->now > probe->sent ? c->worker->now - probe->sent : 1;
     conn_send(c, pdu, smpp_encode_refusal(pdu, SMPP_DELIVER_SM, sequence, ESME_ROK, true));
-    succeed(probe);
+    if (verdict == RECEIPT_ON_ITS_WAY) {
+        return;
+    }
+    probe->result.receipt_ns = c->worker->now > probe->sent ? c->worker->now - probe->sent : 1;
+    if (verdict == RECEIPT_CAME) {
+        succeed(probe);
+        return;
+    }
+    snprintf(why, sizeof why, "the receipt does not say that it was delivered: %.140s",
+             probe->result.receipt);
+    fail(probe, why);
 }
 
 static void on_submitted(struct probe *probe, const struct smpp_event *event)
@@ -273,7 +327,7 @@ static void on_submitted(struct probe *probe, const struct smpp_event *event)
     probe->result.answer_ns = next_step(probe, PROBE_RECEIPT);
     if (probe->early && strcmp(probe->early_id, probe->result.message_id) == 0) {
         probe->early = false;
-        accept_receipt(probe, probe->early_sequence);
+        accept_receipt(probe, probe->early_sequence, probe->early_verdict);
     } else {
         refuse_early(probe);
     }
@@ -298,10 +352,11 @@ static bool take_receipt(struct probe *probe, const struct smpp_event *event)
     }
     (void)span_text(view.text, probe->result.receipt, sizeof probe->result.receipt);
     if (probe->result.step == PROBE_RECEIPT) {
-        accept_receipt(probe, event->header.sequence_number);
+        accept_receipt(probe, event->header.sequence_number, verdict_of(&view));
     } else {
         probe->early = true;
         probe->early_sequence = event->header.sequence_number;
+        probe->early_verdict = verdict_of(&view);
         memcpy(probe->early_id, text, sizeof text);
     }
     return true;

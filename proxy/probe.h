@@ -4,7 +4,8 @@
  *   order ──probe_start──▶ connect ─▶ bind ─▶ enquire_link ─▶ [submit_sm ─▶ its answer ─▶ its receipt] ─▶ unbind
  *                             └─────────┴───────────┴─── failed, or no answer in time ──▶ result.why
  *
- * Nothing is tried twice. MO, and receipts of other messages, that come over it are refused with the carrier's
+ * Only a receipt that says "delivered" (or "accepted") is one that the test message came through with; one that says
+ * "on its way" is waited behind. Nothing is tried twice. MO, and receipts of other messages, that come over it are refused with the carrier's
  * mo-refusal: they are a client's, and the network sends them again over its legs. In the worker's thread; not
  * one of the worker's legs, so that nothing is routed over it. SMPP 3.4 sections 4.1, 4.2, 4.4, 4.6, 4.11. */
 #ifndef PROXY_PROBE_H

@@ -113,9 +113,12 @@ static enum ctl_exit show_outcome(struct ctl *ctl, const char *instance, const s
         print_outcome(instance, answer);
     }
     if (*why) {
-        return ctl_fail(ctl, CTL_PREFLIGHT,
-                        "It is not sent again. A receipt may take longer: --timeout gives it more time.",
-                        "nothing was changed: the test message by %s: %s", instance, why);
+        return ctl_fail(
+            ctl, CTL_PREFLIGHT,
+            ms_of(answer, "receipt_ms") > 0
+                ? "It is not sent again."
+                : "It is not sent again. A receipt may take longer: --timeout gives it more time.",
+            "nothing was changed: the test message by %s: %s", instance, why);
     }
     return CTL_DONE;
 }

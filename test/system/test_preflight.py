@@ -375,16 +375,18 @@ def test_ctrl_c_in_preflight_changes_nothing(links, start):
 
 # --- the test message ------------------------------------------------------------------------------------------
 
-def carry(world, receipts):
-    """An SMSC that takes what it is sent; before its receipt come another's and an MO. Gives the legs that it came by."""
+def carry(world, receipts, states=('DELIVRD',), tlvs=b''):
+    """An SMSC that takes what it is sent; before its receipts come another's and an MO. Gives the legs that it came by."""
     taken = []
 
     def answers(leg, pdu):
         if pdu.name == 'submit_sm':
             leg.send(pdu.answer(0, b'abc\0'))
             if receipts:
-                for text, esm_class in ((wire.receipt_text('other'), 4), (b'an MO', 0), (wire.receipt_text('abc'), 4)):
-                    leg.deliver(text=text, esm_class=esm_class)
+                leg.deliver(text=wire.receipt_text('other'), esm_class=4)
+                leg.deliver(text=b'an MO')
+                for state in states:
+                    leg.deliver(text=wire.receipt_text('abc', state), esm_class=4, tlvs=tlvs)
             taken.append(leg)
 
     world.smscs['spark-omni'].answers = answers
@@ -423,6 +425,31 @@ def test_a_test_message_without_a_receipt_stops_the_flip(links, start):
     answer = flip(world, '--probe', number_of('spark'), '--timeout', '1s', code=PREFLIGHT)
     assert answer['message']['step'] == 'receipt' and 'not answered within 1.0 s' in answer['error']
     assert last_change(world)['version'] == world.version and len(taken) == 1, 'and it is not sent again'
+
+
+@pytest.mark.parametrize('state, tlvs', [
+    ('UNDELIV', b''), ('REJECTD', b''), ('EXPIRED', b''), ('DELETED', b''), ('UNKNOWN', b''), ('', b''),
+    ('DELIVRD', b'\x04\x27\x00\x01\x05')])
+def test_a_receipt_of_failure_stops_the_flip(links, start, state, tlvs):
+    world = links
+    start('a')
+    carry(world, True, (state,), tlvs)
+    answer = flip(world, '--probe', number_of('spark'), code=PREFLIGHT)
+    assert answer['message']['step'] == 'receipt' and answer['message']['receipt_ms'] > 0
+    assert 'does not say that it was delivered' in answer['error'] and 'stat:' + state in answer['error']
+    assert last_change(world)['version'] == world.version
+    code, _, err = text(world, 'preflight', '5001', *TARGET, '--probe', number_of('spark'))
+    assert code == PREFLIGHT and 'does not say that it was delivered' in ' '.join(err.split())
+
+
+@pytest.mark.parametrize('states, tlvs', [
+    (('ENROUTE', 'DELIVRD'), b''), (('ACCEPTD',), b''), (('UNDELIV',), b'\x04\x27\x00\x01\x02')])
+def test_a_receipt_of_success_lets_the_flip_go_on(links, start, states, tlvs):
+    world = links
+    start('a')
+    carry(world, True, states, tlvs)
+    message = flip(world, '--probe', number_of('spark'))['message']
+    assert message['step'] == 'done' and 'stat:' + states[-1] in message['receipt']
 
 
 # --- release and clients ---------------------------------------------------------------------------------------
