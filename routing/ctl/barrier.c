@@ -327,32 +327,23 @@ static void print_missing(const struct barrier *barrier)
     grid_free(grid);
 }
 
-/* What one may do that still runs, and is only cut off from Redis. */
-static const char *if_cut_off(const struct instance *instance)
-{
-    return strcmp(instance_field(instance, "on_loss"), "fence") == 0
-               ? "Should it still run, cut off from Redis, then it sends nothing since its lease was over, "
-                 "and "
-                 "until it has caught up (on-loss fence)."
-               : "Should it still run, cut off from Redis, then it goes by an older table.";
-}
-
+/* One line each, since it comes with every change until somebody forgets it: the last word is what one may do that still
+ * runs, and is only cut off from Redis. */
 static void print_dead(const struct barrier *barrier)
 {
     char age[AGE_TEXT_SIZE];
     for (size_t i = 0; i < barrier->instances.count; i++) {
         const struct instance *instance = &barrier->instances.items[i];
-        char *text = NULL;
-        if (!instance_alive(instance)) {
-            int len =
-                asprintf(&text,
-                         "%s is dead, silent for %s: not waited for. %s Should it be gone: turnoutctl "
-                         "instances forget %s",
-                         instance->id, age_text(instance_silence_ms(&barrier->instances, instance), age),
-                         if_cut_off(instance), instance->id);
-            text_wrap(stdout, "", need(len < 0 ? NULL : text));
-            free(text);
+        if (instance_alive(instance)) {
+            continue;
         }
+        bool fence = strcmp(instance_field(instance, "on_loss"), "fence") == 0;
+        text_print(stdout, instance->id);
+        printf(" is dead, silent for %s%s; turnoutctl instances forget ",
+               age_text(instance_silence_ms(&barrier->instances, instance), age),
+               fence ? " (cut off, it sends nothing)" : " (cut off, it may go the old way)");
+        text_print(stdout, instance->id);
+        putchar('\n');
     }
 }
 

@@ -307,7 +307,7 @@ def test_one_that_hangs_is_named_and_can_be_left_out(links, start):
     flip(world, code=6)
 
 
-@pytest.mark.parametrize('on_loss, words', [('serve', 'it goes by an older table'), ('fence', 'it sends nothing')])
+@pytest.mark.parametrize('on_loss, words', [('serve', 'it may go the old way'), ('fence', 'it sends nothing')])
 def test_a_dead_one_is_told_of(links, start, on_loss, words):
     """What it would do if it were only cut off from Redis is known after its entry has expired."""
     world = links
@@ -316,7 +316,9 @@ def test_a_dead_one_is_told_of(links, start, on_loss, words):
     while world.redis.call('EXISTS', world.prefix + ':instance:b') != '0':
         pass
     code, out, _ = text(world, *OUTSIDE, '5001', *TARGET)
-    assert code == DONE and 'b is dead' in out and words in ' '.join(out.split()), out
+    line, = [line for line in out.splitlines() if line.startswith('b ')]
+    assert code == DONE and line.startswith('b is dead, silent for ') and words in line, out
+    assert line.endswith('; turnoutctl instances forget b') and out.splitlines()[-1] == line, 'one line, not more'
     world.ctl('instances', 'forget', 'b')
     assert world.redis.call('HGET', world.prefix + ':on_loss', 'b') == ''
     assert world.redis.call('HGET', world.prefix + ':on_loss', 'a') == on_loss
