@@ -13,7 +13,7 @@
 #include "routing/ctl/output.h"
 #include "routing/ctl/route.h"
 
-enum { PAGE = 100 };
+enum { PAGE = 100, PAGE_OF_ANY = 10 };
 
 /* Where the lines of the moves begin in an answer. */
 enum { UNDONE_LINES = 3 };
@@ -25,7 +25,21 @@ struct undone {
     bool rollback;
     char kind[16];
     char *who;
+    char *
+        passed; /* the newest that was passed over, as it moved nothing: "version 7 (window by alice, ...)"; or NULL */
 };
+
+/* A change that says no more than where its cells go next (a window that starts, or ends) moves nothing. */
+static bool moves_anything(const struct change *change)
+{
+    for (size_t i = 0; i < change->moves_count; i++) {
+        const struct change_move *move = &change->moves[i];
+        if (strcmp(move->from, move->to) != 0 || move->from_state != move->state) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static bool moves_one_of(const struct ctl *ctl, const struct change *change)
 {
@@ -39,15 +53,27 @@ static bool moves_one_of(const struct ctl *ctl, const struct change *change)
     return false;
 }
 
-/* Has the entry to do with the arguments? A restore has, with all; and one that cannot be understood may
- * have. */
+/* Has the entry to do with the arguments, and moved something? A restore has, with all; and one that cannot be
+ * understood may have. */
 static bool concerns(const struct ctl *ctl, const redisReply *item)
 {
     const char *reason;
-    struct change *change = ctl->args_count > 0 ? entry_change(item, &reason) : NULL;
-    bool does = !change || change->restore || moves_one_of(ctl, change);
+    struct change *change = entry_change(item, &reason);
+    bool does = !change || change->restore ||
+                (moves_anything(change) && (ctl->args_count == 0 || moves_one_of(ctl, change)));
     change_free(change);
     return does;
+}
+
+static void pass_over(struct undone *undone, const redisReply *item)
+{
+    char when[TIME_TEXT_SIZE];
+    uint64_t at_ms = strtoull(entry_field(item, "at"), NULL, 10);
+    if (!undone->passed &&
+        asprintf(&undone->passed, "version %llu (%s by %s, %s)", (unsigned long long)entry_version(item),
+                 entry_field(item, "kind"), entry_field(item, "who"), time_text(at_ms, when)) < 0) {
+        undone->passed = need(NULL);
+    }
 }
 
 static void take_entry(struct undone *undone, const redisReply *item)
@@ -66,7 +92,7 @@ static bool find_last(struct ctl *ctl, struct undone *undone)
     size_t count = 1;
     while (count > 0 && undone->version == 0) {
         char size[16];
-        snprintf(size, sizeof size, "%d", ctl->args_count > 0 ? PAGE : 1);
+        snprintf(size, sizeof size, "%d", ctl->args_count > 0 ? PAGE : PAGE_OF_ANY);
         const char *const range[] = {"XREVRANGE", redis_key(ctl->redis, "changes"), upto, "-", "COUNT", size};
         redisReply *page = redis_call(ctl->redis, range, 6);
         if (!page) {
@@ -77,6 +103,8 @@ static bool find_last(struct ctl *ctl, struct undone *undone)
             const redisReply *item = page->element[i];
             if (entry_fine(item) && concerns(ctl, item)) {
                 take_entry(undone, item);
+            } else if (entry_fine(item) && ctl->args_count == 0) {
+                pass_over(undone, item);
             }
             snprintf(upto, sizeof upto, "(%s", redis_text(item, 0));
         }
@@ -164,6 +192,13 @@ static void show(struct ctl *ctl, const struct undone *undone, const struct sent
     char when[TIME_TEXT_SIZE];
     json_t *request = change_moves_made(sent->changed ? sent->reply : NULL, UNDONE_LINES);
     ctl_answer(ctl, "undoes", json_integer((json_int_t)undone->version));
+    if (!ctl->options.json && undone->passed) {
+        char *text = NULL;
+        int len = asprintf(&text, "The last change, %s, moved nothing; the last that did is version %llu.",
+                           undone->passed, (unsigned long long)undone->version);
+        text_wrap(stdout, "", text_clean(need(len < 0 ? NULL : text)));
+        free(text);
+    }
     if (!ctl->options.json && sent->changed) {
         printf("Version %llu undoes version %llu (%s by ", (unsigned long long)sent->version,
                (unsigned long long)undone->version, undone->kind);
@@ -231,5 +266,6 @@ enum ctl_exit run_rollback(struct ctl *ctl)
         code = undo(ctl, &undone);
     }
     free(undone.who);
+    free(undone.passed);
     return code;
 }

@@ -131,6 +131,21 @@ def test_rollback_twice_does_not_go_forward_again(ctl, table, play):
     assert cell(ctl, "61000") == ("omni", "open")
 
 
+def test_rollback_passes_over_what_moved_nothing(ctl, table, play, tmp_path):
+    play("proxy-a")
+    ctl.json(*OUTSIDE, "61000", "--carrier", "spark", "--to", "omni", "--as", "alice")
+    plan = tmp_path / "plan.csv"
+    plan.write_text("61001,spark,omni\n")
+    ctl.json("window", "create", "other", str(plan), "--start", "2026-01-01T00:00Z", "--end", "2126-01-01T00:00Z")
+    ctl.json("window", "start", "other", "--as", "carol")
+    ctl.json("window", "cancel", "other", "--as", "carol")
+    text = " ".join(ctl.text("rollback").split())
+    assert "The last change, version 4 (window by carol, " in text
+    assert "moved nothing; the last that did is version 2." in text
+    assert "Version 5 undoes version 2 (flip by alice" in text
+    assert cell(ctl, "61000") == ("redx", "open")
+
+
 def test_rollback_names_who_changed_it_since(ctl, table, play):
     play("proxy-a")
     change(table, [("61000", "spark", "omni"), ("61001", "spark", "omni")])
