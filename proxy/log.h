@@ -73,6 +73,8 @@
       "events are left to other instances, which may have them by now")                                    \
     X(EVENT_GUARD_TRIPS, "guard_trips", LOG_WARNING, "what a guard watches for has happened since a flip") \
     X(EVENT_GUARD_ENDED, "guard_ended", LOG_INFO, "a guard's watch is over; this instance said so first")  \
+    X(EVENT_WINDOW_ALARM, "window_alarm", LOG_WARNING,                                                     \
+      "a window did not do by itself what it was to, and why; every instance says so")                     \
     X(EVENT_MO_TWICE, "mo_twice", LOG_WARNING,                                                             \
       "an MO came by two platforms within a minute; told once a minute, see turnout_mo_twice_total")       \
     X(EVENT_LOG_LOST, "log_lost", LOG_WARNING, "lines that could not be written at this place, and how many")

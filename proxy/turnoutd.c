@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "proxy/admin/admin.h"
+#include "proxy/alarms.h"
 #include "proxy/bundle.h"
 #include "proxy/keeper.h"
 #include "proxy/inquiry.h"
@@ -66,6 +67,7 @@ struct turnoutd {
     struct witness_source witness_source;
     struct witness *witness;
     struct watchman *watchman;
+    struct alarms alarms;
     uv_timer_t second;         /* of the witness */
     uint64_t config_since;     /* when the config in use was loaded, seconds since 1970 */
     unsigned connecting;       /* times that the store has told so */
@@ -395,6 +397,7 @@ static void on_guards(void *ctx, uint64_t count)
 {
     struct turnoutd *d = ctx;
     watchman_look(d->watchman, count, clock_ms());
+    alarms_look(&d->alarms, call_store, d, clock_ms());
 }
 
 static void on_second(uv_timer_t *timer)
@@ -410,6 +413,7 @@ static void on_second(uv_timer_t *timer)
 
 static bool start_witness(struct turnoutd *d)
 {
+    d->alarms = (struct alarms){.born_ms = clock_ms()};
     d->witness_source = (struct witness_source){.workers = d->threads_count,
                                                 .traffic = traffic_of_worker,
                                                 .table = newest_table,

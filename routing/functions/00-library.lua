@@ -46,7 +46,7 @@
 --   P:windows, P:windowed, P:window:<name>, P:window_due  the windows (37-window-cells, 60-window)
 --   P:applied, P:applied:<version>, P:barrier:<version>  which instance had applied it when (68-applied)
 --   P:guards, P:guards:...   what flips are watched for (38-guards)
---   P:evidence:..., P:alarms what the instances have seen since, and what came of it (65-evidence)
+--   P:evidence:..., P:alarms what the instances have seen since, and what came of it (65-evidence, 36-alarms)
 --   P:instances          sorted set, instance -> last beat in ms
 --   P:on_loss            hash, instance -> what it does without Redis (serve | fence): outlives its entry
 --   P:instance:<id>      hash with a time to live: applied and the chain at that version, desired, state,

@@ -19,6 +19,8 @@
 --   P:window:<name>:timed     sorted set, "shortcode carrier" -> at, of those that move by themselves
 --   P:window:<name>:versions  list: the changes made in it
 --   P:window:<name>:failed    hash, "shortcode carrier" -> why it did not move by itself
+--   P:window:<name>:looks     hash, "carrier platform" -> JSON {id, asked [instance], shortcodes {shortcode: true}, at_ms, next_ms,
+--                             told}: the preflight before it moves something there by itself
 --   P:window:<name>:log       list of JSON: {at, who, what, why, version}
 --   P:window_due              sorted set, name -> when there is something to do by itself, ms
 --
@@ -42,6 +44,9 @@ windows.kept = 500
 windows.zone_len_max = 64
 windows.log_kept = 1000
 windows.timer = 'window-timer'
+-- Of the preflight before a move by itself: what an instance may take, all of them, how long answers are kept, and when
+-- it is tried again after it was refused.
+windows.look_ms = { probe = 5000, all = 6500, kept = 60000, again = 10000 }
 
 -- -------------------------------------------------------------------------------------------------------------
 -- Rows
@@ -162,6 +167,19 @@ function windows.count(prefix, name)
     return total, moved
 end
 
+function windows.target(row)
+    return row.carrier .. ' ' .. row.to
+end
+
+-- The preflights under way, or refused, of a window: by "carrier platform".
+function windows.looks(prefix, name)
+    local looks = fields_of(redis.call('HGETALL', windows.key(prefix, name, 'looks')))
+    for target, text in pairs(looks) do
+        looks[target] = cjson.decode(text)
+    end
+    return looks
+end
+
 -- When there is something to do by itself: the start, a move, or to say that the end is over.
 function windows.plan_due(prefix, name)
     local key = windows.key(prefix, name)
@@ -171,11 +189,12 @@ function windows.plan_due(prefix, name)
         due = tonumber(found.start)
     elseif found.state == 'open' then
         due = not found.end_told and tonumber(found['end']) or nil
-        local failed = windows.key(prefix, name, 'failed')
+        local failed, looks = windows.key(prefix, name, 'failed'), windows.looks(prefix, name)
         for _, row in ipairs(windows.timed_rows(prefix, name)) do
-            if (not due or row.at < due) and not windows.there(row)
-                    and redis.call('HEXISTS', failed, row.cell) == 0 then
-                due = row.at
+            local look = looks[windows.target(row)]
+            local at = math.max(row.at, look and look.next_ms or 0)
+            if (not due or at < due) and not windows.there(row) and redis.call('HEXISTS', failed, row.cell) == 0 then
+                due = at
             end
         end
     end
@@ -213,6 +232,7 @@ function windows.close(prefix, name, command, now, rows)
     windows.enter(prefix, name, command, now)
     redis.call('HSET', windows.key(prefix, name), 'total', total, 'moved', moved, 'left', total - moved)
     redis.call('ZREM', prefix .. ':window_due', name)
+    redis.call('DEL', windows.key(prefix, name, 'looks'))
 end
 
 -- -------------------------------------------------------------------------------------------------------------
@@ -265,7 +285,7 @@ function windows.put_moves(prefix, name, moves)
 end
 
 function windows.drop(prefix, name)
-    for _, rest in ipairs({ 'cells', 'timed', 'versions', 'failed', 'log' }) do
+    for _, rest in ipairs({ 'cells', 'timed', 'versions', 'failed', 'looks', 'log' }) do
         redis.call('DEL', windows.key(prefix, name, rest))
     end
     redis.call('DEL', windows.key(prefix, name))
@@ -472,7 +492,7 @@ end
 -- What failed to move by itself is tried again.
 local function window_resume(prefix, name, request, version, now)
     windows.enter(prefix, name, 'resume', now)
-    redis.call('DEL', windows.key(prefix, name, 'failed'))
+    redis.call('DEL', windows.key(prefix, name, 'failed'), windows.key(prefix, name, 'looks'))
     windows.plan_due(prefix, name)
     windows.log(prefix, name, 'resume', request, now)
     windows.tell(prefix, name, 'window_resumed', request, version, 'window ' .. name .. ' goes on')
@@ -659,36 +679,183 @@ function windows.obstacle(prefix, row, over, opened)
     return id and 'instance ' .. id .. ' has no link ' .. row.carrier .. ' on ' .. row.to or nil
 end
 
--- An alarm, and a line of the window's log.
-function windows.trouble(prefix, name, author, now, text)
+-- An alarm, and a line of the window's log. rows: those that it is about, or nil.
+function windows.trouble(prefix, name, author, now, text, rows)
+    local cells = {}
+    for i, row in ipairs(rows or {}) do
+        cells[i] = row.cell .. ' ' .. (row.live and row.live.platform or '-') .. ' ' .. row.to
+    end
     windows.tell(prefix, name, 'alarm', author, current_version(prefix), text)
     windows.log(prefix, name, 'alarm', { who = author.who, why = text }, now)
+    alarms.of_window(prefix, name, now, text, cells)
 end
+
+-- -------------------------------------------------------------------------------------------------------------
+-- Preflight before a move by itself, as before a flip: the instances are asked whether they can bind the link, and what
+-- comes of their answers decides. A move that is refused is an alarm, once, and tried again until the window ends.
+--
+--   due ──look_ask──▶ the living instances ──turnout_answer──▶ go_on ──look_judge──▶ go, or refused
+
+-- Asks the living instances that can be asked. Nothing where there are none: nobody would send anything there.
+function windows.look_ask(prefix, name, first, rows, now)
+    local asked, shortcodes, list = {}, {}, {}
+    for _, id in ipairs(redis.call('ZRANGE', prefix .. ':instances', 0, -1)) do
+        local kinds = redis.call('HGET', prefix .. ':instance:' .. id, 'answers')
+        if kinds and string.find(' ' .. kinds .. ' ', ' preflight ', 1, true) then
+            asked[#asked + 1] = id
+        end
+    end
+    if #asked == 0 then
+        return nil
+    end
+    for i, row in ipairs(rows) do
+        shortcodes[row.shortcode], list[i] = true, row.shortcode
+    end
+    local request = cjson.encode({ kind = 'preflight', carrier = first.carrier, to = first.to, shortcodes = list,
+        timeout_ms = windows.look_ms.probe })
+    return { id = question_put(prefix, request, windows.timer, windows.look_ms.kept, 'window ' .. name), asked = asked,
+        shortcodes = shortcodes, at_ms = now, next_ms = now + windows.look_ms.all }
+end
+
+-- Why an instance that has answered cannot carry it; nil where it can. Second: it cannot say.
+function windows.look_refusal(id, answer, row)
+    local link, own = given(answer.link), given(answer.target)
+    if given(answer.error) then
+        return nil, id .. ': ' .. tostring(answer.error)
+    end
+    if not link then
+        return id .. ' has no link for ' .. row.carrier .. ' by ' .. row.to
+    end
+    if own then
+        return own.verdict == 'failed' and id .. ' cannot bind ' .. link .. ': ' .. tostring(given(own.why)) or nil,
+            own.verdict == 'untried' and id .. ' has not tried ' .. link or nil
+    end
+    for _, client in ipairs(given(answer.clients) or {}) do
+        if client.verdict == 'failed' and next(given(client.sessions) or {}) ~= nil then
+            return id .. ' cannot bind ' .. link .. ' for ' .. client.client .. ': ' .. tostring(given(client.why))
+        end
+    end
+end
+
+-- What the answers so far come to: 'go', 'wait', or 'refused' and why.
+function windows.look_judge(prefix, look, row, now)
+    local awaited, able, refusals, unable = #look.asked, 0, {}, {}
+    for _, element in ipairs(redis.call('LRANGE', prefix .. ':answers:' .. look.id, 0, -1)) do
+        local id, text = string.match(element, '^([^\n]*)\n(.*)$')
+        local fine, answer = pcall(cjson.decode, text or '')
+        if fine and type(answer) == 'table' and given(answer.working) ~= true then
+            local refusal, unknown = windows.look_refusal(id, answer, row)
+            awaited = awaited - 1
+            refusals[#refusals + 1], unable[#unable + 1] = refusal, unknown
+            able = able + (refusal == nil and unknown == nil and 1 or 0)
+        end
+    end
+    if awaited > 0 and now < look.at_ms + windows.look_ms.all then
+        return 'wait'
+    end
+    if #refusals > 0 then
+        return 'refused', refusals[1] .. (#refusals > 1 and '; and ' .. (#refusals - 1) .. ' more' or '')
+    end
+    if able == 0 then
+        return 'refused', unable[1] or 'no instance says whether it can bind it'
+    end
+    return 'go'
+end
+
+-- May rows of one target that are due move now? Those that may.
+function windows.look(prefix, name, author, look, rows, now)
+    local key, first, may = windows.key(prefix, name, 'looks'), rows[1], {}
+    local verdict, why
+    if look and not look.ended and now < look.at_ms + windows.look_ms.kept then
+        verdict, why = windows.look_judge(prefix, look, first, now)
+    elseif look and look.ended and now < look.next_ms then
+        return may
+    end
+    if verdict == 'go' then
+        for _, row in ipairs(rows) do
+            may[#may + 1] = look.shortcodes[row.shortcode] and row or nil
+        end
+        redis.call('HDEL', key, windows.target(first))
+        return may
+    end
+    if verdict == 'refused' then
+        local text = 'does not move by itself: ' .. windows.target(first) .. ', ' .. why
+        if not look.told then
+            windows.trouble(prefix, name, author, now, text .. '; it is tried again until the window ends', rows)
+        end
+        look.ended, look.told, look.next_ms = true, why, now + windows.look_ms.again
+    elseif verdict == nil then
+        local told = look and look.told
+        look = windows.look_ask(prefix, name, first, rows, now)
+        if not look then
+            redis.call('HDEL', key, windows.target(first))
+            return rows
+        end
+        look.told = told
+    end
+    redis.call('HSET', key, windows.target(first), cjson.encode(look))
+    return may
+end
+
+-- An answer has come to a question that a window may have asked.
+function windows.go_on(prefix, of)
+    local name = string.match(of or '', '^window (.+)$')
+    if name and redis.call('ZADD', prefix .. ':window_due', 'XX', integer_text(now_ms()), name) then
+        windows.carry_out_due(prefix)
+    end
+end
+
+-- -------------------------------------------------------------------------------------------------------------
+-- What is due
 
 function windows.fail_moves(prefix, name, author, now, failed)
     for _, row in ipairs(failed) do
         redis.call('HSET', windows.key(prefix, name, 'failed'), row.cell, row.obstacle)
     end
     local text = 'did not move by itself: ' .. failed[1].cell .. ', ' .. failed[1].obstacle
-    windows.trouble(prefix, name, author, now, #failed > 1 and text .. '; and ' .. (#failed - 1) .. ' more' or text)
+    windows.trouble(prefix, name, author, now, #failed > 1 and text .. '; and ' .. (#failed - 1) .. ' more' or text,
+        failed)
+end
+
+-- Of the rows that are due, in the order of their targets, those that the instances can carry.
+function windows.looked_at(prefix, name, author, now, looks, due)
+    local order, of_target, may = {}, {}, {}
+    for _, row in ipairs(due) do
+        local target = windows.target(row)
+        if not of_target[target] then
+            order[#order + 1], of_target[target] = target, {}
+        end
+        table.insert(of_target[target], row)
+    end
+    for _, target in ipairs(order) do
+        for _, row in ipairs(windows.look(prefix, name, author, looks[target], of_target[target], now)) do
+            may[#may + 1] = row
+        end
+    end
+    return may
 end
 
 -- Moves what is due, in one change.
 function windows.move_due(prefix, name, author, now, over)
-    local steps, failed, defaults = {}, {}, {}
-    local key = windows.key(prefix, name, 'failed')
+    local steps, failed, due, defaults = {}, {}, {}, {}
+    local key, looks = windows.key(prefix, name, 'failed'), windows.looks(prefix, name)
     local opened = tonumber(redis.call('HGET', windows.key(prefix, name), 'opened_version')) or 0
     for _, row in ipairs(windows.timed_rows(prefix, name)) do
         if row.at <= now and redis.call('HEXISTS', key, row.cell) == 0 then
+            local look = looks[windows.target(row)]
             row.obstacle = not windows.there(row) and windows.obstacle(prefix, row, over, opened) or nil
             if row.obstacle then
+                row.obstacle = row.obstacle .. (over and look and look.told and ', and ' .. look.told or '')
                 failed[#failed + 1] = row
             elseif not windows.there(row) then
-                local move = { shortcode = row.shortcode, carrier = row.carrier, to = row.to }
-                steps[#steps + 1] = { move = move, cell = row.live,
-                    wanted = cell_next(prefix, move, row.live, integer_text(now), defaults) }
+                due[#due + 1] = row
             end
         end
+    end
+    for _, row in ipairs(windows.looked_at(prefix, name, author, now, looks, due)) do
+        local move = { shortcode = row.shortcode, carrier = row.carrier, to = row.to }
+        steps[#steps + 1] = { move = move, cell = row.live,
+            wanted = cell_next(prefix, move, row.live, integer_text(now), defaults) }
     end
     local guard = guards.of_flip(prefix, author, { name }, steps)
     local made, lines = windows.commit(prefix, name, author, 'flip', now, steps, guard and { 'guard', guards.text(guard) })
@@ -752,9 +919,11 @@ function windows.carry_out_due(prefix)
     for _, name in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', integer_text(now), 'LIMIT', 0, DUE_AT_ONCE)) do
         local fine, reason = pcall(windows.carry_out, prefix, name, now)
         if not fine then
+            local text = 'window ' .. name .. ' does nothing by itself any more: '
+                .. tostring(type(reason) == 'table' and reason.err or reason)
             redis.call('ZREM', key, name)
-            event(prefix, 'alarm', { window = name, who = windows.timer, text = 'window ' .. name
-                .. ' does nothing by itself any more: ' .. tostring(type(reason) == 'table' and reason.err or reason) })
+            event(prefix, 'alarm', { window = name, who = windows.timer, text = text })
+            pcall(alarms.of_window, prefix, name, now, text)
         end
     end
 end
@@ -814,13 +983,15 @@ local function window_show(keys, args)
         return { 'missing', current_version(prefix), reason or 'there is no window ' .. name }
     end
     local cells, failed = {}, fields_of(redis.call('HGETALL', windows.key(prefix, name, 'failed')))
+    local looks, now = windows.looks(prefix, name), now_ms()
     for _, row in ipairs(windows.rows(prefix, name)) do
         local n = #cells
         cells[n + 1], cells[n + 2] = row.cell, windows.row_text(row)
         cells[n + 3] = redis.call('HGET', prefix .. ':route:' .. row.shortcode, row.carrier) or ''
-        cells[n + 4] = failed[row.cell] or ''
+        local look = row.at and row.at <= now and looks[windows.target(row)]
+        cells[n + 4] = failed[row.cell] or look and look.told or ''
     end
-    return { now_ms(), current_version(prefix), fields, cells,
+    return { now, current_version(prefix), fields, cells,
         redis.call('LRANGE', windows.key(prefix, name, 'log'), 0, -1),
         redis.call('LRANGE', windows.key(prefix, name, 'versions'), 0, -1) }
 end

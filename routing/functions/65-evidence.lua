@@ -4,10 +4,7 @@
 --   P:evidence:<instance>:<started_ms>  hash, "shortcode carrier" -> JSON (routing/evidence.h), by one process; gone 7 days
 --                                       after it was last written
 --   P:evidence:writers                  sorted set, "<instance>:<started_ms>" -> last write, ms
---   P:alarms                            hash, id -> JSON {id, at_ms, window, version, cells, what, verdict, action, instance,
---                                       outcome (alerted | rolled_back | could_not_roll_back), rollback_version, left
---                                       [lines as in a change's "left"], acknowledged {who, at_ms, why}}; the last 1000
---   P:alarms:order                      sorted set, id -> when, ms
+--   P:alarms                            what came of them (36-alarms)
 --
 --   turnout_evidence      args: instance, started_ms, then "shortcode carrier", JSON ... -> number of guards that watch
 --   turnout_evidence_read args: shortcode ... (none: all). -> {now_ms, JSON ...}: a cell's record comes once from each
@@ -18,10 +15,8 @@
 --                         cells are as it left them; the others end it when its time is over. The first call does it.
 --                         -> {"ok", outcome [, version of the rollback]} | {"ended"} (somebody was first, or it is not over
 --                         yet) | {"invalid", version, reason}
---   turnout_alarms        -> {now_ms, JSON ...}, the newest first. Only reads.
---   turnout_alarm_ack     args: request (JSON: {"id","who","why"}). -> {"ok"} | {"nothing"} | {"invalid", version, reason}
 
-local evidence = { KEPT_MS = 7 * 86400000, WRITERS_MAX = 1000, ALARMS_KEPT = 1000, WHO = 'guard',
+local evidence = { KEPT_MS = 7 * 86400000, WRITERS_MAX = 1000, WHO = 'guard',
     VERDICTS = { bad = true, good = true, inconclusive = true, void = true } }
 
 function evidence.writer_key(prefix, writer)
@@ -113,11 +108,6 @@ function evidence.guards(keys, args)
     return evidence.list(prefix .. ':guards', ids)
 end
 
-function evidence.alarms(keys)
-    local prefix = prefix_of(keys)
-    return evidence.list(prefix .. ':alarms', redis.call('ZREVRANGE', prefix .. ':alarms:order', 0, -1))
-end
-
 -- Sets back what the guarded change made, but for cells that somebody changed since. -> outcome, version, lines left.
 function evidence.roll_back(prefix, guard, what)
     local undone = integer_text(guard.version)
@@ -154,15 +144,6 @@ function evidence.roll_back(prefix, guard, what)
     return 'rolled_back', made, conflicts
 end
 
-function evidence.keep_alarm(prefix, alarm)
-    redis.call('HSET', prefix .. ':alarms', alarm.id, cjson.encode(alarm))
-    redis.call('ZADD', prefix .. ':alarms:order', integer_text(alarm.at_ms), alarm.id)
-    for _, old in ipairs(redis.call('ZRANGE', prefix .. ':alarms:order', 0, -1 - evidence.ALARMS_KEPT)) do
-        redis.call('HDEL', prefix .. ':alarms', old)
-        redis.call('ZREM', prefix .. ':alarms:order', old)
-    end
-end
-
 -- The guard's cells as an event tells them: "shortcode carrier from to state".
 function evidence.event_cells(guard)
     local lines = {}
@@ -180,7 +161,7 @@ function evidence.trip(prefix, guard, request)
     if guard.action == 'rollback' then
         outcome, made, left = evidence.roll_back(prefix, guard, request.what)
     end
-    evidence.keep_alarm(prefix, { id = guard.id, at_ms = now_ms(), window = guard.window, version = guard.version,
+    alarms.keep(prefix, { id = guard.id, at_ms = now_ms(), window = guard.window, version = guard.version,
         cells = guard.cells, what = request.what, verdict = 'bad', action = guard.action, outcome = outcome,
         rollback_version = made, left = left and #left > 0 and left or nil, instance = given(request.instance) })
     return { 'ok', outcome, made }
@@ -210,26 +191,7 @@ function evidence.alarm(keys, args)
     return { 'ok', request.verdict }
 end
 
-function evidence.acknowledge(keys, args)
-    local prefix = prefix_of(keys)
-    local request, reason = decode(args[1])
-    reason = reason or bad_author(request) or (type(request.id) ~= 'string' and 'id is missing')
-    if reason then
-        return invalid(current_version(prefix), { reason })
-    end
-    local text = redis.call('HGET', prefix .. ':alarms', request.id)
-    local alarm = text and cjson.decode(text)
-    if not alarm or alarm.acknowledged then
-        return { 'nothing' }
-    end
-    alarm.acknowledged = { who = request.who, at_ms = now_ms(), why = given(request.why) or '' }
-    redis.call('HSET', prefix .. ':alarms', request.id, cjson.encode(alarm))
-    return { 'ok' }
-end
-
 redis.register_function('turnout_evidence', evidence.write)
 redis.register_function { function_name = 'turnout_evidence_read', callback = evidence.read, flags = { 'no-writes' } }
 redis.register_function { function_name = 'turnout_guards', callback = evidence.guards, flags = { 'no-writes' } }
-redis.register_function { function_name = 'turnout_alarms', callback = evidence.alarms, flags = { 'no-writes' } }
 redis.register_function('turnout_alarm', evidence.alarm)
-redis.register_function('turnout_alarm_ack', evidence.acknowledge)

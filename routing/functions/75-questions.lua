@@ -2,13 +2,13 @@
 -- Questions to the instances: "is the leg bound?", "release the leg". They are asked once, and answered at once or
 -- not at all: an instance that was away when one was asked does not hear of it.
 --
+--   P:question:<id>  as long as answers are taken: "open", or "window <name>" where a window asks (60-window)
 --   P:questions      stream: request (JSON, with "kind"), who
 --   P:answers:<id>   list, one for each answer: "<instance>\n<answer in JSON>", with a time to live
 --
 --   turnout_ask      args: request, who, lasts_ms. -> {id, then each living instance}
 --   turnout_answer   args: id, instance, answer. -> 1 | 0 (nobody waits any more)
 
-local QUESTIONS_KEPT = 1000
 local QUESTION_LASTS_MAX_MS = 600000
 local ANSWER_LEN_MAX = 1048576
 
@@ -37,9 +37,7 @@ local function ask(keys, args)
     if not lasts or lasts < 1 or lasts > QUESTION_LASTS_MAX_MS then
         error('a question lasts 1 to ' .. QUESTION_LASTS_MAX_MS .. ' ms')
     end
-    local id = redis.call('XADD', prefix .. ':questions', 'MAXLEN', '~', QUESTIONS_KEPT, '*', 'request', args[1], 'who',
-        args[2] or '')
-    redis.call('SET', prefix .. ':question:' .. id, 'open', 'PX', integer_text(lasts))
+    local id = question_put(prefix, args[1], args[2] or '', lasts, 'open')
     local reply = living_instances(prefix)
     table.insert(reply, 1, id)
     return reply
@@ -58,6 +56,7 @@ local function answer(keys, args)
     local key = prefix .. ':answers:' .. id
     redis.call('RPUSH', key, instance .. '\n' .. text)
     redis.call('PEXPIRE', key, integer_text(left))
+    pcall(windows.go_on, prefix, redis.call('GET', prefix .. ':question:' .. id))
     return 1
 end
 

@@ -507,6 +507,12 @@ def test_an_automatic_start_that_fails_is_told_once(table):
     assert [one["text"] for one in events(table)] == [
         "did not start by itself: 70000 spark has no row of its own in the table"]
     assert table.function("turnout_due") == -1
+    alarm, = alarms(table)
+    assert (alarm["window"], alarm["what"], "cells" in alarm) == ("night", events(table)[0]["text"], False)
+    assert len(table.function("turnout_alarms", alarm["at_ms"])) == 1, "none was raised after it"
+    assert len(table.function("turnout_alarms", alarm["at_ms"] - 1)) == 2
+    assert table.function("turnout_alarm_ack", json.dumps({"id": alarm["id"], "who": "bob"})) == [b"ok"]
+    assert alarms(table)[0]["acknowledged"]["who"] == "bob"
     assert window(table, "delete")[0] == "ok"
 
 
@@ -537,6 +543,138 @@ def test_the_end_of_a_window_is_told_and_ends_its_timer(table):
     assert table.function("turnout_due") == -1
     flip = request(outside_window=False, moves=[("61000", "spark", "omni")])
     assert table.function("turnout_change", flip)[0] == b"ok", "by hand it goes on"
+
+
+# --- preflight before a move by itself -------------------------------------------------------------------------
+
+FINE = {"link": "spark-omni", "target": {"verdict": "bindable"}, "clients": []}
+FAILED = {"link": "spark-omni", "target": {"verdict": "failed", "why": "bind was refused"}, "clients": []}
+
+
+def alarms(table):
+    return [json.loads(text) for text in table.function("turnout_alarms")[1:]]
+
+
+def question(table):
+    """The newest: its id and what it asks."""
+    words = table.resp.call("XREVRANGE", "{turnout}:questions", "+", "-", "COUNT", 1)
+    if not words:
+        return None, None
+    (name, fields), = words
+    found = dict(zip(fields[::2], fields[1::2]))
+    return name.decode(), json.loads(found[b"request"])
+
+
+def answer(table, instance, text, asked=None):
+    return table.function("turnout_answer", asked or question(table)[0], instance, json.dumps(text))
+
+
+def look_again(table, target="spark omni"):
+    """Lets pass the time until it is tried again."""
+    key = "{turnout}:window:night:looks"
+    look = json.loads(table.resp.call("HGET", key, target))
+    table.resp.call("HSET", key, target, json.dumps({**look, "at_ms": look["at_ms"] - HOUR, "next_ms": 1}))
+    return due_now(table)
+
+
+def timed(table, *instances):
+    """An open window with two moves of spark that are due, and instances that can be asked."""
+    for name in instances:
+        table.beat(name, answers="about preflight message")
+    create(table, ("61000", "spark", "omni", 0), ("61001", "spark", "omni", 0))
+    window(table, "start")
+    due_now(table)
+    return question(table)
+
+
+def test_what_moves_by_itself_is_looked_at_first(table):
+    asked, what = timed(table, "proxy-a", "proxy-b")
+    assert (what["kind"], what["carrier"], what["to"], sorted(what["shortcodes"])) == (
+        "preflight", "spark", "omni", ["61000", "61001"])
+    assert (cell(table), cell(table, "61001")) == ("redx open omni", "redx open omni")
+    answer(table, "proxy-a", {"working": True})
+    answer(table, "proxy-a", FINE)
+    assert table.function("turnout_due") > 0 and question(table)[0] == asked, "it is asked once"
+    assert cell(table) == "redx open omni", "one has not answered yet"
+    answer(table, "proxy-b", FINE)
+    assert (cell(table), cell(table, "61001")) == ("omni open", "omni open"), "with the last answer it moves"
+    assert table.resp.call("GET", "{turnout}:version") == b"3", "once, in one change"
+    assert answer(table, "proxy-b", FINE, asked) == 1 and table.resp.call("GET", "{turnout}:version") == b"3"
+    assert alarms(table) == []
+
+
+def test_a_link_that_cannot_be_bound_is_an_alarm_and_tried_again(table):
+    asked, _ = timed(table, "proxy-a", "proxy-b")
+    answer(table, "proxy-a", FINE), answer(table, "proxy-b", FAILED)
+    assert cell(table) == "redx open omni"
+    alarm, = alarms(table)
+    text = ("does not move by itself: spark omni, proxy-b cannot bind spark-omni: bind was refused; it is tried again "
+            "until the window ends")
+    assert (alarm["what"], alarm["window"], alarm["id"]) == (text, "night", "w1")
+    assert alarm["cells"] == ["61000 spark redx omni", "61001 spark redx omni"]
+    assert [one["text"] for one in events(table) if one["kind"] == "alarm"] == [text]
+    for _ in range(2):
+        assert table.function("turnout_due") > 1000 and question(table)[0] == asked, "not at once"
+    look_again(table)
+    second, _ = question(table)
+    assert second != asked
+    answer(table, "proxy-a", FAILED), answer(table, "proxy-b", FAILED)
+    assert len(alarms(table)) == 1 and cell(table) == "redx open omni", "it is told once"
+    shown = table.function("turnout_window_show", "night")[3]
+    assert shown[3] == b"proxy-a cannot bind spark-omni: bind was refused; and 1 more"
+    look_again(table)
+    answer(table, "proxy-a", FINE), answer(table, "proxy-b", FINE)
+    assert (cell(table), cell(table, "61001")) == ("omni open", "omni open")
+    assert len(alarms(table)) == 1
+
+
+def test_a_move_that_no_instance_answers_for_waits(table):
+    asked, _ = timed(table, "proxy-a")
+    table.resp.call("HSET", "{turnout}:window:night:looks", "spark omni", json.dumps(
+        {**json.loads(table.resp.call("HGET", "{turnout}:window:night:looks", "spark omni")), "at_ms": now_ms(table) - 7000}))
+    due_now(table)
+    assert cell(table) == "redx open omni" and "no instance says whether it can bind it" in alarms(table)[0]["what"]
+    look_again(table)
+    answer(table, "proxy-a", {"error": "no memory"})
+    assert cell(table) == "redx open omni", "an instance that cannot say is no instance that can bind"
+    look_again(table)
+    answer(table, "proxy-a", FINE)
+    assert cell(table) == "omni open"
+
+
+def test_a_refused_move_ends_with_its_window(table):
+    timed(table, "proxy-a")
+    answer(table, "proxy-a", FAILED)
+    table.resp.call("HSET", "{turnout}:window:night", "end", "1")
+    due_now(table)
+    assert cell(table) == "redx open omni"
+    assert "the window is over, and proxy-a cannot bind spark-omni: bind was refused; and 1 more" in [
+        alarm["what"] for alarm in alarms(table) if "did not move" in alarm["what"]][0]
+    assert table.function("turnout_due") == -1
+
+
+def test_a_client_without_sessions_keeps_nothing_from_moving(table):
+    timed(table, "proxy-a")
+    clients = [{"client": "away", "verdict": "failed", "why": "refused", "sessions": {}}]
+    answer(table, "proxy-a", {"link": "spark-omni", "clients": clients})
+    assert cell(table) == "omni open"
+    window(table, "rollback")
+    table.resp.call("DEL", "{turnout}:window:night")
+    timed(table, "proxy-a")
+    clients[0]["sessions"] = {"transceiver": 1}
+    answer(table, "proxy-a", {"link": "spark-omni", "clients": clients})
+    assert cell(table) == "redx open omni" and "for away: refused" in alarms(table)[0]["what"]
+
+
+def test_a_pause_ends_the_look(table):
+    timed(table, "proxy-a")
+    window(table, "pause")
+    answer(table, "proxy-a", FINE)
+    assert cell(table) == "redx open omni", "nothing moves while it is paused"
+    window(table, "resume")
+    table.function("turnout_due")
+    answer(table, "proxy-a", FINE)
+    assert cell(table) == "omni open"
 
 
 # --- who had applied it when -----------------------------------------------------------------------------------
