@@ -340,14 +340,20 @@ static enum ctl_exit fail_state(struct ctl *ctl, const redisReply *reply)
                     redis_text(reply, 2), redis_text(reply, 3), takes);
 }
 
-static enum ctl_exit show_state(struct ctl *ctl, const redisReply *reply)
+static enum ctl_exit show_state(struct ctl *ctl, const json_t *request, const redisReply *reply)
 {
     const char *state = redis_text(reply, 3);
     bool missing = strcmp(state, "missing") == 0;
+    bool create = strcmp(json_member(request, "command"), "create") == 0;
     ctl_answer(ctl, "window_state", missing ? json_null() : json_text(state));
     if (missing) {
         return ctl_fail(ctl, CTL_NOT_FOUND, "See turnoutctl window list.",
                         "nothing was changed: there is no window \"%s\"", redis_text(reply, 2));
+    }
+    if (create) {
+        return ctl_fail(
+            ctl, CTL_WINDOW, "Give it another name; or see turnoutctl window show and window add.",
+            "nothing was changed: window %s exists already, and is %s", redis_text(reply, 2), state);
     }
     return fail_state(ctl, reply);
 }
@@ -450,7 +456,7 @@ static enum ctl_exit show_missing(struct ctl *ctl, const redisReply *reply)
 }
 
 /* What was answered, where it is no refusal. */
-static enum ctl_exit take_answer(struct ctl *ctl, struct sent *sent)
+static enum ctl_exit take_answer(struct ctl *ctl, const json_t *request, struct sent *sent)
 {
     const redisReply *reply = sent->reply;
     const char *word = redis_text(reply, 0);
@@ -470,7 +476,7 @@ static enum ctl_exit take_answer(struct ctl *ctl, struct sent *sent)
         return show_unfinished(ctl, reply);
     }
     if (strcmp(word, "state") == 0) {
-        return show_state(ctl, reply);
+        return show_state(ctl, request, reply);
     }
     if (!sent->changed && strcmp(word, "unchanged") != 0) {
         return show_invalid(ctl, reply);
@@ -518,7 +524,7 @@ enum ctl_exit change_send(struct ctl *ctl, const char *function, const json_t *r
     sent->at_us = ctl_now_us();
     sent->reply = redis_function(ctl->redis, function, args, 1);
     free(text);
-    enum ctl_exit code = sent->reply ? take_answer(ctl, sent) : send_failed(ctl);
+    enum ctl_exit code = sent->reply ? take_answer(ctl, request, sent) : send_failed(ctl);
     if (code != CTL_DONE) {
         freeReplyObject(sent->reply);
         sent->reply = NULL;

@@ -47,6 +47,7 @@ static error_t take_option(struct ctl *ctl, int key, const char *text)
         ctl_fail(ctl, CTL_USAGE, NULL, "--%s %s: it %s", option_table[key - KEY_FIRST].name, text, reason);
         return EINVAL;
     }
+    ctl->options.given |= OPTION_BIT(key - KEY_FIRST);
     return 0;
 }
 

@@ -85,7 +85,7 @@ const struct command command_table[] = {
         .words = "alarms",
         .args = "",
         .takes = OPTION(LAST),
-        .brief = "show the alarms that guards have raised",
+        .brief = "show the alarms that guards and windows have raised",
         .text = "The newest first. What an alarm names stays marked on the board until it is acknowledged.",
         .json = "alarms [id, version, window, at_ms, cells, what, verdict, action, outcome, "
                 "rollback_version, left, "
@@ -341,8 +341,12 @@ const struct command command_table[] = {
         .words = "window list",
         .args = "",
         .brief = "show the windows",
-        .text = "MOVED counts the routes that are on the platform to which the window moves them.",
-        .json = "windows [name, state, zone, who, why, ticket, total, moved, left, start_ms, end_ms, auto]",
+        .text =
+            "MOVED counts the routes that are on the platform to which the window moves them. OVERDUE: its "
+            "end is over, and it has not been finished. ALARMS counts those that nobody has acknowledged.",
+        .json = "windows [name, state, zone, who, why, ticket, total, moved, left, start_ms, end_ms, auto, "
+                "overdue, "
+                "alarms]",
         .run = run_window_list,
     },
     {
@@ -351,11 +355,14 @@ const struct command command_table[] = {
         .args_min = 1,
         .args_max = 1,
         .brief = "show a window, and where each of its routes stands",
-        .text = "Routes are waiting, moved, there before the window started, or elsewhere.",
+        .text = "Routes are waiting, moved, already there when the window started (or now, of one that has "
+                "not started), or elsewhere. OVERDUE: its end is over, and it has not been finished. Its "
+                "open alarms are at the end.",
         .json =
             "window {name, state, zone, who, why, ticket, guard, start_ms, end_ms, created_ms, opened_ms, "
             "finished_ms, "
-            "cancelled_ms, rolled_back_ms, auto}, cells [shortcode, carrier, to, at_ms, before, "
+            "cancelled_ms, rolled_back_ms, auto, overdue}, alarms [as in alarms], cells [shortcode, carrier, "
+            "to, at_ms, before, "
             "before_state, "
             "platform, state, version, progress, failed]",
         .exits = EXIT(CTL_NOT_FOUND),
@@ -437,11 +444,12 @@ const struct command command_table[] = {
         .args_min = 1,
         .args_max = 1,
         .takes = OPTION(CARRIER) | OPTION(TO) | OPTION(STRICT) | OPTION(DRAIN) | OPTION(FORCE) |
-                 OPTION(PROBE) | OPTION(TEXT) | OPTION(CLIENT) | TAKES_CONFIRM | TAKES_GUARD | TAKES_CHANGE,
+                 OPTION(AFTER_END) | OPTION(PROBE) | OPTION(TEXT) | OPTION(CLIENT) | TAKES_CONFIRM |
+                 TAKES_GUARD | TAKES_CHANGE,
         .brief = "move the next carrier of a window, or --carrier",
         .text = "All its shortcodes that have not moved, in one flip; see there. The carriers come in the "
                 "order in which "
-                "the CSV file names them first.",
+                "the CSV file names them first. Refused after the window's end, unless --after-end is given.",
         .json = "carrier, to, window_state, " JSON_CHANGE,
         .exits =
             EXITS_CHANGE | EXIT(CTL_NOT_FOUND) | EXIT(CTL_STOPPED) | EXIT(CTL_WINDOW) | EXIT(CTL_PREFLIGHT),

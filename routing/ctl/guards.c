@@ -9,6 +9,8 @@
 
 /* --- the options ---------------------------------------------------------------------------------------- */
 
+enum { PERCENT_MAX = 100 };
+
 static bool wants_guard(const struct options *options)
 {
     return options->guard_errors > 0 || options->guard_mo_ms > 0 || options->guard_receipt_ms > 0 ||
@@ -22,16 +24,56 @@ static void put_number(json_t *guard, const char *name, unsigned value)
     }
 }
 
+/* Was one given that says how a guard works, rather than what it watches for? */
+static const char *option_without_guard(const struct options *options)
+{
+    static const enum option_id how[] = {OPT_GUARD_ACTION, OPT_GUARD_MIN, OPT_GUARD_FOR};
+    for (size_t i = 0; i < sizeof how / sizeof *how; i++) {
+        if (options->given & OPTION_BIT(how[i])) {
+            return option_table[how[i]].name;
+        }
+    }
+    return NULL;
+}
+
+static const char *action_of(const struct options *options)
+{
+    return options->guard_action ? options->guard_action : "alert";
+}
+
+/* All that Redis would refuse, said before anybody is asked anything. */
+static bool guard_fine(struct ctl *ctl)
+{
+    const struct options *options = &ctl->options;
+    const char *alone = wants_guard(options) ? NULL : option_without_guard(options);
+    if (strcmp(action_of(options), "rollback") != 0 && strcmp(action_of(options), "alert") != 0) {
+        ctl_fail(ctl, CTL_USAGE, NULL, "--guard-action is alert or rollback");
+    } else if (alone) {
+        ctl_fail(ctl, CTL_USAGE,
+                 "Give it one or more of --guard-errors, --guard-mo-within, --guard-receipt-within and "
+                 "--guard-leg-lost.",
+                 "--%s alone is no guard: a guard needs something to watch for", alone);
+    } else if (options->guard_errors > PERCENT_MAX ||
+               (options->guard_errors == 0 && (options->given & OPTION(GUARD_ERRORS)))) {
+        ctl_fail(ctl, CTL_USAGE, NULL, "--guard-errors is a number of percentage points from 1 to %d",
+                 PERCENT_MAX);
+    } else if (wants_guard(options) && options->guard_min == 0) {
+        ctl_fail(ctl, CTL_USAGE, NULL, "--guard-min is a number from 1 on");
+    } else {
+        return true;
+    }
+    return false;
+}
+
 bool guards_request(struct ctl *ctl, json_t *request)
 {
     const struct options *options = &ctl->options;
-    const char *action = options->guard_action ? options->guard_action : "alert";
+    const char *action = action_of(options);
+    if (!guard_fine(ctl)) {
+        return false;
+    }
     if (!wants_guard(options)) {
         return true;
-    }
-    if (strcmp(action, "rollback") != 0 && strcmp(action, "alert") != 0) {
-        ctl_fail(ctl, CTL_USAGE, NULL, "--guard-action is alert or rollback");
-        return false;
     }
     json_t *guard = need(json_object());
     put_number(guard, "errors", options->guard_errors);
@@ -135,6 +177,23 @@ void alarms_print(const struct board *board, size_t most, bool open_only)
         grid_print(grid, stdout, "");
     }
     grid_free(grid);
+}
+
+bool alarm_of_window(const json_t *alarm, const char *name)
+{
+    return !json_object_get(alarm, "acknowledged") && strcmp(json_member(alarm, "window"), name) == 0;
+}
+
+size_t alarms_of_window(const json_t *alarms, const char *name)
+{
+    size_t count = 0;
+    size_t i;
+    json_t *alarm;
+    json_array_foreach(alarms, i, alarm)
+    {
+        count += alarm_of_window(alarm, name);
+    }
+    return count;
 }
 
 /* --- the commands --------------------------------------------------------------------------------------- */

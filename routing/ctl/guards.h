@@ -19,4 +19,8 @@ bool guards_request(struct ctl *ctl, json_t *request);
 void guards_print(const struct board *board, size_t most);
 void alarms_print(const struct board *board, size_t most, bool open_only);
 
+/* Is it an alarm of this window that nobody has acknowledged? And how many there are. */
+bool alarm_of_window(const json_t *alarm, const char *name);
+size_t alarms_of_window(const json_t *alarms, const char *name);
+
 #endif

@@ -38,7 +38,8 @@
     X(END, end, OPTION_TEXT, "end", "TIME", NULL, NULL, "as --start")                                        \
     X(ZONE, zone, OPTION_TEXT, "zone", "ZONE", NULL, NULL,                                                   \
       "the time zone of times without an offset, and of what is shown: Pacific/Auckland")                    \
-    X(AT, at, OPTION_TEXT, "at", "TIME", NULL, NULL, "it moves by itself at this time")                      \
+    X(AT, at, OPTION_TEXT, "at", "TIME", NULL, NULL,                                                         \
+      "it moves by itself at this time, once preflight lets it")                                             \
     X(AUTO, automatic, OPTION_FLAG, "auto", NULL, NULL, NULL, "the window starts by itself")                 \
     X(WINDOW, window, OPTION_TEXT, "window", "NAME", NULL, NULL, "the window to undo as a whole")            \
     X(FORMAT, format, OPTION_TEXT, "format", "FORMAT", NULL, "markdown", "markdown, html or json")           \
@@ -46,6 +47,8 @@
     X(LONG, detailed, OPTION_FLAG, "long", NULL, NULL, NULL, "also which instance had applied it when")      \
     X(OUTSIDE_WINDOW, outside_window, OPTION_FLAG, "outside-window", NULL, NULL, NULL,                       \
       "also routes that belong to no open window; the log says so")                                          \
+    X(AFTER_END, after_end, OPTION_FLAG, "after-end", NULL, NULL, NULL,                                      \
+      "also where the window's end is over")                                                                 \
     X(CREATE, create, OPTION_FLAG, "create", NULL, NULL, NULL,                                               \
       "give a shortcode a row of its own where only the default row * covers it")                            \
     X(NO_WAIT, no_wait, OPTION_FLAG, "no-wait", NULL, NULL, NULL,                                            \
@@ -144,9 +147,10 @@ struct options {
     const char *start, *end, *zone, *at, *window, *format, *output;
     uint64_t version;
     bool json, strict, force, any_link, create, no_wait, dry_run, yes, follow, by_instance, all, ask,
-        outside_window, automatic, detailed;
+        outside_window, automatic, detailed, after_end;
     unsigned timeout_ms, confirm_within_ms, drain_ms, last, replicas;
     const char *kind; /* of an event */
+    option_set given; /* on the command line: not by default, nor by the environment */
 };
 
 /* Every option from the environment, else its default. False with a sentence in reason (static text, preceded

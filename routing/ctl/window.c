@@ -34,9 +34,9 @@ static enum window_cell_state state_of(const struct window_cell *cell)
         return WINDOW_CELL_NO_ROW;
     }
     if (strcmp(cell->now.platform, cell->to) == 0) {
-        return !open                                 ? WINDOW_CELL_MOVED_HELD
-               : strcmp(cell->before, cell->to) == 0 ? WINDOW_CELL_THERE
-                                                     : WINDOW_CELL_MOVED;
+        return !open                                                   ? WINDOW_CELL_MOVED_HELD
+               : !*cell->before || strcmp(cell->before, cell->to) == 0 ? WINDOW_CELL_THERE
+                                                                       : WINDOW_CELL_MOVED;
     }
     if (*cell->before && strcmp(cell->now.platform, cell->before) != 0) {
         return WINDOW_CELL_ELSEWHERE;
@@ -179,6 +179,25 @@ uint64_t window_number(const struct window *window, const char *name)
 bool window_is(const struct window *window, const char *state)
 {
     return strcmp(window_field(window, "state"), state) == 0;
+}
+
+bool window_overdue(const struct window *window)
+{
+    return (window_is(window, "open") || window_is(window, "paused")) &&
+           window_number(window, "end") <= window->now_ms;
+}
+
+json_t *window_last(const struct window *window, const char *what)
+{
+    const redisReply *log = window_log(window);
+    for (size_t i = log->elements; i > 0; i--) {
+        json_t *line = json_loads(redis_text(log, i - 1), 0, NULL);
+        if (strcmp(json_member(line, "what"), what) == 0) {
+            return line;
+        }
+        json_decref(line);
+    }
+    return NULL;
 }
 
 const redisReply *window_log(const struct window *window)

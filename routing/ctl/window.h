@@ -17,7 +17,7 @@
     X(NO_ROW, "no row")                  \
     X(WAITING, "waiting")                \
     X(WAITING_HELD, "waiting, not open") \
-    X(THERE, "there before")             \
+    X(THERE, "already there")            \
     X(MOVED, "moved")                    \
     X(MOVED_HELD, "moved, not open")     \
     X(ELSEWHERE, "elsewhere")
@@ -55,6 +55,12 @@ void window_free(struct window *window);
 const char *window_field(const struct window *window, const char *name);
 uint64_t window_number(const struct window *window, const char *name);
 bool window_is(const struct window *window, const char *state);
+
+/* Is its end over, though it is open or paused? */
+bool window_overdue(const struct window *window);
+
+/* The newest line of its log that says this, as JSON {"at", "who", "why" ...}, to be released; NULL for none. */
+json_t *window_last(const struct window *window, const char *what);
 
 /* The lines of its log (JSON), and the versions made in it. */
 const redisReply *window_log(const struct window *window);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "routing/ctl/commands.h"
+#include "routing/ctl/entry.h"
 #include "routing/ctl/links.h"
 #include "routing/ctl/output.h"
 #include "routing/ctl/window.h"
@@ -191,6 +192,25 @@ static enum ctl_exit nothing_left(struct ctl *ctl, const struct window *window)
                     carrier ? carrier : "");
 }
 
+/* After its end a window moves only what somebody wants moved all the same. */
+static enum ctl_exit check_end(struct ctl *ctl, const struct window *window)
+{
+    char end[TIME_TEXT_SIZE];
+    if (!window_overdue(window)) {
+        return CTL_DONE;
+    }
+    (void)zone_text(&window->zone, window_number(window, "end"), end);
+    if (!ctl->options.after_end) {
+        return ctl_fail(ctl, CTL_WINDOW,
+                        "With --after-end it moves all the same. Else: window finish, or window rollback.",
+                        "nothing was changed: window %s is OVERDUE: its end was %s", window->name, end);
+    }
+    if (!ctl->options.json) {
+        printf("Window %s is OVERDUE: its end was %s.\n", window->name, end);
+    }
+    return CTL_DONE;
+}
+
 enum ctl_exit run_window_step(struct ctl *ctl)
 {
     struct window window = {0};
@@ -199,6 +219,9 @@ enum ctl_exit run_window_step(struct ctl *ctl)
     if (code == CTL_DONE && !window_is(&window, "open")) {
         code = ctl_fail(ctl, CTL_WINDOW, NULL, "nothing was changed: window %s is %s", window.name,
                         window_field(&window, "state"));
+    }
+    if (code == CTL_DONE) {
+        code = check_end(ctl, &window);
     }
     if (code == CTL_DONE) {
         const char *carrier = next_carrier(ctl, &window, name);
@@ -211,19 +234,88 @@ enum ctl_exit run_window_step(struct ctl *ctl)
 /* --- rollback ----------------------------------------------------------------------------------------------
  */
 
+/* A window that was taken back before: when, and by whom. */
+static enum ctl_exit check_not_back(struct ctl *ctl)
+{
+    struct window window = {0};
+    char when[TIME_TEXT_SIZE];
+    enum ctl_exit code = window_name_fine(ctl) ? window_read(ctl, ctl->args[0], &window) : CTL_USAGE;
+    if (code == CTL_DONE && window_is(&window, "rolled_back")) {
+        json_t *line = window_last(&window, "rollback");
+        ctl_answer(ctl, "window_state", json_text("rolled_back"));
+        code = ctl_fail(ctl, CTL_WINDOW, NULL,
+                        "nothing was changed: window %s was rolled back already, %s, by %s", window.name,
+                        zone_text(&window.zone, window_number(&window, "rolled_back_at"), when),
+                        json_member(line, "who"));
+        json_decref(line);
+    }
+    window_free(&window);
+    return code;
+}
+
+/* What a rollback is told of that found nothing to set back: the change that had done so before, or that there was
+ * none. */
+static void print_nothing_back(struct ctl *ctl)
+{
+    struct window window = {0};
+    char when[TIME_TEXT_SIZE];
+    bool known = window_read(ctl, ctl->args[0], &window) == CTL_DONE;
+    const redisReply *versions = known ? window_versions(&window) : NULL;
+    for (size_t i = versions ? versions->elements : 0; i > 0; i--) {
+        redisReply *found = entry_read(ctl->redis, redis_number(versions, i - 1));
+        const redisReply *item = found && found->elements > 0 ? found->element[0] : NULL;
+        if (item && entry_fine(item) && strcmp(entry_field(item, "kind"), "rollback") == 0 &&
+            !*entry_field(item, "undoes_window")) {
+            printf(": what had moved was set back before, by version %llu (",
+                   (unsigned long long)entry_version(item));
+            text_print(stdout, entry_field(item, "who"));
+            printf(", %s).\n", zone_text(&window.zone, strtoull(entry_field(item, "at"), NULL, 10), when));
+            freeReplyObject(found);
+            window_free(&window);
+            return;
+        }
+        freeReplyObject(found);
+    }
+    puts(": nothing had moved.");
+    window_free(&window);
+}
+
+/* Does a change do more than to say where its cells go next? */
+static bool moved_any(const json_t *moves)
+{
+    size_t i;
+    json_t *move;
+    json_array_foreach(json_object_get(moves, "moves"), i, move)
+    {
+        if (strcmp(json_member(move, "from"), json_member(move, "to")) != 0 ||
+            strcmp(json_member(move, "from_state"), json_member(move, "state")) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum ctl_exit run_window_rollback(struct ctl *ctl)
 {
     struct sent sent = {0};
+    enum ctl_exit fine = check_not_back(ctl);
+    if (fine != CTL_DONE) {
+        return fine;
+    }
     json_t *request = window_request(ctl, "rollback");
     enum ctl_exit code = request ? window_send(ctl, request, &sent) : CTL_USAGE;
     if (code == CTL_DONE) {
-        bool moved = sent.reply->elements > ANSWER_LINES;
         json_t *moves = change_moves_made(sent.reply, ANSWER_LINES);
+        sent.changed = sent.reply->elements > ANSWER_LINES;
         if (!ctl->options.json) {
-            printf("Window %s is rolled back%s\n", ctl->args[0], moved ? ":" : ": nothing had moved.");
+            printf("Window %s is rolled back", ctl->args[0]);
         }
-        sent.changed = moved;
-        if (moved) {
+        if (!ctl->options.json && !moved_any(moves)) {
+            print_nothing_back(ctl);
+        } else if (!ctl->options.json) {
+            puts(":");
+        }
+        if (sent.changed) {
             change_show(ctl, moves, &sent);
         }
         json_decref(moves);

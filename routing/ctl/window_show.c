@@ -3,11 +3,22 @@
 #include <string.h>
 
 #include "routing/ctl/commands.h"
+#include "routing/ctl/guards.h"
 #include "routing/ctl/output.h"
 #include "routing/ctl/redis.h"
 #include "routing/ctl/window.h"
 
 enum { CELLS_SHOWN = 60 };
+
+/* All alarms, the newest first; to be released. False where a call failed. */
+static bool read_alarms(struct ctl *ctl, json_t **alarms)
+{
+    struct board board = {0};
+    bool fine = board_read_guards(ctl->redis, &board);
+    *alarms = json_incref(board.alarms);
+    board_free(&board);
+    return fine;
+}
 
 /* --- list --------------------------------------------------------------------------------------------------
  */
@@ -29,7 +40,14 @@ static uint64_t listed_number(const redisReply *reply, size_t first, const char 
     return strtoull(listed_field(reply, first, name), NULL, 10);
 }
 
-static json_t *listed_json(const redisReply *reply, size_t first)
+static bool listed_overdue(const redisReply *reply, size_t first)
+{
+    const char *state = listed_field(reply, first, "state");
+    return (strcmp(state, "open") == 0 || strcmp(state, "paused") == 0) &&
+           listed_number(reply, first, "end") <= redis_number(reply, 0);
+}
+
+static json_t *listed_json(const redisReply *reply, size_t first, const json_t *alarms)
 {
     static const char *const texts[] = {"state", "zone", "who", "why", "ticket"};
     static const char *const numbers[] = {"total", "moved", "left"};
@@ -44,22 +62,27 @@ static json_t *listed_json(const redisReply *reply, size_t first)
     json_put(object, "start_ms", json_integer((json_int_t)listed_number(reply, first, "start")));
     json_put(object, "end_ms", json_integer((json_int_t)listed_number(reply, first, "end")));
     json_put(object, "auto", json_boolean(listed_number(reply, first, "auto") == 1));
+    json_put(object, "overdue", json_boolean(listed_overdue(reply, first)));
+    json_put(object, "alarms", json_integer((json_int_t)alarms_of_window(alarms, redis_text(reply, first))));
     return object;
 }
 
-static void list_row(struct grid *grid, const redisReply *reply, size_t first)
+static void list_row(struct grid *grid, const redisReply *reply, size_t first, const json_t *alarms)
 {
+    size_t count = alarms_of_window(alarms, redis_text(reply, first));
     char text[TIME_TEXT_SIZE];
     struct zone zone = {0};
     if (!zone_find(listed_field(reply, first, "zone"), &zone)) {
         zone = (struct zone){0};
     }
     grid_cell(grid, "%s", redis_text(reply, first));
-    grid_cell(grid, "%s", listed_field(reply, first, "state"));
+    grid_cell(grid, "%s%s", listed_field(reply, first, "state"),
+              listed_overdue(reply, first) ? ", OVERDUE" : "");
     grid_cell(grid, "%s", zone_text(&zone, listed_number(reply, first, "start"), text));
     grid_cell(grid, "%s", zone_text(&zone, listed_number(reply, first, "end"), text));
     grid_cell(grid, "%s", listed_field(reply, first, "moved"));
     grid_cell(grid, "%s", listed_field(reply, first, "total"));
+    grid_number(grid, count > 0, (long long)count);
     grid_cell(grid, "%s", listed_field(reply, first, "why"));
 }
 
@@ -67,18 +90,20 @@ enum ctl_exit run_window_list(struct ctl *ctl)
 {
     static const struct column columns[] = {{"WINDOW", false}, {"STATE", false}, {"START", false},
                                             {"END", false},    {"MOVED", true},  {"OF", true},
-                                            {"WHY", false}};
-    redisReply *reply = ctl_redis(ctl) && redis_functions_renew(ctl->redis)
+                                            {"ALARMS", true},  {"WHY", false}};
+    json_t *alarms = NULL;
+    redisReply *reply = ctl_redis(ctl) && redis_functions_renew(ctl->redis) && read_alarms(ctl, &alarms)
                             ? redis_function(ctl->redis, "turnout_windows", NULL, 0)
                             : NULL;
     if (!reply) {
+        json_decref(alarms);
         return ctl_redis_failed(ctl);
     }
     struct grid *grid = grid_new(columns, sizeof columns / sizeof *columns);
     json_t *windows = need(json_array());
     for (size_t i = 2; i + 1 < reply->elements; i += 2 + redis_number(reply, i + 1)) {
-        list_row(grid, reply, i);
-        json_array_append_new(windows, listed_json(reply, i));
+        list_row(grid, reply, i, alarms);
+        json_array_append_new(windows, listed_json(reply, i, alarms));
     }
     if (!ctl->options.json && json_array_size(windows) > 0) {
         grid_print(grid, stdout, "");
@@ -86,6 +111,7 @@ enum ctl_exit run_window_list(struct ctl *ctl)
         puts("There is no window.");
     }
     ctl_answer(ctl, "windows", windows);
+    json_decref(alarms);
     grid_free(grid);
     freeReplyObject(reply);
     return CTL_DONE;
@@ -133,6 +159,7 @@ json_t *window_json(const struct window *window)
         json_put(object, times[i][0], ms > 0 ? json_integer((json_int_t)ms) : json_null());
     }
     json_put(object, "auto", json_boolean(window_number(window, "auto") == 1));
+    json_put(object, "overdue", json_boolean(window_overdue(window)));
     json_t *guard = json_loads(window_field(window, "guard"), 0, NULL);
     json_put(object, "guard", guard ? guard : json_null());
     return object;
@@ -160,7 +187,8 @@ static void print_head(const struct window *window)
 {
     char start[TIME_TEXT_SIZE];
     char end[TIME_TEXT_SIZE];
-    printf("Window %s: %s, %s to %s\n", window->name, window_field(window, "state"),
+    printf("Window %s: %s%s, %s to %s\n", window->name, window_field(window, "state"),
+           window_overdue(window) ? ", OVERDUE" : "",
            zone_text(&window->zone, window_number(window, "start"), start),
            zone_text(&window->zone, window_number(window, "end"), end));
     text_wrap(stdout, "  by ", window_field(window, "who"));
@@ -228,10 +256,46 @@ static void print_cells(const struct window *window)
     }
 }
 
+/* Those of the window that nobody has acknowledged, the newest first. */
+static json_t *open_alarms(const json_t *alarms, const char *name)
+{
+    json_t *its = need(json_array());
+    size_t i;
+    json_t *alarm;
+    json_array_foreach(alarms, i, alarm)
+    {
+        if (alarm_of_window(alarm, name)) {
+            json_array_append(its, alarm);
+        }
+    }
+    return its;
+}
+
+static void print_alarms(const json_t *alarms)
+{
+    size_t i;
+    json_t *alarm;
+    json_array_foreach(alarms, i, alarm)
+    {
+        char when[TIME_TEXT_SIZE];
+        char *text = NULL;
+        uint64_t at_ms = (uint64_t)json_integer_value(json_object_get(alarm, "at_ms"));
+        int len = asprintf(&text, "%s, %s: %s", json_member(alarm, "id"), time_text(at_ms, when),
+                           json_member(alarm, "what"));
+        text_wrap(stdout, "ALARM ", text_clean(need(len < 0 ? NULL : text)));
+        free(text);
+    }
+}
+
 enum ctl_exit run_window_show(struct ctl *ctl)
 {
     struct window window = {0};
+    json_t *all = NULL;
     enum ctl_exit code = window_name_fine(ctl) ? window_read(ctl, ctl->args[0], &window) : CTL_USAGE;
+    if (code == CTL_DONE && !read_alarms(ctl, &all)) {
+        code = ctl_redis_failed(ctl);
+    }
+    json_t *alarms = open_alarms(all, ctl->args[0]);
     if (code == CTL_DONE && ctl->options.json) {
         json_t *cells = need(json_array());
         for (size_t i = 0; i < window.count; i++) {
@@ -239,11 +303,15 @@ enum ctl_exit run_window_show(struct ctl *ctl)
         }
         ctl_answer(ctl, "window", window_json(&window));
         ctl_answer(ctl, "cells", cells);
+        ctl_answer(ctl, "alarms", json_incref(alarms));
     } else if (code == CTL_DONE) {
         print_head(&window);
         print_carriers(&window);
         print_cells(&window);
+        print_alarms(alarms);
     }
+    json_decref(alarms);
+    json_decref(all);
     window_free(&window);
     return code;
 }

@@ -831,6 +831,79 @@ def test_strict_steps_keep_the_window_in_both_changes(ctl, table, followers, csv
     assert cell(table) == "redx open"
 
 
+def test_an_alarm_of_a_window_is_shown_until_it_is_acknowledged(ctl, table, csv):
+    ctl.json("window", "create", "night", csv("70000,spark,omni\n"), *around(), "--auto")
+    table.function("turnout_due")
+    why = "did not start by itself: 70000 spark has no row of its own in the table"
+    assert [one["alarms"] for one in ctl.json("window", "list")["windows"]] == [1]
+    alarm, = ctl.json("window", "show", "night")["alarms"]
+    assert alarm["what"] == why
+    assert why in " ".join(ctl.text("window", "show", "night").split())
+    for command in (["alarms"], ["status"]):
+        assert why in ctl.text(*command) and why in [one["what"] for one in ctl.json(*command)["alarms"]]
+    ctl.json("alarms", "ack", alarm["id"])
+    assert [one["alarms"] for one in ctl.json("window", "list")["windows"]] == [0]
+    assert ctl.json("window", "show", "night")["alarms"] == [] and why not in ctl.text("status")
+
+
+def test_after_its_end_a_window_steps_only_by_order(ctl, table, followers, csv):
+    ctl.json("window", "create", "night", csv(PLAN), *around())
+    ctl.json("window", "start", "night")
+    assert "OVERDUE" not in ctl.text("window", "list")
+    table.resp.call("HSET", "{turnout}:window:night", "end", "60000")
+    due_now(table)
+    answer = ctl.json("window", "step", "night", code=WINDOW)
+    assert "window night is OVERDUE: its end was 1970-01-01" in answer["error"] and "--after-end" in answer["advice"]
+    assert cell(table) == "redx open omni"
+    assert "open, OVERDUE" in ctl.text("window", "list") and ctl.json("window", "list")["windows"][0]["overdue"]
+    assert "Window night: open, OVERDUE, " in ctl.text("window", "show", "night")
+    assert ctl.json("window", "show", "night")["window"]["overdue"]
+    assert "over and still open" in ctl.json("alarms")["alarms"][0]["what"]
+    assert "OVERDUE" in ctl.text("window", "step", "night", "--after-end")
+    assert cell(table) == "omni open"
+
+
+def test_a_name_that_exists_is_called_so(ctl, table, csv):
+    ctl.json("window", "create", "night", csv(PLAN), *around())
+    assert ctl.json("window", "create", "night", csv(PLAN), *around(), code=WINDOW)["error"] == \
+        "nothing was changed: window night exists already, and is planned"
+
+
+def test_what_is_there_already_has_not_moved(ctl, table, csv):
+    table.function("turnout_change", request("set", moves=[("61000", "spark", "omni")]))
+    ctl.json("window", "create", "night", csv(PLAN), *around())
+    progress = {(row["shortcode"], row["carrier"]): row["progress"]
+                for row in ctl.json("window", "show", "night")["cells"]}
+    assert (progress["61000", "spark"], progress["61001", "spark"]) == ("already there", "waiting")
+    assert "moved" not in progress.values()
+
+
+def test_a_window_that_was_taken_back_says_so(ctl, table, followers, csv):
+    ctl.json("window", "create", "night", csv(PLAN), *around())
+    ctl.json("window", "start", "night")
+    ctl.json("window", "step", "night")
+    ctl.json("rollback", "--as", "carol")
+    text = ctl.text("window", "rollback", "night", "--as", "bob")
+    assert "Window night is rolled back: what had moved was set back before, by version 4 (carol, " in text
+    error = ctl.json("window", "rollback", "night", code=WINDOW)["error"]
+    assert "window night was rolled back already, " in error and error.endswith(", by bob")
+    ctl.json("window", "create", "other", csv(PLAN), *around())
+    ctl.json("window", "start", "other")
+    assert "Window other is rolled back: nothing had moved.\n" in ctl.text("window", "rollback", "other")
+
+
+@pytest.mark.parametrize("options, words", [
+    (["--guard-action", "rollback"], "--guard-action alone is no guard"), (["--guard-min", "5"], "--guard-min alone"),
+    (["--guard-for", "5m"], "--guard-for alone"), (["--guard-errors", "500"], "from 1 to 100"),
+    (["--guard-errors", "0"], "from 1 to 100"), (["--guard-errors", "5", "--guard-min", "0"], "--guard-min is"),
+    (["--guard-leg-lost", "--guard-action", "stop"], "alert or rollback")])
+def test_a_guard_without_a_condition_is_refused(ctl, table, csv, options, words):
+    for command in (["flip", "61000", "--outside-window", *MOVE], ["flip", "61000", "--strict", "--outside-window", *MOVE],
+                    ["window", "create", "night", csv(PLAN), *around()]):
+        assert words in ctl.json(*command, *options, code=USAGE)["error"]
+    assert table.resp.call("GET", "{turnout}:version") == b"1" and state(table) == "missing"
+
+
 def test_a_carrier_that_goes_to_two_platforms(ctl, table, followers, csv):
     ctl.json("window", "create", "night", csv("61000,spark,omni\n61001,spark,third\n"), *around())
     ctl.json("window", "start", "night")

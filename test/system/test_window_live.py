@@ -111,6 +111,36 @@ def test_a_night_with_two_carriers(night):
     assert report['events'][-1]['text'] == 'window night was rolled back'
 
 
+def test_a_move_by_itself_waits_until_the_link_binds(night, tmp_path):
+    world = night
+    omni = world.smscs['spark-omni']
+    omni.bind_status = wire.RBINDFAIL
+    (world.directory / 'state-2').mkdir()
+    daemons = [world.start(), world.start(instance='test-2', state_directory=str(world.directory / 'state-2'))]
+    now = time.time()
+
+    def at(seconds):
+        return time.strftime('%Y-%m-%dT%H:%M:%S+00:00', time.gmtime(now + seconds))
+    plan = tmp_path / 'timed.csv'
+    plan.write_text('shortcode,carrier,to,at\n5001,spark,omni,%s\n' % at(-30))
+    world.window('create', str(plan), '--start', at(-60), '--end', at(3600))
+    version = world.window('start')['version']
+    for daemon in daemons:
+        told = daemon.wait_event('window_alarm', timeout=20)
+        assert told['window'] == 'night' and 'cannot bind spark-omni' in told['why'], told
+    (alarm,) = world.window('show')['alarms']
+    assert alarm['what'] == told['why'] and alarm['cells'] == ['5001 spark redx omni']
+    assert world.ctl('alarms')[1]['alarms'] == world.ctl('status')[1]['alarms'] == [alarm]
+    assert int(world.redis.call('GET', world.prefix + ':version')) == version, 'nothing moved'
+    omni.bind_status = 0
+    world.window('pause'), world.window('resume')  # or ten seconds
+    for daemon in daemons:
+        daemon.wait_version(version + 1)
+    entry = world.ctl('log', '--last', '1')[1]['changes'][0]
+    assert (entry['version'], entry['kind'], entry['who'], len(entry['moves'])) == (version + 1, 'flip', 'window-timer', 1)
+    assert len(world.ctl('alarms')[1]['alarms']) == 1
+
+
 def check_report(report, started, stepped, strict):
     """It says what happened, and nothing else."""
     changes = {change['version']: change for change in report['changes']}
