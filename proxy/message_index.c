@@ -364,6 +364,38 @@ int message_index_find(const struct message_index *index, uint64_t client, const
     return found.number == 0 || has_expired(index, found.time_s, now_s) ? -1 : found.link;
 }
 
+/* Has a segment a word of the link with the hash's fingerprint that lives? */
+static bool search_link(const struct message_index *index, uint64_t place, uint64_t hash, int link,
+                        uint64_t now_s)
+{
+    const struct head *head = &index->file->heads[place];
+    uint64_t number = atomic_load_explicit(&head->number, memory_order_acquire);
+    uint64_t began = atomic_load_explicit(&head->began, memory_order_acquire);
+    bool has = false;
+    bool is_full = number != 0;
+    for (uint64_t i = 0; is_full && i < index->slots / BUCKET; i++) {
+        const word *bucket = bucket_of(index, segment_at(index, place), hash + i);
+        for (unsigned k = 0; k < BUCKET; k++) {
+            uint64_t w = atomic_load_explicit(&bucket[k], memory_order_acquire);
+            is_full = is_full && w != 0;
+            has = has || (w != 0 && word_matches(w, hash) && word_link(w) == link &&
+                          !has_expired(index, word_time(w, began), now_s));
+        }
+    }
+    return has && atomic_load_explicit(&head->number, memory_order_relaxed) == number;
+}
+
+bool message_index_has(const struct message_index *index, uint64_t client, const uint8_t *id, size_t len,
+                       int link, uint64_t now_s)
+{
+    uint64_t hash = hash_id(index, client, id, len);
+    bool has = false;
+    for (uint64_t i = 0; !has && i < index->segments; i++) {
+        has = search_link(index, i, hash, link, now_s);
+    }
+    return has;
+}
+
 /* --- names ------------------------------------------------------------------------------------ */
 
 uint64_t message_index_client(const struct message_index *index, const char *system_id)

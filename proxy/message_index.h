@@ -12,6 +12,7 @@
 #define PROXY_MESSAGE_INDEX_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -50,6 +51,10 @@ void message_index_put(struct message_index_writer *writer, uint64_t client, con
  * workers, either). Any thread. A look into each part of the table: for what is asked seldom. */
 int message_index_find(const struct message_index *index, uint64_t client, const uint8_t *id, size_t len,
                        uint64_t now_s);
+
+/* Has this link given the client this id, whatever other link has, too? Any thread; costs what a find does. */
+bool message_index_has(const struct message_index *index, uint64_t client, const uint8_t *id, size_t len,
+                       int link, uint64_t now_s);
 
 /* SipHash-2-4 (Aumasson, Bernstein, 2012), for whatever peers may choose and is hashed under a secret key. */
 uint64_t message_index_siphash(const uint64_t key[2], const uint8_t *data, size_t len);

@@ -4,7 +4,8 @@
 #include "proxy/log.h"
 #include "smpp/receipt.h"
 
-/* The message index knows which link accepted the message that a receipt is about. */
+/* The message index knows which link accepted the message that a receipt is about. SMSCs that count their messages give
+ * the same ids: where this link gave that id, too, the receipt is about its own message for all we know. */
 static bool is_of_another(struct leg *leg, const struct smpp_message_view *view)
 {
     struct worker *w = leg->conn.worker;
@@ -14,7 +15,9 @@ static bool is_of_another(struct leg *leg, const struct smpp_message_view *view)
         return false;
     }
     int number = message_index_find(w->ids, client->id_key, id.p, id.len, w->now_s);
-    return number >= 0 && number != w->bundle->link_number[leg->link];
+    int own = w->bundle->link_number[leg->link];
+    return number >= 0 && number != own &&
+           !message_index_has(w->ids, client->id_key, id.p, id.len, own, w->now_s);
 }
 
 static void look_for_twin(struct leg *leg, struct traffic_cell *cell, const struct smpp_message_view *view)

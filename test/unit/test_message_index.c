@@ -83,6 +83,11 @@ static int find(const struct message_index *index, uint64_t client, const char *
     return message_index_find(index, client, (const uint8_t *)id, strlen(id), now_s);
 }
 
+static bool has(const struct message_index *index, uint64_t client, const char *id, int link, uint64_t now_s)
+{
+    return message_index_has(index, client, (const uint8_t *)id, strlen(id), link, now_s);
+}
+
 /* --- SipHash ---------------------------------------------------------------------------------- */
 
 /* Key 00 01 .. 0f, input 00 01 .. of the length: the first, and the paper's example. */
@@ -125,6 +130,22 @@ static void siphash_agrees_with_openssl(void **state)
         uint64_t key[2] = {len * 0x9e3779b97f4a7c15ULL, ~len};
         assert_int_equal(message_index_siphash(key, data, len), openssl_siphash(key, data, len));
     }
+}
+
+/* Two SMSCs that count their messages give the same ids: each link has its own, whichever was the newest. */
+static void two_links_have_the_same_id(void **state)
+{
+    (void)state;
+    struct message_index *index = open_index(NULL, 1024, NULL);
+    put(index, 5, "1001", 1, 1000);
+    put(index, 5, "1001", 2, 1001);
+    put(index, 5, "1002", 2, 1001);
+    assert_true(has(index, 5, "1001", 1, 1002) && has(index, 5, "1001", 2, 1002));
+    assert_true(has(index, 5, "1002", 2, 1002));
+    assert_false(has(index, 5, "1002", 1, 1002));
+    assert_false(has(index, 6, "1001", 1, 1002));
+    assert_false(has(index, 5, "1001", 1, 1001 + 2 * TTL_S));
+    message_index_close(index);
 }
 
 /* --- finding ---------------------------------------------------------------------------------- */
@@ -564,6 +585,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(siphash_agrees_with_its_authors),
         cmocka_unit_test(siphash_agrees_with_openssl),
+        cmocka_unit_test(two_links_have_the_same_id),
         cmocka_unit_test(what_was_put_is_found_by_its_client_alone),
         cmocka_unit_test(the_newest_link_of_an_id_counts),
         cmocka_unit_test(the_newest_counts_wherever_it_stands),
