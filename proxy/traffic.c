@@ -5,6 +5,7 @@
 #include "proxy/traffic.h"
 
 #include <endian.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,6 +176,86 @@ static void side_begin(struct traffic_side *side, uint8_t platform, struct last 
     atomic_store_explicit(&side->platform, platform, memory_order_release);
 }
 
+static uint8_t platform_of(const struct traffic_side *side)
+{
+    return atomic_load_explicit(&side->platform, memory_order_relaxed);
+}
+
+/* --- earlier times -------------------------------------------------------------------------------------- */
+
+/* A platform's number, and one, stands for its name: evidence.h compares texts, and "" is none. */
+static void past_load(const struct traffic_past *past, struct evidence_past *to)
+{
+    to->platform[0] = (char)atomic_load_explicit(&past->platform, memory_order_relaxed);
+    to->platform[1] = '\0';
+    to->changed_ms = atomic_load_explicit(&past->changed, memory_order_relaxed);
+    to->until_ms = atomic_load_explicit(&past->until, memory_order_relaxed);
+#define LOAD(field, merge, help) to->field = get(&past->field);
+    EVIDENCE_PAST(LOAD)
+#undef LOAD
+}
+
+static void past_store(struct traffic_past *past, const struct evidence_past *from)
+{
+    atomic_store_explicit(&past->changed, (uint32_t)from->changed_ms, memory_order_release);
+    atomic_store_explicit(&past->until, (uint32_t)from->until_ms, memory_order_release);
+#define STORE(field, merge, help) set(&past->field, from->field);
+    EVIDENCE_PAST(STORE)
+#undef STORE
+    atomic_store_explicit(&past->platform, (uint8_t)from->platform[0], memory_order_release);
+}
+
+static struct evidence_past past_of(const struct traffic_side *side, uint32_t changed)
+{
+    struct evidence_past past = {
+        .changed_ms = changed, /* seconds here */
+        .mt_sent = get(&side->mt_sent),
+        .mt_accepted = get(&side->mt_accepted),
+        .mt_refused = get(&side->mt_refused),
+        .mt_unknown = get(&side->mt_unknown),
+        .proxy_refused =
+            get(&side->held_expired) + get(&side->held_full) + get(&side->closed) + get(&side->refused_else),
+        .mo = get(&side->mo),
+        .receipts = get(&side->receipts),
+        .wrong_mo = get(&side->wrong_mo),
+        .wrong_receipts = get(&side->wrong_receipts),
+    };
+    uint8_t platform = platform_of(side);
+    platform = platform == NAME_NONE ? 0 : (uint8_t)(platform + 1);
+    memcpy(past.platform, &platform, sizeof platform);
+    return past;
+}
+
+/* What sides have counted becomes past: once a move, and under the cell's epoch. */
+static void keep(struct traffic_pasts *pasts, const struct traffic_cell *cell, const struct traffic_side *one,
+                 const struct traffic_side *another)
+{
+    struct evidence scratch = {.changed_ms = 0};
+    uint32_t changed = atomic_load_explicit(&cell->changed, memory_order_relaxed);
+    for (unsigned i = 0; i < EVIDENCE_PASTS; i++) {
+        past_load(&pasts->of[i], &scratch.pasts[i]);
+    }
+    const struct evidence_past past = past_of(one, changed);
+    evidence_past_add(&scratch, &past);
+    if (another != NULL) {
+        const struct evidence_past more = past_of(another, changed);
+        evidence_past_add(&scratch, &more);
+    }
+    for (unsigned i = 0; i < EVIDENCE_PASTS; i++) {
+        past_store(&pasts->of[i], &scratch.pasts[i]);
+    }
+}
+
+static void pasts_begin(struct traffic_pasts *pasts)
+{
+    static const struct evidence_past none;
+    for (unsigned i = 0; i < EVIDENCE_PASTS && pasts->of[i].platform != 0; i++) {
+        past_store(&pasts->of[i], &none);
+    }
+}
+
+/* --- moves ---------------------------------------------------------------------------------------------- */
+
 static void before_begin(struct traffic_cell *cell)
 {
     const struct traffic_side *was = &cell->now;
@@ -186,11 +267,6 @@ static void before_begin(struct traffic_cell *cell)
     set(&before->mo, get(&was->mo));
     set(&before->receipts, get(&was->receipts));
     set(&before->since, get(&cell->since));
-}
-
-static uint8_t platform_of(const struct traffic_side *side)
-{
-    return atomic_load_explicit(&side->platform, memory_order_relaxed);
 }
 
 static void count_from(struct traffic_cell *cell, const struct route *route, uint64_t now)
@@ -212,7 +288,8 @@ static uint64_t still_waiting(const struct traffic_side *side)
 }
 
 /* The route leads elsewhere, or has led elsewhere meanwhile: the cell begins anew. */
-static void turn(struct traffic_cell *cell, const struct route *route, uint64_t now)
+static void turn(struct traffic_cell *cell, struct traffic_pasts *pasts, const struct route *route,
+                 uint64_t now)
 {
     const struct last none = {0, 0, 0};
     struct last last_now = last_of(&cell->now);
@@ -221,6 +298,7 @@ static void turn(struct traffic_cell *cell, const struct route *route, uint64_t 
     uint8_t other = platform_of(&cell->other);
     uint64_t waiting = still_waiting(&cell->now);
     epoch_begin(cell);
+    keep(pasts, cell, &cell->now, &cell->other);
     before_begin(cell);
     set(&cell->turned, get(&cell->turned) + get(&cell->now.mt_sent) + get(&cell->other.mt_sent));
     if (was == route->platform) {
@@ -236,7 +314,7 @@ static void turn(struct traffic_cell *cell, const struct route *route, uint64_t 
 }
 
 /* The platform beside the route's own that matters most: where it is to go, else whence it came. */
-static void choose_other(struct traffic_cell *cell, const struct route *route)
+static void choose_other(struct traffic_cell *cell, struct traffic_pasts *pasts, const struct route *route)
 {
     uint8_t other = route->next != NAME_NONE ? route->next : route->previous;
     uint8_t is = platform_of(&cell->other);
@@ -245,12 +323,13 @@ static void choose_other(struct traffic_cell *cell, const struct route *route)
         return;
     }
     epoch_begin(cell);
+    keep(pasts, cell, &cell->other, NULL);
     side_begin(&cell->other, other, (struct last){0, 0, 0});
     epoch_end(cell);
 }
 
-static void cell_begin(struct traffic_cell *cell, uint32_t place, const struct key *key,
-                       const struct route *route, uint64_t now)
+static void cell_begin(struct traffic_cell *cell, struct traffic_pasts *pasts, uint32_t place,
+                       const struct key *key, const struct route *route, uint64_t now)
 {
     static const struct last none;
     uint32_t generation = atomic_load_explicit(&cell->handle, memory_order_relaxed) / GENERATION_STEP + 1;
@@ -262,6 +341,7 @@ static void cell_begin(struct traffic_cell *cell, uint32_t place, const struct k
     before_begin(cell);
     set(&cell->before.since, 0);
     side_begin(&cell->other, NAME_NONE, none);
+    pasts_begin(pasts);
     set(&cell->turned, 0);
     count_from(cell, route, now);
     atomic_store_explicit(&cell->handle, (generation * GENERATION_STEP | place) & INT32_MAX,
@@ -316,7 +396,7 @@ static struct traffic_cell *add(struct traffic *traffic, const struct key *key, 
     if (place == 0) {
         return NULL;
     }
-    cell_begin(&traffic->cells[place], place, key, route, now);
+    cell_begin(&traffic->cells[place], &traffic->pasts[place], place, key, route, now);
     index_add(traffic, place);
     if (place > atomic_load_explicit(&traffic->used, memory_order_relaxed)) {
         atomic_store_explicit(&traffic->used, place, memory_order_release);
@@ -340,10 +420,10 @@ SELDOM static bool look_up(struct traffic *traffic, const struct table *table, c
     if (cell == NULL) {
         cell = add(traffic, &key, route, now);
     } else if (cell->route.platform != route->platform || cell->route.changed != route->changed) {
-        turn(cell, route, now);
+        turn(cell, &traffic->pasts[cell - traffic->cells], route, now);
     }
     if (cell != NULL) {
-        choose_other(cell, route);
+        choose_other(cell, &traffic->pasts[cell - traffic->cells], route);
         cell->route = *route;
         cell->turn = traffic->turn;
     }
@@ -591,6 +671,24 @@ static void read_before(const struct traffic_before *before, const struct clock 
     to->since_ms = time_of(clock, see(&before->since));
 }
 
+static void read_pasts(const struct traffic_pasts *pasts, const struct names *names, struct evidence *to)
+{
+    for (unsigned i = 0; i < EVIDENCE_PASTS; i++) {
+        const struct traffic_past *past = &pasts->of[i];
+        struct evidence_past *its = &to->pasts[i];
+        uint8_t platform = atomic_load_explicit(&past->platform, memory_order_acquire);
+        if (platform == 0) {
+            return;
+        }
+        snprintf(its->platform, sizeof its->platform, "%s", names_get(names, (uint8_t)(platform - 1)));
+        its->changed_ms = (uint64_t)atomic_load_explicit(&past->changed, memory_order_acquire) * 1000;
+        its->until_ms = (uint64_t)atomic_load_explicit(&past->until, memory_order_acquire) * 1000;
+#define READ(field, merge, help) its->field = see(&past->field);
+        EVIDENCE_PAST(READ)
+#undef READ
+    }
+}
+
 static size_t unpack(uint64_t word, size_t octets, char *to)
 {
     size_t len = 0;
@@ -653,6 +751,7 @@ bool traffic_read(const struct traffic *traffic, uint32_t place, const struct na
         return false;
     }
     read_cell(cell, &clock, names, &read);
+    read_pasts(&traffic->pasts[place], names, &read);
     if (atomic_load_explicit(&cell->epoch, memory_order_relaxed) != epoch) {
         return false;
     }
@@ -670,8 +769,9 @@ bool traffic_init(struct traffic *traffic, uint32_t cells, struct metrics_worker
     }
     *traffic = (struct traffic){.capacity = cells, .mask = slots - 1, .metrics = metrics};
     traffic->cells = calloc((size_t)cells + 1, sizeof *traffic->cells);
+    traffic->pasts = calloc((size_t)cells + 1, sizeof *traffic->pasts);
     traffic->index = calloc(slots, sizeof *traffic->index);
-    if (traffic->cells == NULL || traffic->index == NULL) {
+    if (traffic->cells == NULL || traffic->pasts == NULL || traffic->index == NULL) {
         traffic_clear(traffic);
         return false;
     }
@@ -681,6 +781,7 @@ bool traffic_init(struct traffic *traffic, uint32_t cells, struct metrics_worker
 void traffic_clear(struct traffic *traffic)
 {
     free(traffic->cells);
+    free(traffic->pasts);
     free(traffic->index);
     *traffic = (struct traffic){.capacity = 0};
 }

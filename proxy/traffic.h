@@ -13,7 +13,7 @@
  *
  * A cell remembers the route that it was last asked with, while the table is the same, so a message that finds its cell
  * needs no look into the routing table. Where the route leads to another platform than before, the cell begins
- * anew: what it had counted becomes `before`.
+ * anew: what it had counted becomes `before`, and is added to what its platforms did in earlier times, its pasts.
  *
  * Counters are those of metrics.h: written by the worker alone, read by main, relaxed. What changes when a cell
  * begins anew is read under its epoch, which is odd meanwhile. */
@@ -74,6 +74,19 @@ struct traffic_side {
 struct traffic_before {
     metric mt_accepted, mt_refused, mt_unknown, proxy_refused, mo, receipts, since;
 };
+
+/* What a platform did in an earlier time, as struct evidence_past; times are seconds since 1970. */
+struct traffic_past {
+    _Atomic uint32_t changed, until;
+#define TRAFFIC_PAST(field, merge, help) metric field;
+    EVIDENCE_PAST(TRAFFIC_PAST)
+#undef TRAFFIC_PAST
+    _Atomic uint8_t platform; /* and one; 0: none, as in all that follow. So fresh memory needs no touch */
+};
+
+struct traffic_pasts {
+    struct traffic_past of[EVIDENCE_PASTS];
+};
 #undef TRAFFIC_METRIC
 
 enum { TRAFFIC_KEY_WORDS = 3 };
@@ -101,6 +114,7 @@ struct traffic {
     uint64_t turn;     /* one more with each table */
     uint64_t lately_s; /* how long after a move a cell is looked at more closely */
     struct metrics_worker *metrics;
+    struct traffic_pasts *pasts; /* of each cell; a message does not touch them */
 };
 
 enum { TRAFFIC_CELLS_MAX = (1 << 20) - 1 };

@@ -18,9 +18,11 @@ struct member {
 
 #define SIDE_ROW(field, merge, help)   {#field, offsetof(struct evidence_side, field), merge},
 #define BEFORE_ROW(field, merge, help) {#field, offsetof(struct evidence_before, field), merge},
+#define PAST_ROW(field, merge, help)   {#field, offsetof(struct evidence_past, field), merge},
 #define CELL_ROW(field, merge, help)   {#field, offsetof(struct evidence, field), merge},
 static const struct member side_members[] = {EVIDENCE_SIDE(SIDE_ROW)};
 static const struct member before_members[] = {EVIDENCE_BEFORE(BEFORE_ROW)};
+static const struct member past_members[] = {EVIDENCE_PAST(PAST_ROW)};
 static const struct member cell_members[] = {EVIDENCE_CELL(CELL_ROW)};
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
@@ -83,20 +85,21 @@ void evidence_refusal(struct evidence_side *side, uint32_t status, uint64_t coun
     rise(side->statuses, at);
 }
 
-/* One side of a record has a platform that the other record has no side for: it stays as it is. */
-static void merge_side(struct evidence_side *into, const struct evidence_side *from)
+/* False where one has a platform that the other record has no side for: it stays as it is. */
+static bool merge_side(struct evidence_side *into, const struct evidence_side *from)
 {
     if (into->platform[0] == '\0') {
         *into = *from;
-        return;
+        return true;
     }
     if (strcmp(into->platform, from->platform) != 0) {
-        return;
+        return false;
     }
     merge_members(into, from, side_members, COUNT(side_members));
     for (size_t i = 0; i < EVIDENCE_STATUSES && from->statuses[i].count > 0; i++) {
         evidence_refusal(into, from->statuses[i].status, from->statuses[i].count);
     }
+    return true;
 }
 
 /* Both lists are brought to the later minute. */
@@ -115,20 +118,152 @@ static void merge_minutes(struct evidence *into, const struct evidence *from)
     into->minute = last;
 }
 
+/* --- the past ------------------------------------------------------------------------------------------- */
+
+static bool is_past(const struct evidence *evidence, size_t at)
+{
+    return at < EVIDENCE_PASTS && evidence->pasts[at].platform[0] != '\0';
+}
+
+static bool is_empty(const struct evidence_past *past)
+{
+    uint64_t any = 0;
+    for (size_t i = 0; i < COUNT(past_members); i++) {
+        any |= value_of(past, &past_members[i]);
+    }
+    return any == 0;
+}
+
+static uint64_t last_began(const struct evidence_past *past)
+{
+    return past->until_ms > past->changed_ms ? past->until_ms : past->changed_ms;
+}
+
+static void past_take(struct evidence_past *into, const struct evidence_past *from)
+{
+    uint64_t last = last_began(from) > last_began(into) ? last_began(from) : last_began(into);
+    into->changed_ms = from->changed_ms < into->changed_ms ? from->changed_ms : into->changed_ms;
+    into->until_ms = last > into->changed_ms ? last : 0;
+    merge_members(into, from, past_members, COUNT(past_members));
+}
+
+/* Where the oldest is that has a later one of its platform, which is *next; EVIDENCE_PASTS where none has. */
+static size_t oldest_pair(const struct evidence *evidence, size_t *next)
+{
+    const struct evidence_past *pasts = evidence->pasts;
+    size_t best = EVIDENCE_PASTS;
+    for (size_t i = 0; i < EVIDENCE_PASTS; i++) {
+        size_t with = EVIDENCE_PASTS;
+        for (size_t j = 0; j < EVIDENCE_PASTS; j++) {
+            bool later = j != i && strcmp(pasts[i].platform, pasts[j].platform) == 0 &&
+                         pasts[j].changed_ms >= pasts[i].changed_ms;
+            with =
+                later && (with == EVIDENCE_PASTS || pasts[j].changed_ms < pasts[with].changed_ms) ? j : with;
+        }
+        if (with < EVIDENCE_PASTS &&
+            (best == EVIDENCE_PASTS || pasts[i].changed_ms < pasts[best].changed_ms)) {
+            best = i;
+            *next = with;
+        }
+    }
+    return best;
+}
+
+/* A free place, the two oldest of a platform made one if need be. Of twelve platforms or more, which no route has had,
+ * the first gives way. */
+static size_t past_place(struct evidence *evidence)
+{
+    size_t next = 0;
+    size_t at = 0;
+    while (is_past(evidence, at)) {
+        at++;
+    }
+    if (at < EVIDENCE_PASTS) {
+        return at;
+    }
+    at = oldest_pair(evidence, &next);
+    if (at == EVIDENCE_PASTS) {
+        return 0;
+    }
+    past_take(&evidence->pasts[at], &evidence->pasts[next]);
+    return next;
+}
+
+void evidence_past_add(struct evidence *evidence, const struct evidence_past *past)
+{
+    if (past->platform[0] == '\0' || is_empty(past)) {
+        return;
+    }
+    for (size_t i = 0; is_past(evidence, i); i++) {
+        struct evidence_past *its = &evidence->pasts[i];
+        if (its->changed_ms == past->changed_ms && strcmp(its->platform, past->platform) == 0) {
+            past_take(its, past);
+            return;
+        }
+    }
+    evidence->pasts[past_place(evidence)] = *past;
+}
+
+struct evidence_past evidence_past_of(const struct evidence_side *side, uint64_t changed_ms)
+{
+    struct evidence_past past = {
+        .changed_ms = changed_ms,
+        .mt_sent = side->mt_sent,
+        .mt_accepted = side->mt_accepted,
+        .mt_refused = side->mt_refused,
+        .mt_unknown = side->mt_unknown,
+        .proxy_refused = side->held_expired + side->held_full + side->closed + side->refused_else,
+        .mo = side->mo,
+        .receipts = side->receipts,
+        .wrong_mo = side->wrong_mo,
+        .wrong_receipts = side->wrong_receipts,
+    };
+    memcpy(past.platform, side->platform, sizeof past.platform);
+    return past;
+}
+
+/* What both sides have counted belongs to the past. */
+static void end_sides(struct evidence *evidence)
+{
+    const struct evidence_past now = evidence_past_of(&evidence->now, evidence->changed_ms);
+    const struct evidence_past other = evidence_past_of(&evidence->other, evidence->changed_ms);
+    evidence_past_add(evidence, &now);
+    evidence_past_add(evidence, &other);
+}
+
+static void merge_pasts(struct evidence *into, const struct evidence *from)
+{
+    for (size_t i = 0; is_past(from, i); i++) {
+        evidence_past_add(into, &from->pasts[i]);
+    }
+}
+
+/* The one of the later move stays; the other is past. */
+static void merge_later(struct evidence *into, const struct evidence *from)
+{
+    bool is_later = from->changed_ms > into->changed_ms;
+    struct evidence earlier = is_later ? *into : *from;
+    if (is_later) {
+        *into = *from;
+    }
+    end_sides(&earlier);
+    merge_pasts(into, &earlier);
+}
+
 void evidence_merge(struct evidence *into, const struct evidence *from)
 {
-    if (from->changed_ms < into->changed_ms ||
-        (from->changed_ms == into->changed_ms && strcmp(into->now.platform, from->now.platform) != 0)) {
+    if (from->changed_ms != into->changed_ms || strcmp(into->now.platform, from->now.platform) != 0) {
+        merge_later(into, from);
         return;
     }
-    if (from->changed_ms > into->changed_ms) {
-        *into = *from;
-        return;
+    (void)merge_side(&into->now, &from->now);
+    if (!merge_side(&into->other, &from->other)) {
+        const struct evidence_past past = evidence_past_of(&from->other, from->changed_ms);
+        evidence_past_add(into, &past);
     }
-    merge_side(&into->now, &from->now);
-    merge_side(&into->other, &from->other);
     merge_members(&into->before, &from->before, before_members, COUNT(before_members));
     merge_members(into, from, cell_members, COUNT(cell_members));
+    merge_pasts(into, from);
     merge_minutes(into, from);
 }
 
@@ -181,6 +316,7 @@ void evidence_turn(struct evidence *evidence, const char *platform, uint64_t cha
     const struct evidence_side was = evidence->now;
     bool to_other = strcmp(evidence->other.platform, platform) == 0;
     struct evidence_share share = evidence_share_now(evidence);
+    end_sides(evidence);
     evidence->before = (struct evidence_before){
         .mt_accepted = was.mt_accepted,
         .mt_refused = was.mt_refused,
@@ -243,6 +379,22 @@ static json_t *minutes_json(const struct evidence *evidence)
     return array;
 }
 
+static json_t *pasts_json(const struct evidence *evidence)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; is_past(evidence, i); i++) {
+        const struct evidence_past *past = &evidence->pasts[i];
+        json_t *object =
+            json_pack("{sssI}", "platform", past->platform, "changed_ms", (json_int_t)past->changed_ms);
+        if (past->until_ms != 0) {
+            json_object_set_new(object, "until_ms", json_integer((json_int_t)past->until_ms));
+        }
+        put_members(object, past, past_members, COUNT(past_members));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
 struct json_t *evidence_json(const struct evidence *evidence)
 {
     json_t *before = json_object();
@@ -253,6 +405,9 @@ struct json_t *evidence_json(const struct evidence *evidence)
     json_object_set_new(object, "now", side_json(&evidence->now));
     json_object_set_new(object, "other", side_json(&evidence->other));
     json_object_set_new(object, "before", before);
+    if (is_past(evidence, 0)) {
+        json_object_set_new(object, "pasts", pasts_json(evidence));
+    }
     json_object_set_new(object, "minute", json_integer((json_int_t)evidence->minute));
     json_object_set_new(object, "minutes", minutes_json(evidence));
     return object;
@@ -308,6 +463,21 @@ static bool take_side(const json_t *object, struct evidence_side *side)
     return true;
 }
 
+static void take_pasts(const json_t *array, struct evidence *evidence)
+{
+    size_t i;
+    json_t *object;
+    json_array_foreach(array, i, object)
+    {
+        struct evidence_past past = {.changed_ms = number_in(object, "changed_ms"),
+                                     .until_ms = number_in(object, "until_ms")};
+        take_members(object, &past, past_members, COUNT(past_members));
+        if (take_text(object, "platform", past.platform, sizeof past.platform)) {
+            evidence_past_add(evidence, &past);
+        }
+    }
+}
+
 static bool take(const json_t *object, struct evidence *evidence)
 {
     size_t i;
@@ -320,6 +490,7 @@ static bool take(const json_t *object, struct evidence *evidence)
     }
     take_members(json_object_get(object, "before"), &evidence->before, before_members, COUNT(before_members));
     take_members(object, evidence, cell_members, COUNT(cell_members));
+    take_pasts(json_object_get(object, "pasts"), evidence);
     evidence->changed_ms = number_in(object, "changed_ms");
     evidence->minute = number_in(object, "minute");
     json_array_foreach(json_object_get(object, "minutes"), i, count)

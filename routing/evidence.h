@@ -7,7 +7,8 @@
  *
  * A record counts for two platforms: the one that the route names today (`now`), and the other one: that which
  * served before, or to which an open window will move the cell. What the old route did before the move is kept
- * as `before`, for comparison. Counters add up over instances; of first times the earliest counts, of last times
+ * as `before`, for comparison, and what each platform did in
+ * earlier times as `pasts`, so that a cell which moves back and again still has its sum. Counters add up over instances; of first times the earliest counts, of last times
  * the latest. All times are milliseconds since 1970, 0 for never. */
 #ifndef ROUTING_EVIDENCE_H
 #define ROUTING_EVIDENCE_H
@@ -68,8 +69,20 @@
     X(mo_twice_last_ms, LAST, "and the last")                                                           \
     X(elsewhere, SUM, "messages from handsets and receipts by a third platform")
 
+/* Of a platform, in a time that is over: between two moves of the cell. */
+#define EVIDENCE_PAST(X)                                                       \
+    X(mt_sent, SUM, "messages sent to the SMSC")                               \
+    X(mt_accepted, SUM, "messages accepted")                                   \
+    X(mt_refused, SUM, "messages refused by the SMSC")                         \
+    X(mt_unknown, SUM, "messages of unknown outcome")                          \
+    X(proxy_refused, SUM, "messages refused by the proxy, closed among them")  \
+    X(mo, SUM, "messages from handsets")                                       \
+    X(receipts, SUM, "receipts")                                               \
+    X(wrong_mo, SUM, "of the messages from handsets, those by the wrong path") \
+    X(wrong_receipts, SUM, "of the receipts, those by the wrong path")
+
 #define EVIDENCE_MEMBER(field, merge, help) uint64_t field;
-enum { EVIDENCE_STATUSES = 8, EVIDENCE_MINUTES = 60 };
+enum { EVIDENCE_STATUSES = 8, EVIDENCE_MINUTES = 60, EVIDENCE_PASTS = 12 };
 
 struct evidence_status {
     uint32_t status;
@@ -87,12 +100,22 @@ struct evidence_before {
     EVIDENCE_BEFORE(EVIDENCE_MEMBER)
 };
 
+struct evidence_past {
+    char platform[NAME_LEN_MAX + 1]; /* "": there is none, as in all that follow */
+    uint64_t changed_ms;             /* the move with which that time began, whole seconds; 0: before any */
+    uint64_t until_ms; /* of several times that became one, the move with which the last began; else 0 */
+    EVIDENCE_PAST(EVIDENCE_MEMBER)
+};
+
 struct evidence {
     char shortcode[SHORTCODE_LEN_MAX + 1];
     char carrier[NAME_LEN_MAX + 1];
     uint64_t changed_ms; /* when the route last led to another platform, whole seconds; 0: never */
     struct evidence_side now, other;
     struct evidence_before before;
+    /* What has been counted before now and other began anew, each answer when it came; in no order. Where there are
+     * more, the two oldest of a platform become one. */
+    struct evidence_past pasts[EVIDENCE_PASTS];
     EVIDENCE_CELL(EVIDENCE_MEMBER)
     /* Messages sent in each of the last 60 minutes, by either platform: minutes[0] in the minute `minute`
      * (since 1970), which is not over yet, minutes[1] in the one before ... */
@@ -111,11 +134,16 @@ struct json_t *evidence_json(const struct evidence *evidence);
 bool evidence_parse(const char *text, size_t len, struct evidence *evidence);
 
 /* Adds what another instance, or an earlier process, has seen of the same cell. Where one of them is of a later
- * move, or of another platform since the same second, that one alone counts: the later, else the first. */
+ * move, or of another platform since the same second, that one alone counts: the later, else the first; the other is
+ * added to its past. */
 void evidence_merge(struct evidence *into, const struct evidence *from);
 
 /* Counts a refusal by its status; `count` of them. */
 void evidence_refusal(struct evidence_side *side, uint32_t status, uint64_t count);
+
+/* Adds to the past what a side has counted since a move. */
+void evidence_past_add(struct evidence *evidence, const struct evidence_past *past);
+struct evidence_past evidence_past_of(const struct evidence_side *side, uint64_t changed_ms);
 
 /* The route now leads to another platform: what was counted becomes `before` and last times of the other side. */
 void evidence_turn(struct evidence *evidence, const char *platform, uint64_t changed_ms);

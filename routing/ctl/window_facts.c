@@ -21,8 +21,12 @@ struct story {
     uint64_t held_ms, longest_ms;
     /* when it left again, and when it had come; 0: it did not. Of several times the last */
     uint64_t back_ms, back_version, came_ms;
-    struct evidence_before carried; /* by where it goes, between the two */
-    bool counted;                   /* somebody has seen something of that */
+    uint64_t first_ms; /* when it first came to where it goes, in the window; 0: it did not */
+    json_t *totals,
+        *carried; /* by platform since then; by where it goes, without what came since it came last */
+    bool counted; /* somebody has seen something since then */
+    bool partly;  /* moved so often that a part of the sum is mixed with times before */
+    uint64_t early_mo, early_receipts, stayed_mo, stayed_receipts; /* by the wrong path */
 };
 
 struct facts {
@@ -119,6 +123,7 @@ static void follow_cell(struct facts *facts, struct story *story, const struct w
     } else if (strcmp(move->from, cell->to) != 0) {
         story->moved_ms = change->at_ms;
         story->moved_version = change->version;
+        story->first_ms = story->first_ms > 0 ? story->first_ms : change->at_ms;
     }
 }
 
@@ -271,13 +276,32 @@ static bool read_changes(struct facts *facts)
 /* --- events and alarms -------------------------------------------------------------------------------------
  */
 
+/* Is it about one of the changes, though it was made outside of the window? */
+static bool of_our_change(const struct facts *facts, uint64_t version)
+{
+    size_t i;
+    json_t *change;
+    json_array_foreach(facts->changes, i, change)
+    {
+        if (version > 0 && json_integer_value(json_object_get(change, "version")) == (json_int_t)version) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool add_event(struct facts *facts, const redisReply *item)
 {
     static const char *const texts[] = {"kind", "who", "why", "ticket", "text"};
-    if (!entry_fine(item) || !named(facts, entry_field(item, "window"))) {
+    if (!entry_fine(item)) {
+        return true;
+    }
+    bool in_window = named(facts, entry_field(item, "window"));
+    if (!in_window && !of_our_change(facts, strtoull(entry_field(item, "version"), NULL, 10))) {
         return true;
     }
     json_t *event = need(json_object());
+    json_put(event, "in_window", json_boolean(in_window));
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         json_put(event, texts[i], json_text(entry_field(item, texts[i])));
     }
@@ -314,53 +338,120 @@ static bool read_alarms(struct facts *facts)
 /* --- evidence ----------------------------------------------------------------------------------------------
  */
 
-/* Do both mean one change? A route's time is kept in whole seconds. */
-static bool is_change_of(uint64_t changed_ms, uint64_t ms)
+/* Is it the time that began with a change, or a later one? A route's time is kept in whole seconds. */
+static bool is_since(uint64_t changed_ms, uint64_t ms)
 {
-    return changed_ms / SECOND_MS == ms / SECOND_MS;
+    return ms > 0 && changed_ms / SECOND_MS >= ms / SECOND_MS;
 }
 
-/* Of a process that has seen the route go back: what had been counted by then, and what its messages had for an
- * answer later. */
-static void add_until_back(struct evidence_before *carried, const struct evidence *evidence)
+static void add_number(json_t *sums, const char *name, uint64_t number)
 {
-    carried->mt_accepted += evidence->before.mt_accepted + evidence->other.mt_accepted;
-    carried->mt_refused += evidence->before.mt_refused + evidence->other.mt_refused;
-    carried->mt_unknown += evidence->before.mt_unknown + evidence->other.mt_unknown;
-    carried->proxy_refused += evidence->before.proxy_refused;
-    carried->mo += evidence->before.mo;
-    carried->receipts += evidence->before.receipts + evidence->other.receipts;
+    put_number(sums, name, (uint64_t)json_integer_value(json_object_get(sums, name)) + number);
 }
 
-/* Of a process that ended before. */
-static void add_until_end(struct evidence_before *carried, const struct evidence *evidence)
+static void add_counts(json_t *sums, const struct evidence_past *past)
 {
-    const struct evidence_side *now = &evidence->now;
-    carried->mt_accepted += now->mt_accepted;
-    carried->mt_refused += now->mt_refused;
-    carried->mt_unknown += now->mt_unknown;
-    carried->proxy_refused += now->held_expired + now->held_full + now->refused_else;
-    carried->mo += now->mo;
-    carried->receipts += now->receipts;
+    const struct {
+        const char *name;
+        uint64_t count;
+    } counts[] = {{"mt_sent", past->mt_sent},       {"mt_accepted", past->mt_accepted},
+                  {"mt_refused", past->mt_refused}, {"mt_unknown", past->mt_unknown},
+                  {"refused", past->proxy_refused}, {"mo", past->mo},
+                  {"receipts", past->receipts}};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        add_number(sums, counts[i].name, counts[i].count);
+    }
 }
 
-/* What a process has seen of a cell that went back, before the records of all processes become one: those of an
- * earlier move are left out there. */
-static void follow_back(struct facts *facts, const struct evidence *evidence)
+/* A platform's object of an array, which is added where there is none. */
+static json_t *total_of(json_t *totals, const char *platform)
 {
-    const struct window_cell *cell = window_find(facts->window, evidence->shortcode, evidence->carrier);
-    struct story *story = cell ? &facts->stories[cell - facts->window->cells] : NULL;
-    if (!story || story->back_ms == 0) {
+    size_t i;
+    json_t *total;
+    json_array_foreach(totals, i, total)
+    {
+        if (strcmp(json_member(total, "platform"), platform) == 0) {
+            return total;
+        }
+    }
+    total = need(json_object());
+    json_put(total, "platform", json_text(platform));
+    json_array_append_new(totals, total);
+    return total;
+}
+
+static void add_totals(json_t *totals, const json_t *from)
+{
+    size_t i;
+    json_t *object;
+    json_array_foreach(from, i, object)
+    {
+        const char *name;
+        json_t *value;
+        json_t *total = total_of(totals, json_member(object, "platform"));
+        json_object_foreach(object, name, value)
+        {
+            if (json_is_integer(value)) {
+                add_number(total, name, (uint64_t)json_integer_value(value));
+            }
+        }
+    }
+}
+
+/* By the new platform while the route named another, or by another while it named the new one. */
+static void add_wrong(struct story *story, const struct evidence_past *past, bool by_new)
+{
+    *(by_new ? &story->early_mo : &story->stayed_mo) += past->wrong_mo;
+    *(by_new ? &story->early_receipts : &story->stayed_receipts) += past->wrong_receipts;
+}
+
+/* What a platform did in one of the cell's times. Of the times before it first moved, only what came early belongs
+ * here. */
+static bool add_time(struct story *story, const struct window_cell *cell, const struct evidence_past *past)
+{
+    bool by_new = strcmp(past->platform, cell->to) == 0;
+    bool since = is_since(past->changed_ms, story->first_ms);
+    story->partly = story->partly || (!since && is_since(past->until_ms, story->first_ms));
+    if (since || by_new) {
+        add_wrong(story, past, by_new);
+    }
+    if (since && *past->platform) {
+        story->counted = true;
+        add_counts(total_of(story->totals, past->platform), past);
+    }
+    return since && by_new;
+}
+
+/* What the new platform has answered since it was left, but not what comes by it from handsets. */
+static void add_left(struct story *story, const struct evidence_past *other)
+{
+    struct evidence_past late = *other;
+    late.mo = 0;
+    add_counts(story->carried, &late);
+}
+
+static void follow_evidence(struct facts *facts, struct story *story, const struct window_cell *cell)
+{
+    const struct evidence *evidence =
+        evidence_set_find(&facts->evidence, cell->now.shortcode, cell->now.carrier);
+    story->totals = need(json_array());
+    story->carried = need(json_object());
+    if (!evidence) {
         return;
     }
-    if (is_change_of(evidence->changed_ms, story->back_ms) &&
-        strcmp(evidence->other.platform, cell->to) == 0) {
-        add_until_back(&story->carried, evidence);
-        story->counted = true;
-    } else if (is_change_of(evidence->changed_ms, story->came_ms) &&
-               strcmp(evidence->now.platform, cell->to) == 0) {
-        add_until_end(&story->carried, evidence);
-        story->counted = true;
+    for (size_t i = 0; i < EVIDENCE_PASTS && *evidence->pasts[i].platform; i++) {
+        if (add_time(story, cell, &evidence->pasts[i])) {
+            add_counts(story->carried, &evidence->pasts[i]);
+        }
+    }
+    const struct evidence_past now = evidence_past_of(&evidence->now, evidence->changed_ms);
+    const struct evidence_past other = evidence_past_of(&evidence->other, evidence->changed_ms);
+    bool is_there = add_time(story, cell, &now);
+    if (is_there && story->moved_ms == 0) { /* of a process that has not seen it leave */
+        add_counts(story->carried, &now);
+    }
+    if (add_time(story, cell, &other)) {
+        add_left(story, &other);
     }
 }
 
@@ -382,10 +473,10 @@ static bool read_evidence(struct facts *facts)
         const char *text = redis_text(reply, i);
         evidence_set_add(&facts->evidence, text, strlen(text));
     }
-    for (size_t i = 0; i < facts->evidence.count; i++) {
-        follow_back(facts, &facts->evidence.items[i]);
-    }
     evidence_set_sort(&facts->evidence);
+    for (size_t i = 0; i < window->count; i++) {
+        follow_evidence(facts, &facts->stories[i], &window->cells[i]);
+    }
     freeReplyObject(reply);
     return reply != NULL;
 }
@@ -393,22 +484,32 @@ static bool read_evidence(struct facts *facts)
 /* Adds what was carried of a route before it went back: nothing where it did not. */
 static void add_back(json_t *sums, const struct story *story)
 {
-    const struct evidence_before *carried = &story->carried;
-    const struct {
-        const char *name;
-        uint64_t count;
-    } counts[] = {{"routes", story->back_ms > 0},
-                  {"uncounted", story->back_ms > 0 && !story->counted},
-                  {"mt_accepted", carried->mt_accepted},
-                  {"mt_refused", carried->mt_refused},
-                  {"mt_unknown", carried->mt_unknown},
-                  {"refused", carried->proxy_refused},
-                  {"mo", carried->mo},
-                  {"receipts", carried->receipts}};
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        json_int_t before = json_integer_value(json_object_get(sums, counts[i].name));
-        put_number(sums, counts[i].name, (uint64_t)before + counts[i].count);
+    static const char *const names[] = {"mt_accepted", "mt_refused", "mt_unknown",
+                                        "refused",     "mo",         "receipts"};
+    bool went_back = story->back_ms > 0;
+    add_number(sums, "routes", went_back);
+    add_number(sums, "uncounted", went_back && !story->counted);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        json_int_t count = went_back ? json_integer_value(json_object_get(story->carried, names[i])) : 0;
+        add_number(sums, names[i], (uint64_t)count);
     }
+}
+
+/* Adds a route's traffic by the wrong path, and whether its sum lacks something. */
+static void add_story(json_t *object, const struct story *story)
+{
+    json_t *wrong = json_object_get(object, "wrong_path");
+    if (!wrong) {
+        wrong = need(json_object());
+        json_put(object, "wrong_path", wrong);
+        json_put(object, "totals", need(json_array()));
+    }
+    add_number(wrong, "early_mo", story->early_mo);
+    add_number(wrong, "early_receipts", story->early_receipts);
+    add_number(wrong, "stayed_mo", story->stayed_mo);
+    add_number(wrong, "stayed_receipts", story->stayed_receipts);
+    add_number(object, "partly_counted", story->partly);
+    add_totals(json_object_get(object, "totals"), story->totals);
 }
 
 static json_t *went_back_json(const struct story *story)
@@ -430,8 +531,7 @@ static json_t *went_back_json(const struct story *story)
 /* The counters of a side, those that add up, added to an object's. */
 static void add_side(json_t *sums, const struct evidence_side *side)
 {
-#define SUM_SUM(field) \
-    put_number(sums, #field, (uint64_t)json_integer_value(json_object_get(sums, #field)) + side->field);
+#define SUM_SUM(field) add_number(sums, #field, side->field);
 #define SUM_FIRST(field)
 #define SUM_LAST(field)
 #define SUM_FIELD(field, merge, help) SUM_##merge(field)
@@ -465,6 +565,7 @@ static void put_routes(struct facts *facts)
         put_time(route, "moved_version", facts->stories[i].moved_version);
         put_number(route, "held_ms", facts->stories[i].held_ms);
         json_put(route, "went_back", went_back_json(&facts->stories[i]));
+        add_story(route, &facts->stories[i]);
         json_put(route, "evidence", evidence ? evidence_json(evidence) : json_null());
         json_array_append_new(routes, route);
     }
@@ -516,6 +617,7 @@ static json_t *carrier_json(const struct facts *facts, const char *carrier)
             const struct evidence *evidence = evidence_set_find(&facts->evidence, cell->shortcode, carrier);
             add_side(messages, side_moved(&facts->window->cells[i], evidence));
             add_back(back, story);
+            add_story(object, story);
             add_text(to, facts->window->cells[i].to);
             first = story->moved_ms > 0 && story->moved_ms < first ? story->moved_ms : first;
             all.moved_ms = story->moved_ms > all.moved_ms ? story->moved_ms : all.moved_ms;
@@ -555,6 +657,7 @@ static void put_summary(struct facts *facts)
         const struct evidence *evidence = evidence_set_find(&facts->evidence, cell->shortcode, cell->carrier);
         add_side(messages, side_moved(&facts->window->cells[i], evidence));
         add_back(back, &facts->stories[i]);
+        add_story(summary, &facts->stories[i]);
         longest = facts->stories[i].longest_ms > longest ? facts->stories[i].longest_ms : longest;
     }
     put_counts(summary, facts->window, NULL);
@@ -593,6 +696,10 @@ json_t *window_facts(struct ctl *ctl, const struct window *window)
     json_decref(facts.holds);
     json_decref(facts.confirmations);
     evidence_set_free(&facts.evidence);
+    for (size_t i = 0; i < window->count; i++) {
+        json_decref(facts.stories[i].totals);
+        json_decref(facts.stories[i].carried);
+    }
     free(facts.stories);
     return fine ? facts.root : NULL;
 }

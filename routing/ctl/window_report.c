@@ -123,9 +123,49 @@ static void put_went_back(struct document *document, const json_t *back)
         number(back, "mt_refused"), number(back, "mt_unknown"), number(back, "mo"));
     if (number(back, "uncounted") > 0) {
         document_paragraph(document,
-                           "Of %lld of them there is no count: nothing was seen of them, or they have moved "
-                           "again since.",
+                           "Of %lld of them there is no count: no instance has seen anything of them since.",
                            number(back, "uncounted"));
+    }
+}
+
+/* What the proxy accepts it has not: the carrier has. So nothing that was accepted can be lost by it, and what may
+ * be missing is among the unknown outcomes. */
+static void put_lost(struct document *document, const json_t *summary)
+{
+    size_t i;
+    json_t *total;
+    long long unknown = 0;
+    long long partly = number(summary, "partly_counted");
+    json_array_foreach(json_object_get(summary, "totals"), i, total)
+    {
+        unknown += number(total, "mt_unknown");
+    }
+    document_paragraph(
+        document,
+        "Lost by Turnout: 0 of the messages that a client was told are accepted (it says so only when "
+        "the carrier has said so, and keeps none; what it cannot pass on it refuses). Unknown outcomes "
+        "since the routes first moved: %s%lld; settle these by the ledgers of both ends: the connection "
+        "ended, or stayed silent, before the carrier answered; the client was told an error, and the "
+        "handset may have got the message. What a carrier loses after it has accepted a message is not "
+        "seen here, nor what an instance that was killed had counted in its last second.",
+        partly > 0 ? "at least " : "", unknown);
+}
+
+static void put_wrong(struct document *document, const json_t *wrong)
+{
+    if (number(wrong, "stayed_mo") + number(wrong, "stayed_receipts") > 0) {
+        document_paragraph(
+            document,
+            "Wrong path, the carrier had not moved yet: %lld messages from handsets and %lld receipts "
+            "came by another platform while the routes named the new one.",
+            number(wrong, "stayed_mo"), number(wrong, "stayed_receipts"));
+    }
+    if (number(wrong, "early_mo") + number(wrong, "early_receipts") > 0) {
+        document_paragraph(
+            document,
+            "Wrong path, the carrier had moved early (or had not gone back): %lld messages from "
+            "handsets and %lld receipts came by the new platform while the routes named another.",
+            number(wrong, "early_mo"), number(wrong, "early_receipts"));
     }
 }
 
@@ -158,13 +198,8 @@ static void put_summary(struct report *report)
                            number(messages, "closed") + number(messages, "refused_else"),
                        number(messages, "mt_unknown"));
     put_went_back(document, json_object_get(summary, "went_back"));
-    document_paragraph(document, "Turnout keeps no messages: it takes one as accepted only when the carrier "
-                                 "has accepted it, and what it cannot "
-                                 "pass on it refuses. Of unknown outcome are those whose connection ended, "
-                                 "or stayed silent, before the "
-                                 "carrier answered: the client was told an error, and the handset may have "
-                                 "got the message. What a carrier "
-                                 "loses after it has accepted a message is not seen here.");
+    put_lost(document, summary);
+    put_wrong(document, json_object_get(summary, "wrong_path"));
 }
 
 static void put_carriers(struct report *report)
@@ -213,6 +248,38 @@ static void put_messages(struct report *report)
         }
     }
     document_table_end(&report->document);
+}
+
+/* What is to be held against the ledgers: every turn of a route counts. */
+static void put_totals(struct report *report)
+{
+    static const char *const names[] = {"mt_sent", "mt_accepted", "mt_refused", "mt_unknown",
+                                        "refused", "mo",          "receipts"};
+    size_t i, j;
+    json_t *carrier, *total;
+    long long partly = number(json_object_get(report->facts, "summary"), "partly_counted");
+    START_TABLE(report, "Messages by platform, since each route first moved", "Carrier", "Platform", "Sent",
+                "Accepted", "Refused by carrier", "Outcome unknown", "Refused by Turnout", "From handsets",
+                "Receipts");
+    json_array_foreach(json_object_get(report->facts, "carriers"), i, carrier)
+    {
+        json_array_foreach(json_object_get(carrier, "totals"), j, total)
+        {
+            text_cell(report, carrier, "carrier");
+            text_cell(report, total, "platform");
+            for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+                number_cell(report, total, names[k]);
+            }
+        }
+    }
+    document_table_end(&report->document);
+    if (partly > 0) {
+        document_paragraph(
+            &report->document,
+            "%lld route%s moved so often that a part of the count is mixed with that of the time before: "
+            "that part is not among these.",
+            partly, plural((uint64_t)partly));
+    }
 }
 
 static void put_back_table(struct report *report)
@@ -342,9 +409,9 @@ static void put_course(struct report *report)
     json_array_foreach(json_object_get(report->facts, "events"), i, event)
     {
         time_cell(report, event, "at_ms");
-        document_cell(&report->document, "%s%s",
-                      strcmp(json_member(event, "kind"), "alarm") == 0 ? "ALARM: " : "",
-                      json_member(event, "text"));
+        document_cell(
+            &report->document, "%s%s%s", strcmp(json_member(event, "kind"), "alarm") == 0 ? "ALARM: " : "",
+            json_member(event, "text"), is_true(event, "in_window") ? "" : " (outside of the window)");
         text_cell(report, event, "who");
         text_cell(report, event, "why");
         if (number(event, "version") > 0) {
@@ -425,6 +492,7 @@ static bool write_report(FILE *out, const void *what)
     put_summary(&report);
     put_carriers(&report);
     put_messages(&report);
+    put_totals(&report);
     put_back_table(&report);
     put_course(&report);
     put_changes(&report);

@@ -1057,7 +1057,8 @@ def test_the_report_of_what_went_back(ctl, table, followers, csv):
     left = ctl.json("log", "--last", "1")["changes"][0]["at_ms"]
     seen("ended", came, {"platform": "omni", "mt_accepted": 7, "mt_refused": 1, "held_full": 2, "mo": 3}, {"platform": "redx"})
     seen("lives", left, {"platform": "redx", "mt_accepted": 99}, {"platform": "omni", "mt_unknown": 1, "mo": 50},
-         before={"mt_accepted": 20, "receipts": 5, "proxy_refused": 1})
+         pasts=[{"platform": "omni", "changed_ms": came // 1000 * 1000, "mt_accepted": 20, "receipts": 5, "proxy_refused": 1},
+                {"platform": "redx", "changed_ms": came // 1000 * 1000 - 60000, "mt_accepted": 500}])
     seen("older", came - 3600000, {"platform": "omni", "mt_accepted": 1000}, {"platform": "redx"})
     report = ctl.json("window", "report", "night")["report"]
     assert report["summary"]["went_back"] == {"routes": 2, "uncounted": 1, "mt_accepted": 27, "mt_refused": 1,
@@ -1065,5 +1066,7 @@ def test_the_report_of_what_went_back(ctl, table, followers, csv):
     routes = {(one["shortcode"], one["carrier"]): one["went_back"] for one in report["routes"]}
     assert routes["61000", "onenz"] is None and routes["61001", "spark"]["counted"] is False
     assert (routes["61000", "spark"]["came_ms"], routes["61000", "spark"]["left_ms"]) == (came, left)
+    assert {one["platform"]: (one["mt_accepted"], one["mo"]) for one in report["summary"]["totals"]} == {
+        "omni": (27, 53), "redx": (99, 0)}
     text = ctl.text("window", "report", "night")
     assert "Of 1 of them there is no count" in text and "27 messages accepted" in " ".join(text.split())

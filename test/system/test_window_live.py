@@ -46,7 +46,7 @@ def report_when(world, look):
         report = world.window('report')['report']
         if look(report):
             return report
-        assert time.monotonic() < deadline, report
+        assert time.monotonic() < deadline, json.dumps(report)
         time.sleep(0.1)  # instances write each second
 
 
@@ -219,3 +219,46 @@ def check_documents(world, report):
 
     written = json.loads((folder / 'report.json').read_text())
     assert written['changes'] == report['changes']
+
+
+def totals(report, carrier, name='mt_accepted'):
+    found = next(one for one in report['carriers'] if one['carrier'] == carrier)['totals']
+    return {one['platform']: one[name] for one in found}
+
+
+@pytest.mark.sanitize
+def test_every_turn_of_a_route_is_in_the_report(night):
+    """Moved, back, moved again, back, and once outside of the paused window: the report against what the SMSCs took."""
+    world = night
+    world.start()
+    client = world.bound()
+    assert platforms(client, '5001', 'spark', 2) == {'redx'}
+    world.create()
+    world.window('start')
+    taken = {'redx': 0, 'omni': 0}
+    time.sleep(1.1 - time.time() % 1)  # the routes keep whole seconds
+
+    def send(platform, count):
+        assert platforms(client, '5001', 'spark', count) == {platform}
+        taken[platform] += count
+
+    for count in (5, 7):
+        world.window('step', '--carrier', 'spark')
+        send('omni', count)
+        world.ctl('rollback', '--why', 'no receipts')
+        send('redx', count - 3)
+    report = report_when(world, lambda report: totals(report, 'spark') == taken)
+    assert report['summary']['totals'] == next(one for one in report['carriers'] if one['carrier'] == 'spark')['totals']
+    assert went_back(report, 'spark') == carried(routes=2, uncounted=1, mt_accepted=12)
+    world.window('step', '--carrier', 'spark')
+    world.window('pause', '--why', 'a look')
+    world.ctl('flip', '5001', '--carrier', 'spark', '--from', 'omni', '--to', 'redx', '--outside-window', '--why', 'by hand')
+    send('redx', 2)
+    report = report_when(world, lambda report: totals(report, 'spark') == taken)
+    event = next(event for event in report['events'] if event['version'] == report['changes'][-1]['version'])
+    assert (event['kind'], event['in_window'], event['why']) == ('carrier_moved', False, 'by hand')
+    world.window('report', '--output', str(world.directory / 'turns.markdown'))
+    text = ' '.join((world.directory / 'turns.markdown').read_text().split())
+    assert '| spark | omni | 12 | 12 | 0 | 0 | 0 | 0 | 0 |' in text
+    assert '| spark | redx | %d | %d |' % (taken['redx'], taken['redx']) in text
+    assert 'Lost by Turnout: 0' in text and 'since the routes first moved: 0;' in text and '(outside of the window)' in text

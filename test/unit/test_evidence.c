@@ -129,6 +129,25 @@ static void adds_up_over_instances(void **state)
     assert_int_equal(into.minutes[59], 5);
 }
 
+static const struct evidence_past *past_of(const struct evidence *e, const char *platform,
+                                           uint64_t changed_ms)
+{
+    for (size_t i = 0; i < EVIDENCE_PASTS; i++) {
+        if (strcmp(e->pasts[i].platform, platform) == 0 && e->pasts[i].changed_ms == changed_ms) {
+            return &e->pasts[i];
+        }
+    }
+    return NULL;
+}
+
+/* All but the past, which has what the other had counted. */
+static void is_alone(struct evidence *merged, const struct evidence *alone, uint64_t other_ms)
+{
+    assert_int_equal(past_of(merged, "redx", other_ms)->wrong_mo, 3);
+    memset(merged->pasts, 0, sizeof merged->pasts);
+    assert_memory_equal(merged, alone, sizeof *alone);
+}
+
 /* An instance that has not heard of the move yet still counts for the route before. */
 static void the_later_move_counts_alone(void **state)
 {
@@ -138,15 +157,16 @@ static void the_later_move_counts_alone(void **state)
     early.changed_ms -= 1000;
     struct evidence into = late;
     evidence_merge(&into, &early);
-    assert_memory_equal(&into, &late, sizeof late);
+    is_alone(&into, &late, early.changed_ms);
     into = early;
     evidence_merge(&into, &late);
-    assert_memory_equal(&into, &late, sizeof late);
+    is_alone(&into, &late, early.changed_ms);
     struct evidence same_second = late;
     strcpy(same_second.now.platform, "third");
     into = late;
     evidence_merge(&into, &same_second);
-    assert_memory_equal(&into, &late, sizeof late);
+    assert_int_equal(past_of(&into, "third", late.changed_ms)->mt_accepted, 9);
+    is_alone(&into, &late, late.changed_ms);
 }
 
 static void a_move_keeps_what_was(void **state)
@@ -228,12 +248,70 @@ static void a_set_merges_and_finds(void **state)
     assert_null(evidence_set_find(&set, "5000", "spark"));
 }
 
+static uint64_t accepted_by(const struct evidence *e, const char *platform)
+{
+    uint64_t sum = strcmp(e->now.platform, platform) == 0 ? e->now.mt_accepted : e->other.mt_accepted;
+    for (size_t i = 0; i < EVIDENCE_PASTS; i++) {
+        sum += strcmp(e->pasts[i].platform, platform) == 0 ? e->pasts[i].mt_accepted : 0;
+    }
+    return sum;
+}
+
+/* Back and again: each time has its own count, and late answers belong to the platform that gave them. */
+static void every_turn_counts(void **state)
+{
+    (void)state;
+    struct evidence e = sample();
+    uint64_t moved = e.changed_ms;
+    e.now.closed = 4;
+    evidence_turn(&e, "redx", moved + 60000);
+    assert_int_equal(past_of(&e, "omni", moved)->mt_accepted, 9);
+    assert_int_equal(past_of(&e, "omni", moved)->proxy_refused, 4);
+    assert_int_equal(past_of(&e, "redx", moved)->wrong_mo, 3);
+    e.now.mt_accepted = 5;
+    e.other.mt_unknown = 2;
+    evidence_turn(&e, "omni", moved + 120000);
+    assert_int_equal(past_of(&e, "redx", moved + 60000)->mt_accepted, 5);
+    assert_int_equal(past_of(&e, "omni", moved + 60000)->mt_unknown, 2);
+    struct evidence back = through_json(&e);
+    assert_memory_equal(&e, &back, sizeof e);
+    /* one that has seen less of it, and one that ended before the last move */
+    struct evidence other = sample();
+    evidence_merge(&back, &other);
+    assert_int_equal(past_of(&back, "omni", moved)->mt_accepted, 18);
+    assert_int_equal(back.changed_ms, moved + 120000);
+    evidence_merge(&other, &e);
+    assert_int_equal(past_of(&other, "omni", moved)->mt_accepted, 18);
+    assert_int_equal(accepted_by(&other, "redx"), 5);
+}
+
+/* However often it moves, the sums stay, and what became one says so. */
+static void too_many_turns_become_one(void **state)
+{
+    (void)state;
+    struct evidence e = sample();
+    memset(&e.now, 0, sizeof e.now);
+    strcpy(e.now.platform, "omni");
+    uint64_t moved = e.changed_ms;
+    for (unsigned i = 1; i <= 3 * EVIDENCE_PASTS; i++) {
+        e.now.mt_accepted = 1;
+        evidence_turn(&e, i % 2 ? "redx" : "omni", moved + UINT64_C(1000) * i);
+    }
+    assert_int_equal(accepted_by(&e, "omni") + accepted_by(&e, "redx"), 3 * EVIDENCE_PASTS);
+    assert_int_equal(accepted_by(&e, "omni"), 3 * EVIDENCE_PASTS / 2);
+    assert_true(past_of(&e, "omni", moved)->until_ms > moved);
+    assert_int_equal(past_of(&e, "redx", moved + UINT64_C(1000) * (3 * EVIDENCE_PASTS - 1))->until_ms, 0);
+    struct evidence back = through_json(&e);
+    assert_memory_equal(&e, &back, sizeof e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_what_it_wrote),    cmocka_unit_test(refuses_what_is_cut),
         cmocka_unit_test(refuses_what_is_none),   cmocka_unit_test(takes_no_negative_number),
         cmocka_unit_test(adds_up_over_instances), cmocka_unit_test(the_later_move_counts_alone),
+        cmocka_unit_test(every_turn_counts),      cmocka_unit_test(too_many_turns_become_one),
         cmocka_unit_test(a_move_keeps_what_was),  cmocka_unit_test(the_most_frequent_statuses_stay),
         cmocka_unit_test(the_hour_forgets),       cmocka_unit_test(a_set_merges_and_finds),
     };

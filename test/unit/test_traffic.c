@@ -219,6 +219,16 @@ static void counts_what_it_is_told(void **state)
     assert_int_equal(e.other.mt_sent, 0);
 }
 
+static struct evidence_past past_of(const struct evidence *e, const char *platform, uint64_t changed_ms)
+{
+    for (size_t i = 0; i < EVIDENCE_PASTS; i++) {
+        if (strcmp(e->pasts[i].platform, platform) == 0 && e->pasts[i].changed_ms == changed_ms) {
+            return e->pasts[i];
+        }
+    }
+    return (struct evidence_past){.changed_ms = 0};
+}
+
 static void a_flip_begins_anew_and_keeps_what_was(void **state)
 {
     struct fixture *f = *state;
@@ -265,6 +275,37 @@ static void a_flip_begins_anew_and_keeps_what_was(void **state)
     assert_int_equal(e.now.mt_last_ms, 6000);
     assert_int_equal(e.other.mt_last_ms, 7000);
     assert_int_equal(e.before.mt_accepted, 1);
+    /* what each has done in which time is still there */
+    struct evidence_past redx_first = past_of(&e, "redx", 0);
+    struct evidence_past redx_late = past_of(&e, "redx", FLIP * 1000ULL);
+    struct evidence_past omni = past_of(&e, "omni", FLIP * 1000ULL);
+    assert_int_equal(redx_first.mt_accepted, 1);
+    assert_int_equal(redx_first.mt_sent, 3);
+    assert_int_equal(redx_first.mo, 1);
+    assert_int_equal(redx_late.mt_accepted, 1);
+    assert_int_equal(redx_late.wrong_mo, 1);
+    assert_int_equal(omni.mt_accepted, 1);
+}
+
+/* A cell that is given to others has nothing of theirs. */
+static void a_new_cell_has_no_past(void **state)
+{
+    struct fixture *f = *state;
+    struct traffic_cell *cell = cell_of(f, "5001", SPARK, SECOND);
+    send_and_answer(f, cell, REDX, 0, 2 * SECOND);
+    route(f, "5001", SPARK, to(OMNI, REDX, FLIP));
+    assert_ptr_equal(cell_of(f, "5001", SPARK, 3 * SECOND), cell);
+    struct evidence e = read_cell(f, cell, 4 * SECOND);
+    assert_string_equal(e.pasts[0].platform, "redx");
+    for (unsigned i = 0; i <= 2 * CELLS; i++) { /* all others, and then this one */
+        char shortcode[8];
+        snprintf(shortcode, sizeof shortcode, "6%03u", i);
+        cell_of(f, shortcode, SPARK, (100 + 70 * (uint64_t)i) * SECOND);
+    }
+    for (uint32_t at = 1; at <= traffic_places(&f->traffic); at++) {
+        assert_true(traffic_read(&f->traffic, at, &f->names, 9000 * SECOND, 9000000, &e));
+        assert_string_equal(e.pasts[0].platform, "");
+    }
 }
 
 /* There and back, and nothing was seen in between. */
@@ -456,12 +497,19 @@ int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(every_shortcode_has_its_own_cell), TEST(the_route_is_the_tables),
-        TEST(counts_what_it_is_told),           TEST(a_flip_begins_anew_and_keeps_what_was),
-        TEST(a_detour_begins_anew_too),         TEST(the_next_platform_has_a_side),
-        TEST(an_idle_cell_gives_way),           TEST(the_index_stays_whole),
-        TEST(nothing_is_counted_by_handle_0),   TEST(main_reads_whole_records),
-        cmocka_unit_test(an_mo_seen_twice),     cmocka_unit_test(the_hash_knows_source_destination_and_text),
+        TEST(every_shortcode_has_its_own_cell),
+        TEST(the_route_is_the_tables),
+        TEST(counts_what_it_is_told),
+        TEST(a_flip_begins_anew_and_keeps_what_was),
+        TEST(a_new_cell_has_no_past),
+        TEST(a_detour_begins_anew_too),
+        TEST(the_next_platform_has_a_side),
+        TEST(an_idle_cell_gives_way),
+        TEST(the_index_stays_whole),
+        TEST(nothing_is_counted_by_handle_0),
+        TEST(main_reads_whole_records),
+        cmocka_unit_test(an_mo_seen_twice),
+        cmocka_unit_test(the_hash_knows_source_destination_and_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
