@@ -264,13 +264,28 @@ static void say_count(struct words *words, uint64_t count, const char *what)
     }
 }
 
-static uint64_t wrong_path(const struct evidence *evidence)
+/* Traffic by a platform that the route does not name: that to which the cell will go, or that from which it came. */
+static const char *wrong_how(const struct cell *cell, const struct evidence_side *side)
 {
-    return evidence->other.wrong_mo + evidence->other.wrong_receipts + evidence->now.wrong_mo +
-           evidence->now.wrong_receipts;
+    return strcmp(side->platform, cell->next) == 0 ? "early" : "not moved yet";
 }
 
-const char *board_evidence_text(const struct evidence *evidence, char text[BOARD_EVIDENCE_SIZE])
+static void say_wrong(struct words *words, const struct cell *cell, const struct evidence_side *side)
+{
+    if (side->wrong_mo + side->wrong_receipts == 0) {
+        return;
+    }
+    say(words, "%sWRONG PATH by %s, %s:", words->len > 0 ? ", " : "", side->platform, wrong_how(cell, side));
+    if (side->wrong_mo > 0) {
+        say(words, " %" PRIu64 " MO", side->wrong_mo);
+    }
+    if (side->wrong_receipts > 0) {
+        say(words, " %" PRIu64 " rcpt", side->wrong_receipts);
+    }
+}
+
+const char *board_evidence_text(const struct cell *cell, const struct evidence *evidence,
+                                char text[BOARD_EVIDENCE_SIZE])
 {
     struct words words = {.text = text, .size = BOARD_EVIDENCE_SIZE};
     text[0] = '\0';
@@ -279,7 +294,8 @@ const char *board_evidence_text(const struct evidence *evidence, char text[BOARD
         say_count(&words, evidence_share_now(evidence).wrong, "err");
         say_count(&words, evidence->now.mo, "MO");
         say_count(&words, evidence->now.receipts, "rcpt");
-        say_count(&words, wrong_path(evidence), "WRONG PATH");
+        say_wrong(&words, cell, &evidence->now);
+        say_wrong(&words, cell, &evidence->other);
         say_count(&words, evidence->mo_twice, "TWICE");
     }
     if (words.len == 0) {
@@ -328,7 +344,22 @@ static void tell_statuses(const struct teller *teller, const struct evidence_sid
     }
 }
 
-static void tell_side(const struct teller *teller, const struct evidence_side *side, const char *role)
+/* Who is to be asked, and about what. */
+static void tell_wrong(const struct teller *teller, const struct cell *cell, const struct evidence_side *side)
+{
+    char text[160];
+    bool early = strcmp(side->platform, cell->next) == 0;
+    if (side->wrong_mo + side->wrong_receipts == 0) {
+        return;
+    }
+    snprintf(text, sizeof text, "  WRONG PATH       %" PRIu64 " MO, %" PRIu64 " receipts: the carrier %s",
+             side->wrong_mo, side->wrong_receipts, early ? "has moved early" : "has not moved yet");
+    teller->line(teller->ctx, text);
+    tell_times(teller, "wrong path", side->wrong_first_ms, side->wrong_last_ms);
+}
+
+static void tell_side(const struct teller *teller, const struct cell *cell, const struct evidence_side *side,
+                      const char *role)
 {
     char text[200];
     if (!*side->platform) {
@@ -356,22 +387,17 @@ static void tell_side(const struct teller *teller, const struct evidence_side *s
     tell_times(teller, "MT accepted", side->mt_first_ms, side->mt_last_ms);
     tell_times(teller, "MO", side->mo_first_ms, side->mo_last_ms);
     tell_times(teller, "receipt", side->receipt_first_ms, side->receipt_last_ms);
-    if (side->wrong_mo + side->wrong_receipts > 0) {
-        snprintf(text, sizeof text, "  WRONG PATH       %" PRIu64 " MO, %" PRIu64 " receipts", side->wrong_mo,
-                 side->wrong_receipts);
-        teller->line(teller->ctx, text);
-        tell_times(teller, "wrong path", side->wrong_first_ms, side->wrong_last_ms);
-    }
+    tell_wrong(teller, cell, side);
 }
 
-void board_evidence_lines(const struct evidence *evidence, uint64_t now_ms,
+void board_evidence_lines(const struct cell *cell, const struct evidence *evidence, uint64_t now_ms,
                           void (*line)(void *ctx, const char *text), void *ctx)
 {
     const struct teller teller = {now_ms, line, ctx};
     struct evidence_share before = evidence_share_before(evidence);
     char text[160];
-    tell_side(&teller, &evidence->now, "serves");
-    tell_side(&teller, &evidence->other, "the other way");
+    tell_side(&teller, cell, &evidence->now, "serves");
+    tell_side(&teller, cell, &evidence->other, "the other way");
     snprintf(text, sizeof text,
              "Before the move: %" PRIu64 " answered, %" PRIu64 " of them wrong, %" PRIu64 " MO", before.all,
              before.wrong, evidence->before.mo);

@@ -63,13 +63,15 @@ unsigned board_alarms_open(const struct board *board);
 /* The guard that watches the cell; NULL for none. */
 const struct board_guard *board_guard(const struct board *board, const struct cell *cell);
 
-enum { BOARD_EVIDENCE_SIZE = 96 };
+enum { BOARD_EVIDENCE_SIZE = 160 };
 
-/* In short: "120 ok, 2 err, 3 MO, 100 rcpt, 1 WRONG, 1 TWICE"; "nothing seen yet". text returned. */
-const char *board_evidence_text(const struct evidence *evidence, char text[BOARD_EVIDENCE_SIZE]);
+/* In short: "120 ok, 2 err, 3 MO, 100 rcpt, WRONG PATH by redx, not moved yet: 1 MO, 1 TWICE"; "nothing seen yet".
+ * evidence is the cell's, or NULL; text returned. */
+const char *board_evidence_text(const struct cell *cell, const struct evidence *evidence,
+                                char text[BOARD_EVIDENCE_SIZE]);
 
 /* The seen as whole lines, for the details of a cell. */
-void board_evidence_lines(const struct evidence *evidence, uint64_t now_ms,
+void board_evidence_lines(const struct cell *cell, const struct evidence *evidence, uint64_t now_ms,
                           void (*line)(void *ctx, const char *text), void *ctx);
 
 /* Has it moved within a day, is it about to, has it an alarm or a guard? */

@@ -110,7 +110,7 @@ static void print_seen(const struct board *board)
         grid_cell(grid, "%s",
                   age_text(board->now_ms > cell->changed_ms ? board->now_ms - cell->changed_ms : 0, age));
         grid_cell(grid, "%s%s", board_alarms(board, cell) > 0 ? "ALARM; " : "",
-                  board_evidence_text(board_evidence(board, cell), seen));
+                  board_evidence_text(cell, board_evidence(board, cell), seen));
     }
     if (lines > 0) {
         putchar('\n');
@@ -248,7 +248,7 @@ static void print_details(const struct board *board, const struct cell *cell)
            (unsigned long long)cell->version, *cell->previous ? ", before: " : "", cell->previous,
            *cell->next ? ", to go to " : "", cell->next);
     if (evidence) {
-        board_evidence_lines(evidence, board->now_ms, print_line, NULL);
+        board_evidence_lines(cell, evidence, board->now_ms, print_line, NULL);
     } else {
         print_line(NULL, "nothing was seen since, or it did not move lately");
     }

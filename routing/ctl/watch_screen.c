@@ -258,10 +258,11 @@ static void draw_selected(const struct watch *watch)
              route_state_name(cell->state), *cell->previous ? ", before " : "", cell->previous,
              *cell->next ? ", to go to " : "", cell->next, time_text(cell->changed_ms, when));
     if (guard) {
-        put_line(y + 2, A_NORMAL, "%s; guard %s: %s", board_evidence_text(board_evidence(board, cell), seen),
+        put_line(y + 2, A_NORMAL, "%s; guard %s: %s",
+                 board_evidence_text(cell, board_evidence(board, cell), seen),
                  rail_verdict_name(guard->verdict), guard->what);
     } else {
-        put_line(y + 2, A_NORMAL, "%s", board_evidence_text(board_evidence(board, cell), seen));
+        put_line(y + 2, A_NORMAL, "%s", board_evidence_text(cell, board_evidence(board, cell), seen));
     }
 }
 
@@ -301,7 +302,7 @@ static void draw_details(const struct watch *watch)
                  cell->platform, route_state_name(cell->state), cell->version);
         pane_line(&pane, text);
         if (evidence) {
-            board_evidence_lines(evidence, watch->board.now_ms, pane_line, &pane);
+            board_evidence_lines(cell, evidence, watch->board.now_ms, pane_line, &pane);
         } else {
             pane_line(&pane, "nothing was seen since, or it did not move lately");
         }

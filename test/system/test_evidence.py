@@ -1,10 +1,11 @@
 """Evidence: what turnoutd has counted since a flip is what the peers have seen; guards trip once; wrong paths are seen."""
 import json
+import subprocess
 import time
 
 import pytest
 
-from harness import OUTSIDE, Raw, number_of
+from harness import OUTSIDE, TOOLS, Raw, number_of
 from peers import PATIENCE, answer_all
 
 HANDSET = number_of('spark')
@@ -59,6 +60,13 @@ def evidence(world, what, look):
         return await_true(see, what)
     except AssertionError as fault:
         raise AssertionError('%s; there is: %s' % (fault, json.dumps(merged(world)['records'], indent=1))) from None
+
+
+def told(world, *command):
+    """What turnoutctl prints, on one line."""
+    done = subprocess.run([str(TOOLS / 'turnoutctl'), *command, '--redis', '127.0.0.1:%d' % world.redis.port, '--prefix',
+                           world.prefix], capture_output=True, text=True, timeout=PATIENCE * 3, check=True)
+    return ' '.join(done.stdout.split())
 
 
 def send(client, count, status=0, **fields):
@@ -141,6 +149,8 @@ def test_sees_traffic_on_the_wrong_path(two):
     mo(omni, client, b'too early')
     early = evidence(world, 'an early MO', lambda e: e['other'].get('wrong_mo'))
     assert early['records'][0]['other']['platform'] == 'omni'
+    assert 'WRONG PATH by omni, early: 1 MO' in told(world, 'status')
+    assert '1 MO, 0 receipts: the carrier has moved early' in told(world, 'status', '5001')
     world.flip('5001', 'spark', 'omni')
     sent = client.submit(dest=HANDSET, registered=1)
     after = client.expect('submit_sm_resp', seq=sent.seq, status=0).body.rstrip(b'\0')
@@ -155,9 +165,46 @@ def test_sees_traffic_on_the_wrong_path(two):
     receipt(redx, after)
     found = evidence(world, 'a receipt by the wrong way', lambda e: e['other'].get('receipts') == 2)
     assert found['other']['wrong_receipts'] == 1
+    assert 'WRONG PATH by redx, not moved yet: 1 rcpt' in told(world, 'status')
+    assert '0 MO, 1 receipts: the carrier has not moved yet' in told(world, 'status', '5001')
     receipt(omni, after)
     found = evidence(world, 'a receipt by the right way', lambda e: e['now'].get('receipts') == 1)
     assert 'wrong_receipts' not in found['now'] and found['now']['receipts_awaited'] == 1
+
+
+@pytest.mark.sanitize
+def test_two_smscs_that_count_alike_are_no_wrong_path(two):
+    """Both give the ids 1001, 1002 ...: a receipt by the old platform for one that both gave may be of the old message."""
+    world = two
+    given = {'redx': 1000, 'omni': 1000}
+
+    def counting(platform):
+        def answer(leg, pdu):
+            if pdu.name != 'submit_sm':
+                return answer_all(leg, pdu)
+            given[platform] += 1
+            return pdu.answer(0, b'%d\0' % given[platform])
+        return answer
+    for platform in given:
+        world.smscs['spark-' + platform].answers = counting(platform)
+    world.start()
+    client = world.bound()
+    redx = world.smscs['spark-redx'].leg()
+    send(client, 2, registered=1)
+    world.flip('5001', 'spark', 'omni')
+    send(client, 3, registered=1)
+    assert given == {'redx': 1002, 'omni': 1003}
+
+    def receipt(message_id):
+        text = b'id:%d sub:001 dlvrd:001 submit date:2401010000 done date:2401010000 stat:DELIVRD err:000 text:' % message_id
+        sent = redx.deliver(source=HANDSET, text=text, esm_class=4)
+        client.send(client.expect('deliver_sm').answer(0, b'\0'))
+        redx.expect('deliver_sm_resp', seq=sent.seq, status=0)
+    receipt(1001)
+    receipt(1002)
+    receipt(1003)  # which redx has not given
+    found = evidence(world, 'three receipts', lambda e: e['other'].get('receipts') == 3)
+    assert found['other']['wrong_receipts'] == 1
 
 
 @pytest.mark.sanitize
