@@ -203,17 +203,43 @@ static void add_connection(struct line *line, const struct options *options)
     }
 }
 
+static void put_octet(char *text, size_t size, size_t *len, char octet)
+{
+    if (*len + 1 < size) {
+        text[(*len)++] = octet;
+        text[*len] = '\0';
+    }
+}
+
+/* Between ' and ', but for a ' itself, which stands outside of them with a backslash before it. */
+static void put_word(char *text, size_t size, size_t *len, const char *word)
+{
+    static const char special[] = " \t'\"\\$&|;<>()*?!`#~{}[]";
+    bool plain = *word && word[strcspn(word, special)] == '\0';
+    if (!plain) {
+        put_octet(text, size, len, '\'');
+    }
+    for (; *word; word++) {
+        const char *octets = *word == '\'' ? "'\\''" : (const char[]){*word, '\0'};
+        for (; *octets; octets++) {
+            put_octet(text, size, len, *octets);
+        }
+    }
+    if (!plain) {
+        put_octet(text, size, len, '\'');
+    }
+}
+
 /* As a shell would take it. */
 static void quote(const struct line *line, char *text, size_t size)
 {
     size_t len = 0;
     text[0] = '\0';
-    for (int i = 0; i < line->count && len + 1 < size; i++) {
-        bool plain =
-            line->words[i][strcspn(line->words[i], " '\"\\$&|;<>()*?!`#~{}[]")] == '\0' && *line->words[i];
-        int written = snprintf(text + len, size - len, "%s%s%s%s", i > 0 ? " " : "", plain ? "" : "'",
-                               line->words[i], plain ? "" : "'");
-        len += written > 0 ? (size_t)written : 0;
+    for (int i = 0; i < line->count; i++) {
+        if (i > 0) {
+            put_octet(text, size, &len, ' ');
+        }
+        put_word(text, size, &len, line->words[i]);
     }
 }
 
@@ -252,7 +278,7 @@ static void propose(struct watch *watch, struct line *line)
     add_connection(line, &watch->ctl->options);
     quote(line, text, sizeof text);
     watch_show_command(text);
-    if (watch_ask("Do it? y/N ", answer, sizeof answer) &&
+    if (watch_ask(watch, "Do it? y/N, then Enter: ", answer, sizeof answer) &&
         (strcmp(answer, "y") == 0 || strcmp(answer, "Y") == 0)) {
         int code = run_on_terminal(line, text);
         snprintf(watch->message, sizeof watch->message, "%s: %s", text, ctl_exit_word((enum ctl_exit)code));
@@ -262,10 +288,10 @@ static void propose(struct watch *watch, struct line *line)
     }
 }
 
-static bool ask_why(char *why, size_t size)
+static bool ask_why(const struct watch *watch, char *why, size_t size)
 {
     why[0] = '\0';
-    return watch_ask("Why (for the log): ", why, size);
+    return watch_ask(watch, "Why (for the log): ", why, size);
 }
 
 static const char *no_cell = "select a cell that has a route first";
@@ -286,7 +312,7 @@ static void do_flip(struct watch *watch, const struct cell *cell)
     text_copy(to, sizeof to, *cell->next ? cell->next : cell->previous);
     snprintf(question, sizeof question, "Flip %s %s from %s to: ", cell->shortcode, cell->carrier,
              cell->platform);
-    if (!watch_ask(question, to, sizeof to) || *to == '\0' || !ask_why(why, sizeof why)) {
+    if (!watch_ask(watch, question, to, sizeof to) || *to == '\0' || !ask_why(watch, why, sizeof why)) {
         snprintf(watch->message, sizeof watch->message, "nothing was done");
         return;
     }
@@ -307,7 +333,7 @@ static void do_state(struct watch *watch, const struct cell *cell, const char *w
 {
     char why[WATCH_TEXT / 2];
     struct line line = {.count = 0};
-    if (!ask_why(why, sizeof why)) {
+    if (!ask_why(watch, why, sizeof why)) {
         snprintf(watch->message, sizeof watch->message, "nothing was done");
         return;
     }
@@ -323,7 +349,7 @@ static void do_rollback(struct watch *watch, const struct cell *cell)
 {
     char why[WATCH_TEXT / 2], version[24];
     struct line line = {.count = 0};
-    if (!ask_why(why, sizeof why)) {
+    if (!ask_why(watch, why, sizeof why)) {
         snprintf(watch->message, sizeof watch->message, "nothing was done");
         return;
     }

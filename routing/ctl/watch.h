@@ -48,7 +48,7 @@ void watch_draw(struct watch *watch);
 void watch_show_command(const char *text);
 
 /* A line at the bottom, answered by keys: text has size octets and may hold a proposal. False where it was given up
- * (Esc, or a signal). */
-bool watch_ask(const char *question, char *text, size_t size);
+ * (Esc, or a signal). The board stands still meanwhile, and says of when it is. */
+bool watch_ask(const struct watch *watch, const char *question, char *text, size_t size);
 
 #endif

@@ -65,17 +65,26 @@ const struct cell *watch_cell(const struct watch *watch)
 
 /* --- head ----------------------------------------------------------------------------------------------- */
 
+enum { CLOCK_SIZE = 16 };
+
+/* When the board was read; "" before that. */
+static const char *clock_text(const struct watch *watch, char text[CLOCK_SIZE])
+{
+    time_t now = (time_t)(watch->board.now_ms / MS_A_S);
+    struct tm tm;
+    text[0] = '\0';
+    if (localtime_r(&now, &tm) && watch->loaded) {
+        strftime(text, CLOCK_SIZE, "%H:%M:%S", &tm);
+    }
+    return text;
+}
+
 static void draw_head(const struct watch *watch)
 {
     const struct board *board = &watch->board;
     unsigned live = 0;
     unsigned alarms = board_alarms_open(board);
-    time_t now = (time_t)(board->now_ms / MS_A_S);
-    struct tm tm;
-    char clock[16] = "", alarm[32] = "";
-    if (localtime_r(&now, &tm) && watch->loaded) {
-        strftime(clock, sizeof clock, "%H:%M:%S", &tm);
-    }
+    char clock[CLOCK_SIZE], alarm[32] = "";
     for (size_t i = 0; i < board->instances.count; i++) {
         live += instance_alive(&board->instances.items[i]);
     }
@@ -84,7 +93,7 @@ static void draw_head(const struct watch *watch)
     }
     put_line(0, A_REVERSE | A_BOLD,
              " Turnout  version %" PRIu64 "  shortcodes %" PRIu64 "  instances %u up, %zu dead%s  %s",
-             board->version, board->shortcodes, live, board->instances.count - live, alarm, clock);
+             board->version, board->shortcodes, live, board->instances.count - live, alarm, clock_text(watch, clock));
 }
 
 /* The first instance that is not where the table is; NULL for none. */
@@ -404,9 +413,12 @@ void watch_show_command(const char *text)
     }
 }
 
-bool watch_ask(const char *question, char *text, size_t size)
+bool watch_ask(const struct watch *watch, const char *question, char *text, size_t size)
 {
     size_t len = strlen(text);
+    char clock[CLOCK_SIZE];
+    put_line(1, A_BOLD, " AS OF %s: the board goes on after your answer (Esc: nothing is done)",
+             clock_text(watch, clock));
     curs_set(1);
     for (;;) {
         draw_question(question, text);

@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import struct
 import subprocess
@@ -128,8 +129,11 @@ def test_shows_the_board_and_acts_on_the_selected_cell(two, watch):
     screen.keys('omni\r')
     screen.until(r'Why')
     screen.keys("it's time\r")
-    text = screen.until(r'Do it\? y/N')
-    assert '--carrier spark --from redx --to omni' in ''.join(text.splitlines())
+    text = screen.until(r'Do it\? y/N, then Enter')
+    shown = ''.join(text.splitlines())
+    assert '--carrier spark --from redx --to omni' in shown
+    assert "it's time" in shlex.split(shown[shown.index('turnoutctl flip'):shown.index('Do it?')])
+    assert re.search(r'AS OF \d\d:\d\d:\d\d: the board goes on', text)
     screen.keys('n\r')
     screen.until(r'nothing was done')
     assert version(world) == start
