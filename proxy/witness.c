@@ -25,11 +25,12 @@ struct record {
     char name[NAME_SIZE]; /* "shortcode carrier" */
     char shortcode[SHORTCODE_LEN_MAX + 1];
     uint8_t carrier;
-    bool watched;         /* it has moved lately, or is about to */
+    bool watched;         /* it has moved, or was not open, lately, or is about to move */
     bool seen;            /* in this turn */
     struct route route;   /* as the table has it */
     uint64_t lost_base;   /* legs lost over the route's link before it led there */
     uint64_t written;     /* fingerprint of what Redis has; 0: nothing */
+    uint64_t not_open_ms; /* when it was last seen held or closed; 0: never */
     uint32_t places;      /* that are this cell's */
     struct evidence *sum; /* of all workers, while it is watched */
     uint64_t minute;
@@ -117,10 +118,12 @@ static uint64_t legs_lost(const struct witness *witness, const struct record *re
 
 /* --- the table ------------------------------------------------------------------------------------------ */
 
-static bool is_watched(const struct witness *witness, const struct route *route, uint64_t clock_ms)
+static bool is_watched(const struct witness *witness, const struct record *record, uint64_t clock_ms)
 {
+    const struct route *route = &record->route;
     uint64_t lately_ms = witness->source->config(witness->ctx)->evidence / 1000000;
-    return route->next != NAME_NONE || (uint64_t)route->changed * SECOND_MS + lately_ms > clock_ms;
+    return route->next != NAME_NONE || (uint64_t)route->changed * SECOND_MS + lately_ms > clock_ms ||
+           (record->not_open_ms > 0 && record->not_open_ms + lately_ms > clock_ms);
 }
 
 static void follow_route(struct witness *witness, struct record *record, const struct table *table,
@@ -133,7 +136,8 @@ static void follow_route(struct witness *witness, struct record *record, const s
     if (other) {
         record->lost_base = legs_lost(witness, record);
     }
-    record->watched = there && is_watched(witness, &route, clock_ms);
+    record->not_open_ms = there && route.state != ROUTE_OPEN ? clock_ms : record->not_open_ms;
+    record->watched = there && is_watched(witness, record, clock_ms);
     if (!record->watched) {
         free(record->sum);
         record->sum = NULL;
@@ -227,6 +231,7 @@ static void leave(struct witness *witness, struct place *place)
         return;
     }
     witness->resume = witness->resume == record ? record->hh.next : witness->resume;
+    /* the analyzer cannot follow uthash's lists: NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
     HASH_DEL(witness->records, record);
     free(record->sum);
     free(record);

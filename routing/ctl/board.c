@@ -234,7 +234,7 @@ const struct board_guard *board_guard(const struct board *board, const struct ce
 
 bool board_is_lively(const struct board *board, const struct cell *cell)
 {
-    return *cell->next || (*cell->previous && cell->changed_ms + LIVELY_MS > board->now_ms) ||
+    return *cell->next || cell->state != ROUTE_OPEN || (*cell->previous && cell->changed_ms + LIVELY_MS > board->now_ms) ||
            board_alarms(board, cell) > 0 || board_guard(board, cell);
 }
 
@@ -294,6 +294,10 @@ const char *board_evidence_text(const struct cell *cell, const struct evidence *
         say_count(&words, evidence_share_now(evidence).wrong, "err");
         say_count(&words, evidence->now.mo, "MO");
         say_count(&words, evidence->now.receipts, "rcpt");
+        if (cell->state != ROUTE_OPEN || evidence->now.held_expired > 0) {
+            say_count(&words, evidence->now.waited, "held");
+            say_count(&words, evidence->now.held_expired, "expired");
+        }
         say_wrong(&words, cell, &evidence->now);
         say_wrong(&words, cell, &evidence->other);
         say_count(&words, evidence->mo_twice, "TWICE");

@@ -74,7 +74,7 @@ const char *board_evidence_text(const struct cell *cell, const struct evidence *
 void board_evidence_lines(const struct cell *cell, const struct evidence *evidence, uint64_t now_ms,
                           void (*line)(void *ctx, const char *text), void *ctx);
 
-/* Has it moved within a day, is it about to, has it an alarm or a guard? */
+/* Has it moved within a day, is it about to, is it not open, has it an alarm or a guard? */
 bool board_is_lively(const struct board *board, const struct cell *cell);
 
 json_t *board_guards_json(const struct board *board);

@@ -85,36 +85,62 @@ static void print_grid(const struct board *board)
     }
 }
 
-/* Cells that moved lately, or are about to; nothing where there are none. */
+static void print_seen_row(struct grid *grid, const struct board *board, const struct cell *cell)
+{
+    char age[AGE_TEXT_SIZE], seen[BOARD_EVIDENCE_SIZE];
+    grid_cell(grid, "%s", cell->shortcode);
+    grid_cell(grid, "%s", cell->carrier);
+    if (*cell->next) {
+        grid_cell(grid, "%s, to go to %s", cell->platform, cell->next);
+    } else {
+        grid_cell(grid, "%s, from %s", cell->platform, *cell->previous ? cell->previous : "-");
+    }
+    grid_cell(grid, "%s", route_state_name(cell->state));
+    grid_cell(grid, "%s",
+              age_text(board->now_ms > cell->changed_ms ? board->now_ms - cell->changed_ms : 0, age));
+    grid_cell(grid, "%s%s", board_alarms(board, cell) > 0 ? "ALARM; " : "",
+              board_evidence_text(cell, board_evidence(board, cell), seen));
+}
+
+/* Is there more to say than that it moved? */
+static bool is_telling(const struct board *board, const struct cell *cell)
+{
+    return board_evidence(board, cell) || cell->state != ROUTE_OPEN || board_alarms(board, cell) > 0;
+}
+
+/* Cells that moved lately, or are about to, those first of which something was seen; nothing where there are none. */
 static void print_seen(const struct board *board)
 {
     static const struct column columns[] = {{"SHORTCODE", false}, {"CARRIER", false}, {"ROUTE", false},
                                             {"STATE", false},     {"AGE", true},      {"SEEN SINCE", false}};
     struct grid *grid = grid_new(columns, sizeof columns / sizeof *columns);
-    size_t lines = 0;
-    for (size_t i = 0; i < board->cells.count && lines < BOARD_LINES; i++) {
+    size_t lines = 0, more = 0, silent = 0;
+    for (size_t i = 0; i < board->cells.count; i++) {
         const struct cell *cell = &board->cells.items[i];
-        char age[AGE_TEXT_SIZE], seen[BOARD_EVIDENCE_SIZE];
         if (!board_is_lively(board, cell)) {
             continue;
         }
-        lines++;
-        grid_cell(grid, "%s", cell->shortcode);
-        grid_cell(grid, "%s", cell->carrier);
-        if (*cell->next) {
-            grid_cell(grid, "%s, to go to %s", cell->platform, cell->next);
+        if (!is_telling(board, cell)) {
+            silent++;
+        } else if (lines == BOARD_LINES) {
+            more++;
         } else {
-            grid_cell(grid, "%s, from %s", cell->platform, *cell->previous ? cell->previous : "-");
+            lines++;
+            print_seen_row(grid, board, cell);
         }
-        grid_cell(grid, "%s", route_state_name(cell->state));
-        grid_cell(grid, "%s",
-                  age_text(board->now_ms > cell->changed_ms ? board->now_ms - cell->changed_ms : 0, age));
-        grid_cell(grid, "%s%s", board_alarms(board, cell) > 0 ? "ALARM; " : "",
-                  board_evidence_text(cell, board_evidence(board, cell), seen));
+    }
+    if (lines + silent > 0) {
+        putchar('\n');
     }
     if (lines > 0) {
-        putchar('\n');
         grid_print(grid, stdout, "");
+    }
+    if (more > 0) {
+        printf("and %zu more of which something was seen: turnoutctl status SHORTCODE\n", more);
+    }
+    if (silent > 0) {
+        printf("%s%zu route%s moved lately or %s about to: nothing seen yet\n", lines > 0 ? "and " : "", silent,
+               plural(silent), silent == 1 ? "is" : "are");
     }
     grid_free(grid);
 }

@@ -359,3 +359,17 @@ def test_a_strict_flip_is_guarded_at_its_end(two):
     answer = world.ctl(*OUTSIDE, '5001', '--carrier', 'spark', '--to', 'omni', '--strict', '--guard-leg-lost')[1]
     guard, = world.ctl('guards')[1]['guards']
     assert guard['version'] == answer['version'] and guard['version'] > answer['held_version']
+
+
+def test_status_shows_what_is_held_and_puts_silence_last(two):
+    """A route that never moved is held: what waits is to be seen. Routes that moved without traffic are one line."""
+    world = two
+    world.start()
+    client = world.bound()
+    world.routes(shortcodes=['7%03d' % n for n in range(60)])
+    world.change({('7%03d' % n, 'spark'): 'omni' for n in range(60)}, kind='flip', outside_window=True)
+    world.ctl('route', 'hold', '5001', '--carrier', 'spark')
+    client.submit(dest=HANDSET)
+    await_true(lambda: '1 held' in told(world, 'status'), 'the held message')
+    text = told(world, 'status')
+    assert text.count('nothing seen yet') == 1 and 'and 60 routes moved lately or are about to: nothing seen yet' in text
