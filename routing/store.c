@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "routing/functions.h"
 #include "routing/identity.h"
@@ -667,8 +668,17 @@ static void beat_add_number(struct beat *beat, const char *field, uint64_t numbe
     beat_add(beat, field, text);
 }
 
+/* This host's clock: compared with Redis', it tells whether the times that this instance reports can be believed. */
+static uint64_t clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 static void beat_fill(struct store *store, struct beat *beat)
 {
+    beat_add_number(beat, "clock_ms", clock_ms());
     beat_add(beat, "token", store->identity.token);
     beat_add(beat, "takes_over", store->identity.takes_over);
     beat_add(beat, "host", store->identity.host);

@@ -234,7 +234,8 @@ const struct board_guard *board_guard(const struct board *board, const struct ce
 
 bool board_is_lively(const struct board *board, const struct cell *cell)
 {
-    return *cell->next || cell->state != ROUTE_OPEN || (*cell->previous && cell->changed_ms + LIVELY_MS > board->now_ms) ||
+    return *cell->next || cell->state != ROUTE_OPEN ||
+           (*cell->previous && cell->changed_ms + LIVELY_MS > board->now_ms) ||
            board_alarms(board, cell) > 0 || board_guard(board, cell);
 }
 

@@ -1,10 +1,13 @@
 /* See instance_list.h. */
 #include "routing/ctl/instance_list.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "routing/ctl/output.h"
+
+enum { CLOCK_OFF_MS = 2000 };
 
 static int64_t signed_number(const redisReply *array, size_t index)
 {
@@ -112,6 +115,22 @@ const char *instance_trouble(const struct instance *instance)
     }
     bool follows = strcmp(instance_field(instance, "state"), "following") == 0;
     return follows ? fence_text(instance_field(instance, "fenced")) : instance_field(instance, "reason");
+}
+
+/* "beat" is Redis' clock, "clock_ms" its own, of the same moment but for the way between them. */
+const char *instance_clock_trouble(const struct instance *instance, char text[CLOCK_TROUBLE_SIZE])
+{
+    char age[AGE_TEXT_SIZE];
+    uint64_t beat = instance_number(instance, "beat");
+    uint64_t clock = instance_number(instance, "clock_ms");
+    uint64_t off = clock > beat ? clock - beat : beat - clock;
+    text[0] = '\0';
+    if (clock > 0 && off > CLOCK_OFF_MS) {
+        snprintf(text, CLOCK_TROUBLE_SIZE,
+                 "its clock is %s %s Redis': the times that it reports are wrong; set it", age_text(off, age),
+                 clock > beat ? "ahead of" : "behind");
+    }
+    return text;
 }
 
 uint64_t instance_silence_ms(const struct instance_list *list, const struct instance *instance)

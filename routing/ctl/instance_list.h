@@ -44,6 +44,11 @@ uint64_t instance_number(const struct instance *instance, const char *name);
  */
 const char *instance_trouble(const struct instance *instance);
 
+/* That its clock is more than two seconds off Redis', so that the times which it reports are wrong; "" where it is not,
+ * or is not known. text returned. */
+enum { CLOCK_TROUBLE_SIZE = 160 };
+const char *instance_clock_trouble(const struct instance *instance, char text[CLOCK_TROUBLE_SIZE]);
+
 /* How long ago it was last heard of. */
 uint64_t instance_silence_ms(const struct instance_list *list, const struct instance *instance);
 

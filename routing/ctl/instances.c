@@ -36,17 +36,24 @@ static void print_sessions_count(struct grid *grid, const struct instance *insta
     sessions_free(&sessions);
 }
 
+static void print_trouble(const struct instance *instance, const char *trouble)
+{
+    char *first = NULL;
+    if (*trouble == '\0') {
+        return;
+    }
+    int len = asprintf(&first, "%s: ", instance->id);
+    text_wrap(stdout, text_clean(need(len < 0 ? NULL : first)), trouble);
+    free(first);
+}
+
 /* Sentences do not fit into a column. */
 static void print_troubles(const struct instance_list *list)
 {
+    char clock[CLOCK_TROUBLE_SIZE];
     for (size_t i = 0; i < list->count; i++) {
-        const char *trouble = instance_trouble(&list->items[i]);
-        if (*trouble) {
-            char *first = NULL;
-            int len = asprintf(&first, "%s: ", list->items[i].id);
-            text_wrap(stdout, text_clean(need(len < 0 ? NULL : first)), trouble);
-            free(first);
-        }
+        print_trouble(&list->items[i], instance_trouble(&list->items[i]));
+        print_trouble(&list->items[i], instance_clock_trouble(&list->items[i], clock));
     }
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "routing/ctl/commands.h"
+#include "routing/ctl/instance_list.h"
 #include "routing/ctl/output.h"
 #include "routing/ctl/route.h"
 
@@ -181,6 +182,24 @@ static bool ask_target(struct ctl *ctl, struct target *target)
     return fine;
 }
 
+/* A clock that is off makes what is seen of a move hard to believe; it stops none. */
+static bool warn_of_clocks(struct ctl *ctl, struct targets *targets)
+{
+    struct instance_list list;
+    char trouble[CLOCK_TROUBLE_SIZE];
+    if (!instance_list_read(ctl->redis, &list)) {
+        return false;
+    }
+    for (size_t i = 0; i < list.count && targets->count > 0; i++) {
+        const struct instance *instance = &list.items[i];
+        if (instance_alive(instance) && *instance_clock_trouble(instance, trouble)) {
+            say(targets->items[0].warnings, "%s: %s", instance->id, trouble);
+        }
+    }
+    instance_list_free(&list);
+    return true;
+}
+
 static enum ctl_exit ask_targets(struct ctl *ctl, struct targets *targets)
 {
     for (size_t i = 0; i < targets->count; i++) {
@@ -191,7 +210,7 @@ static enum ctl_exit ask_targets(struct ctl *ctl, struct targets *targets)
             return ctl_fail(ctl, CTL_FAILED, NULL, "stopped before anything was changed");
         }
     }
-    return CTL_DONE;
+    return warn_of_clocks(ctl, targets) ? CTL_DONE : ctl_redis_failed(ctl);
 }
 
 /* --- showing ----------------------------------------------------------------------------------------------

@@ -139,8 +139,8 @@ static void print_seen(const struct board *board)
         printf("and %zu more of which something was seen: turnoutctl status SHORTCODE\n", more);
     }
     if (silent > 0) {
-        printf("%s%zu route%s moved lately or %s about to: nothing seen yet\n", lines > 0 ? "and " : "", silent,
-               plural(silent), silent == 1 ? "is" : "are");
+        printf("%s%zu route%s moved lately or %s about to: nothing seen yet\n", lines > 0 ? "and " : "",
+               silent, plural(silent), silent == 1 ? "is" : "are");
     }
     grid_free(grid);
 }

@@ -93,7 +93,8 @@ static void draw_head(const struct watch *watch)
     }
     put_line(0, A_REVERSE | A_BOLD,
              " Turnout  version %" PRIu64 "  shortcodes %" PRIu64 "  instances %u up, %zu dead%s  %s",
-             board->version, board->shortcodes, live, board->instances.count - live, alarm, clock_text(watch, clock));
+             board->version, board->shortcodes, live, board->instances.count - live, alarm,
+             clock_text(watch, clock));
 }
 
 /* The first instance that is not where the table is; NULL for none. */

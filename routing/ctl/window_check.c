@@ -150,6 +150,10 @@ static bool check_instances(struct check *check)
             found(check, SEVERITY_WARNING, "instance", "instance %s: %s", instance->id,
                   instance_trouble(instance));
         }
+        char clock[CLOCK_TROUBLE_SIZE];
+        if (*instance_clock_trouble(instance, clock)) {
+            found(check, SEVERITY_WARNING, "instance", "instance %s: %s", instance->id, clock);
+        }
         for (size_t j = 0; *instance_field(instance, "links") && j < check->window.count; j++) {
             const struct window_cell *cell = &check->window.cells[j];
             if (!pair_seen(&check->window, j)) {

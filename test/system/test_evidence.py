@@ -373,3 +373,22 @@ def test_status_shows_what_is_held_and_puts_silence_last(two):
     await_true(lambda: '1 held' in told(world, 'status'), 'the held message')
     text = told(world, 'status')
     assert text.count('nothing seen yet') == 1 and 'and 60 routes moved lately or are about to: nothing seen yet' in text
+
+
+def test_a_clock_that_is_off_is_told(two):
+    """An instance whose clock is two hours behind, beside one whose clock is right."""
+    world = two
+    world.start()
+    world.bound()
+    entry = world.prefix + ':instance:test-1'
+    clock = await_true(lambda: int(world.redis.call('HGET', entry, 'clock_ms') or 0), 'a beat with its clock')
+    assert abs(clock - time.time() * 1000) < PATIENCE * 1000
+    assert 'its clock' not in told(world, 'instances')
+    behind = str(int(time.time() * 1000) - 7200000)
+    world.redis.call('FCALL', 'turnout_beat', 1, world.prefix + ':version', 'late-1', '60000', 'applied', '99', 'state',
+                     'following', 'clock_ms', behind)
+    for command in (('instances',), ('status',)):
+        assert "late-1: its clock is 2 h behind Redis'" in told(world, *command)
+    warnings = world.ctl('preflight', '5001', '--carrier', 'spark', '--to', 'omni', check=False)[1]['preflight'][0]['warnings']
+    assert [one for one in warnings if "late-1: its clock is 2 h behind Redis'" in one]
+    assert not [one for one in warnings if 'test-1: its clock' in one]
