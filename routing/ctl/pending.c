@@ -1,23 +1,33 @@
 /* See pending.h. */
 #include "routing/ctl/pending.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "routing/ctl/entry.h"
 #include "routing/ctl/output.h"
 
-/* Who made it, to be freed; NULL where the call failed. */
-static char *read_who(struct redis *redis, uint64_t version)
+/* "shortcode carrier platform state platform hold ...": the state that the first cell was given. */
+static bool holds(const redisReply *entry)
 {
-    redisReply *found = entry_read(redis, version);
-    char *who = NULL;
+    char state[8] = "";
+    bool is_flip = strcmp(entry_field(entry, "kind"), "flip") == 0;
+    return is_flip && sscanf(entry_field(entry, "moves"), "%*s %*s %*s %*s %*s %7s", state) == 1 &&
+           strcmp(state, "hold") == 0;
+}
+
+/* Who made it, to be freed, and what it is; false where the call failed. */
+static bool read_entry(struct redis *redis, struct pending_change *item)
+{
+    redisReply *found = entry_read(redis, item->version);
     if (found) {
         bool there = found->elements > 0 && entry_fine(found->element[0]);
-        who = need(strdup(there ? entry_field(found->element[0], "who") : "?"));
+        item->who = need(strdup(there ? entry_field(found->element[0], "who") : "?"));
+        item->is_hold = there && holds(found->element[0]);
     }
     freeReplyObject(found);
-    return who;
+    return found != NULL;
 }
 
 bool pending_read(struct redis *redis, uint64_t now_ms, struct pending *pending)
@@ -31,8 +41,7 @@ bool pending_read(struct redis *redis, uint64_t now_ms, struct pending *pending)
         struct pending_change *item = &pending->items[pending->count];
         item->version = redis_number(reply, i);
         item->deadline_ms = redis_number(reply, i + 1);
-        item->who = read_who(redis, item->version);
-        fine = item->who != NULL;
+        fine = read_entry(redis, item);
         pending->count += fine;
     }
     freeReplyObject(reply);
@@ -56,7 +65,7 @@ static uint64_t left_ms(const struct pending *pending, const struct pending_chan
 void pending_print(const struct pending *pending)
 {
     static const struct column columns[] = {
-        {"VERSION", true}, {"BY", false}, {"GOES BACK AT", false}, {"IN", true}};
+        {"VERSION", true}, {"BY", false}, {"GOES BACK AT", false}, {"IN", true}, {"", false}};
     if (pending->count == 0) {
         return;
     }
@@ -68,6 +77,7 @@ void pending_print(const struct pending *pending)
         grid_cell(grid, "%s", item->who);
         grid_cell(grid, "%s", time_text(item->deadline_ms, when));
         grid_cell(grid, "%.0f s", (double)left_ms(pending, item) / 1000);
+        grid_cell(grid, "%s", item->is_hold ? "hold of a strict flip: not to be confirmed" : "");
     }
     puts("Awaiting confirmation (turnoutctl confirm VERSION):");
     grid_print(grid, stdout, "");
@@ -84,6 +94,7 @@ json_t *pending_json(const struct pending *pending)
         json_put(object, "deadline_ms", json_integer((json_int_t)item->deadline_ms));
         json_put(object, "left_ms", json_integer((json_int_t)left_ms(pending, item)));
         json_put(object, "who", json_text(item->who));
+        json_put(object, "hold", json_boolean(item->is_hold));
         json_array_append_new(array, object);
     }
     return array;

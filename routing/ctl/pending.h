@@ -11,6 +11,7 @@
 struct pending_change {
     uint64_t version, deadline_ms; /* by Redis' clock */
     char *who;
+    bool is_hold; /* of a strict flip: its end is to be confirmed, not this */
 };
 
 struct pending {
@@ -26,7 +27,7 @@ void pending_free(struct pending *pending);
 /* A table of them, and what to do; nothing where there are none. */
 void pending_print(const struct pending *pending);
 
-/* [{"version", "deadline_ms", "left_ms", "who"}] */
+/* [{"version", "deadline_ms", "left_ms", "who", "hold"}] */
 json_t *pending_json(const struct pending *pending);
 
 #endif

@@ -609,7 +609,8 @@ def goes_back(ctl, table):
 def test_the_hold_goes_back_where_the_terminal_dies(ctl, table, play, number):
     _, run = held_flip(ctl, play, *SOON)
     pending, = ctl.json("status")["pending"]
-    assert (pending["version"], pending["left_ms"] > 1000) == (2, True)
+    assert (pending["version"], pending["left_ms"] > 1000, pending["hold"]) == (2, True, True)
+    assert "hold of a strict flip: not to be confirmed" in ctl.text("status")
     assert "is the hold of a strict flip" in str(ctl.json("confirm", "2", code=INVALID))
     ctl.json("confirm", code=NOT_FOUND)
     run.send_signal(number)
@@ -635,7 +636,7 @@ def test_a_stopped_strict_flip_opened_at_once_goes_back_behind_its_hold(ctl, tab
     answer = ctl.json(*FLIP, "--strict", *SOON, code=stopped_code(ctl))
     assert shell(ctl, answer["commands"]["open"]).returncode == DONE
     assert cell(ctl, "61000") == ("omni", "open")
-    assert [one["version"] for one in ctl.json("status")["pending"]] == [3]
+    assert [(one["version"], one["hold"]) for one in ctl.json("status")["pending"]] == [(3, False)]
     assert goes_back(ctl, table) == 3
 
 
