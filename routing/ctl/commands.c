@@ -309,7 +309,9 @@ const struct command command_table[] = {
         .brief = "replace the table in Redis by an instance's snapshot",
         .text = "For a Redis that has lost its table. FILE is a snapshot as an instance keeps it on disk: "
                 "take the "
-                "one with the highest version. Every route in Redis is replaced.",
+                "one with the highest version. Every route in Redis is replaced. Windows, deadlines of "
+                "confirmation, guards "
+                "and alarms are not in it: those that Redis has lost stay lost.",
         .json = JSON_CHANGE ", snapshot_version, rows",
         .exits = EXITS_CHANGE | EXIT(CTL_NOT_CONFIRMED),
         .run = run_route_restore,

@@ -212,6 +212,9 @@ static enum ctl_exit confirm(struct ctl *ctl, const json_t *snapshot)
                (unsigned long long)redis_number(info, 1), (unsigned long long)redis_number(info, 3),
                ctl->args[0], (long long)json_integer_value(json_object_get(snapshot, "version")),
                json_object_size(json_object_get(snapshot, "rows")));
+        puts("A snapshot has the routes alone: windows, deadlines of confirmation, guards and alarms that "
+             "Redis has "
+             "lost stay lost.");
     }
     freeReplyObject(info);
     if (ctl->options.yes || (!ctl->options.json && isatty(STDIN_FILENO) && ask())) {
