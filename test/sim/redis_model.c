@@ -395,15 +395,22 @@ static int by_score(const void *a, const void *b)
     return left->score < right->score ? -1 : left->score > right->score ? 1 : strcmp(left->name, right->name);
 }
 
+/* ZADD key [XX] [GT] score member: XX of a member that is there, GT to a higher score. */
 static redisReply *do_zadd(const struct call *c)
 {
+    bool only_there = strcmp(c->text[2], "XX") == 0;
+    size_t at = only_there ? 3 : 2;
+    bool only_up = strcmp(c->text[at], "GT") == 0;
+    at += only_up;
     struct key *key = key_need(c->model, c->text[1], KIND_ZSET);
-    struct item *item = item_find(key, c->text[3]);
+    struct item *item = item_find(key, c->text[at + 1]);
     bool fresh = item == NULL;
-    if (fresh) {
-        item = item_add(key, c->text[3]);
+    double score = strtod(c->text[at], NULL);
+    if (fresh ? only_there : only_up && score <= item->score) {
+        return reply_integer(0);
     }
-    item->score = strtod(c->text[2], NULL);
+    item = fresh ? item_add(key, c->text[at + 1]) : item;
+    item->score = score;
     /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): there is one at least */
     qsort(key->items, key->items_count, sizeof *key->items, by_score);
     return reply_integer(fresh);
