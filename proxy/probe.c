@@ -267,14 +267,11 @@ static unsigned state_of(const struct smpp_message_view *view)
         const char *word;
         unsigned state;
     } words[] = {{"DELIVRD", STATE_DELIVERED}, {"ACCEPTD", STATE_ACCEPTED}, {"ENROUTE", STATE_ENROUTE}};
-    struct smpp_span text = view->text;
+    struct smpp_span text = smpp_view_text(view);
     struct smpp_span stat;
     struct smpp_tlv tlv;
     if (smpp_tlv_find(view->tlvs, SMPP_TAG_MESSAGE_STATE, &tlv) && tlv.value.len == 1) {
         return tlv.value.p[0];
-    }
-    if (text.len == 0 && smpp_tlv_find(view->tlvs, SMPP_TAG_MESSAGE_PAYLOAD, &tlv)) {
-        text = tlv.value;
     }
     for (size_t i = 0; smpp_receipt_field(text, "stat", &stat) && i < sizeof words / sizeof *words; i++) {
         if (stat.len == strlen(words[i].word) &&

@@ -1,8 +1,6 @@
 #include "proxy/twice.h"
 
 #include "proxy/message_index.h"
-#include "smpp/constants.h"
-#include "smpp/tlv.h"
 
 enum { TIME_BITS = 16, PLATFORM_BITS = 6, SET_BITS = 12, TELL_SECONDS = 60 };
 #define LOW_BITS(n) ((UINT64_C(1) << (n)) - 1)
@@ -16,11 +14,7 @@ static uint64_t add_span(uint64_t hash, struct smpp_span span)
 
 uint64_t twice_hash(const struct smpp_message_view *view)
 {
-    struct smpp_tlv payload;
-    struct smpp_span text = view->text;
-    if (text.len == 0 && smpp_tlv_find(view->tlvs, SMPP_TAG_MESSAGE_PAYLOAD, &payload)) {
-        text = payload.value;
-    }
+    struct smpp_span text = smpp_view_text(view);
     return add_span(add_span(add_span(0, view->source.digits), view->dest.digits), text);
 }
 

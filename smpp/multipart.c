@@ -63,12 +63,9 @@ bool smpp_view_part(const uint8_t *pdu, size_t len, struct smpp_part *part)
 {
     struct smpp_message_view view;
     struct smpp_part found;
-    struct smpp_tlv payload;
     if (!smpp_view_message(pdu, len, &view))
         return false;
-    if (view.text.len == 0 && smpp_tlv_find(view.tlvs, SMPP_TAG_MESSAGE_PAYLOAD, &payload))
-        view.text = payload.value;
-    bool is_part = ((view.esm_class & SMPP_ESM_UDHI) != 0 && part_of_header(view.text, &found)) ||
+    bool is_part = ((view.esm_class & SMPP_ESM_UDHI) != 0 && part_of_header(smpp_view_text(&view), &found)) ||
                    (view.tlvs.len > 0 && part_of_tlvs(view.tlvs, &found));
     if (is_part)
         *part = found;

@@ -68,12 +68,8 @@ static bool id_in_tlv(struct smpp_span tlvs, struct smpp_span *message_id)
 
 static bool id_in_text(const struct smpp_message_view *view, struct smpp_span *message_id)
 {
-    struct smpp_span text = view->text;
     struct smpp_span id;
-    struct smpp_tlv payload;
-    if (text.len == 0 && smpp_tlv_find(view->tlvs, SMPP_TAG_MESSAGE_PAYLOAD, &payload))
-        text = payload.value;
-    if (!smpp_receipt_field(text, "id", &id) || id.len == 0)
+    if (!smpp_receipt_field(smpp_view_text(view), "id", &id) || id.len == 0)
         return false;
     *message_id = id;
     return true;

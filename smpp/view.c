@@ -169,6 +169,13 @@ bool smpp_view_message(const uint8_t *pdu, size_t len, struct smpp_message_view 
     return true;
 }
 
+struct smpp_span smpp_view_text(const struct smpp_message_view *view)
+{
+    struct smpp_tlv payload;
+    bool has_payload = view->text.len == 0 && smpp_tlv_find(view->tlvs, SMPP_TAG_MESSAGE_PAYLOAD, &payload);
+    return has_payload ? payload.value : view->text;
+}
+
 bool smpp_view_bind(const uint8_t *pdu, size_t len, struct smpp_bind_view *view)
 {
     struct cursor c;

@@ -46,6 +46,9 @@ bool smpp_view_addresses(const uint8_t *pdu, size_t len, struct smpp_address *so
 /* The whole message. command_id tells which layout: submit_sm, deliver_sm or data_sm; any other: false. */
 bool smpp_view_message(const uint8_t *pdu, size_t len, struct smpp_message_view *view);
 
+/* What a message says: its short_message, or its message_payload where that is empty (5.3.2.32). */
+struct smpp_span smpp_view_text(const struct smpp_message_view *view);
+
 /* bind_transmitter, bind_receiver, bind_transceiver (4.1). */
 struct smpp_bind_view {
     struct smpp_span system_id;
