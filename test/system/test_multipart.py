@@ -62,7 +62,7 @@ def test_parts_over_sessions_at_several_workers(world):
     """A client with several binds spreads the parts of a message over them; also over one that binds after the flip."""
     for platform in ('redx', 'omni'):
         world.smsc('spark', platform, answers=answer_all)
-    world.client(bind_answer='all')
+    world.client(bind_answer='all', max_binds=128)
     world.routes()
     daemon = world.start(workers=2)
     first, second = bound_at_each_worker(world, daemon)
