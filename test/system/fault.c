@@ -32,7 +32,7 @@
     X(uv_async_init) X(uv_fileno) X(uv_getaddrinfo) X(uv_listen) X(uv_loop_init) X(uv_poll_init)        \
     X(uv_queue_work) X(uv_random) X(uv_read_start) X(uv_shutdown)                      \
     X(uv_signal_start) X(uv_tcp_bind) X(uv_tcp_connect) X(uv_tcp_getpeername)                           \
-    X(uv_tcp_getsockname) X(uv_tcp_init_ex) X(uv_tcp_nodelay) X(uv_thread_create) X(uv_try_write)       \
+    X(uv_tcp_getsockname) X(uv_tcp_init_ex) X(uv_tcp_nodelay) X(uv_thread_create) X(send) X(sendmsg)     \
     X(uv_write) X(BIO_new) X(SSL_CTX_new) X(SSL_do_handshake) X(SSL_new) X(SSL_read) X(SSL_write)       \
     X(redisAsyncCommandArgv) X(redisAsyncConnect)
 /* clang-format on */
@@ -324,6 +324,10 @@ void *mmap(void *address, size_t len, int prot, int flags, int fd, off_t offset)
 }
 
 FAILING_ERRNO(int, socket, EMFILE, -1, (int domain, int type, int protocol), (domain, type, protocol))
+FAILING_ERRNO(ssize_t, send, ECONNRESET, -1, (int fd, const void *octets, size_t len, int flags),
+              (fd, octets, len, flags))
+FAILING_ERRNO(ssize_t, sendmsg, ECONNRESET, -1, (int fd, const struct msghdr *message, int flags),
+              (fd, message, flags))
 FAILING_ERRNO(int, accept4, EMFILE, -1, (int fd, struct sockaddr *address, socklen_t *len, int flags),
               (fd, address, len, flags))
 
@@ -379,8 +383,6 @@ int uv_tcp_init_ex(uv_loop_t *loop, uv_tcp_t *tcp, unsigned flags)
 FAILING(int, uv_tcp_nodelay, UV_EINVAL, (uv_tcp_t * tcp, int on), (tcp, on))
 FAILING(int, uv_thread_create, UV_EAGAIN, (uv_thread_t * thread, uv_thread_cb entry, void *arg),
         (thread, entry, arg))
-FAILING(int, uv_try_write, UV_ECONNRESET, (uv_stream_t * stream, const uv_buf_t bufs[], unsigned count),
-        (stream, bufs, count))
 FAILING(int, uv_write, UV_ECONNRESET,
         (uv_write_t * request, uv_stream_t *stream, const uv_buf_t bufs[], unsigned count, uv_write_cb cb),
         (request, stream, bufs, count, cb))
