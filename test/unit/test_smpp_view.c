@@ -95,6 +95,49 @@ enum {
     DATA_FIELDS_END = ADDRESSES_END + 3 + 3,
 };
 
+/* A string of one length after the other, one octet of text more each time. */
+static size_t put_string(uint8_t *to, size_t len)
+{
+    memset(to, 'x', len);
+    to[len] = 0;
+    return len + 1;
+}
+
+static void assert_same_address(const struct smpp_address *one, const struct smpp_address *other)
+{
+    assert_true(one->ton == other->ton && one->npi == other->npi && one->digits.p == other->digits.p &&
+                one->digits.len == other->digits.len);
+}
+
+/* Short ones that stand together and long ones are looked for in different ways: with all lengths about where the one
+ * ends and the other begins, the one says what the field by field walk of the whole message says. */
+static void addresses_of_all_lengths_are_those_of_the_message(void **state)
+{
+    (void)state;
+    enum { LONGEST = 36, TON = 1, NPI = 0 };
+    for (size_t type = 0; type < 6; type++) {
+        for (size_t from = 0; from < LONGEST; from++) {
+            for (size_t to = 0; to < LONGEST; to++) {
+                uint8_t body[128] = {0};
+                size_t at = put_string(body, type);
+                body[at] = TON;
+                at += 2 + put_string(body + at + 2, from);
+                body[at + 1] = NPI;
+                at += 2 + put_string(body + at + 2, to);
+                struct smpp_message_view all;
+                struct smpp_address source, dest;
+                size_t len;
+                const uint8_t *pdu = placed_body(SMPP_SUBMIT_SM, body, at + 10, &len);
+                assert_true(smpp_view_message(pdu, len, &all));
+                assert_true(smpp_view_addresses(pdu, len, &source, &dest));
+                assert_same_address(&source, &all.source);
+                assert_same_address(&dest, &all.dest);
+                assert_true(source.ton == TON && dest.digits.len == to);
+            }
+        }
+    }
+}
+
 static void addresses_need_all_of_themselves_and_no_more(void **state)
 {
     (void)state;
@@ -393,6 +436,7 @@ int main(void)
         cmocka_unit_test(addresses_of_the_three_messages),
         cmocka_unit_test(strings_of_every_length_end_where_they_end),
         cmocka_unit_test(octets_next_to_nul_are_not_taken_for_one),
+        cmocka_unit_test(addresses_of_all_lengths_are_those_of_the_message),
         cmocka_unit_test(addresses_need_all_of_themselves_and_no_more),
         cmocka_unit_test(messages_need_all_up_to_the_text),
         cmocka_unit_test(all_fields_of_a_submit_sm),
