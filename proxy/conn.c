@@ -221,6 +221,7 @@ static void hand_over(struct conn *c)
     c->out = c->out_last = NULL;
     c->out_len = 0;
     stream_write(c->stream, first);
+    c->is_stuck = stream_busy(c->stream);
 }
 
 static void flush(struct conn *c)
@@ -255,17 +256,15 @@ static inline bool may_add(struct conn *c, size_t len)
     return true;
 }
 
-static inline void count_out(struct conn *c, const uint8_t *pdu)
+static inline void count_out(struct conn *c, unsigned command, const uint8_t *pdu)
 {
-    uint32_t command_id = smpp_get32(pdu + 4);
-    metrics_pdu(c->worker->metrics, c->owner->side, DIRECTION_OUT, smpp_command_index(command_id), command_id,
-                smpp_get32(pdu + 8));
+    metrics_pdu(&c->pdus[DIRECTION_OUT], command, smpp_get32(pdu + 4), smpp_get32(pdu + 8));
 }
 
 void conn_send(struct conn *c, const void *data, size_t len)
 {
     if (len > 0 && may_add(c, len)) {
-        count_out(c, data);
+        count_out(c, smpp_command_index(smpp_get32((const uint8_t *)data + 4)), data);
         append(c, data, len);
     }
 }
@@ -279,12 +278,13 @@ static void forward_in_parts(struct conn *c, const uint8_t *pdu, uint32_t len, u
     append(c, pdu + SMPP_HEADER_LEN, len - SMPP_HEADER_LEN);
 }
 
-void conn_forward(struct conn *c, const uint8_t *pdu, uint32_t len, uint32_t sequence_number)
+void conn_forward(struct conn *c, unsigned command, const uint8_t *pdu, uint32_t len,
+                  uint32_t sequence_number)
 {
     if (!may_add(c, len)) {
         return;
     }
-    count_out(c, pdu);
+    count_out(c, command, pdu);
     if ((c->out_last != NULL || add_chunk(c)) && CHUNK_SIZE - c->out_last->end >= len) {
         uint8_t *to = c->out_last->data + c->out_last->end;
         memcpy(to, pdu, len);
@@ -323,6 +323,7 @@ bool conn_unbind(struct conn *c)
 
 void conn_flush_all(struct worker *w)
 {
+    message_index_settle(&w->ids_put); /* what a client is told of, it may ask about */
     while (w->dirty != NULL) {
         struct conn *c = w->dirty;
         w->dirty = c->next_dirty;
@@ -424,20 +425,17 @@ static void on_response(struct conn *c, const struct smpp_event *event)
     }
 }
 
-static void on_event(struct conn *c, const struct smpp_event *event)
+/* What the session answers by itself, or drops; and bind and unbind. */
+SELDOM static void on_seldom_event(struct conn *c, const struct smpp_event *event)
 {
     count_session_answer(c, event);
-    if (event->kind == SMPP_EVENT_ANSWERED || event->kind == SMPP_EVENT_REFUSED ||
-        event->kind == SMPP_EVENT_IGNORED) {
-        count_own_answer(c);
-    }
     switch (event->kind) {
-    case SMPP_EVENT_RESPONSE: on_response(c, event); break;
-    case SMPP_EVENT_BIND:
-    case SMPP_EVENT_REQUEST:
-    case SMPP_EVENT_UNBIND: c->owner->event(c, event, NULL); break;
     case SMPP_EVENT_ANSWERED:
-    case SMPP_EVENT_REFUSED: conn_send(c, event->reply, event->reply_len); break;
+    case SMPP_EVENT_REFUSED:
+        count_own_answer(c);
+        conn_send(c, event->reply, event->reply_len);
+        break;
+    case SMPP_EVENT_IGNORED: count_own_answer(c); break;
     case SMPP_EVENT_BROKEN:
         if (c->owner->side == SIDE_SMSC) {
             drop_out(c); /* requests that have not left: their outcome is told as unknown, so they must not */
@@ -445,8 +443,18 @@ static void on_event(struct conn *c, const struct smpp_event *event)
         conn_send(c, event->reply, event->reply_len);
         conn_close(c, "framing_lost", true);
         break;
-    case SMPP_EVENT_IGNORED:
-    case SMPP_EVENT_PARTIAL: break;
+    default: c->owner->event(c, event, NULL); break;
+    }
+}
+
+static inline void on_event(struct conn *c, const struct smpp_event *event)
+{
+    if (event->kind == SMPP_EVENT_REQUEST) {
+        c->owner->event(c, event, NULL);
+    } else if (event->kind == SMPP_EVENT_RESPONSE) {
+        on_response(c, event);
+    } else {
+        on_seldom_event(c, event);
     }
 }
 
@@ -464,7 +472,7 @@ static size_t consume(struct conn *c, const uint8_t *data, size_t len)
         if (c->smpp.state != before) {
             recount(c);
         }
-        metrics_pdu(c->worker->metrics, c->owner->side, DIRECTION_IN, event.command, event.header.command_id,
+        metrics_pdu(&c->pdus[DIRECTION_IN], event.command, event.header.command_id,
                     event.header.command_status);
         on_event(c, &event);
         taken += n;
@@ -593,6 +601,7 @@ static void on_writable(void *owner)
 {
     struct conn *c = owner;
     worker_wake(c->worker);
+    c->is_stuck = false;
     flush(c);
     if (c->stream != NULL && !c->closing && !stream_busy(c->stream)) {
         c->owner->writable(c);
@@ -603,6 +612,7 @@ static void on_closed(void *owner, enum stream_end end, const char *detail)
 {
     struct conn *c = owner;
     c->stream = NULL; /* before the worker wakes: it may close what it finds open */
+    c->is_stuck = false;
     worker_wake(c->worker);
     end_session(c);
     c->owner->closed(c, c->why != NULL ? c->why : stream_end_name(end), detail);
@@ -614,7 +624,10 @@ const struct stream_events conn_stream_events = {
 void conn_init(struct conn *c, struct worker *w, const struct conn_owner *owner, enum smpp_role role,
                const struct smpp_session_limits *limits, unsigned window, uint64_t response_timeout)
 {
-    *c = (struct conn){.worker = w, .owner = owner, .response_timeout = response_timeout};
+    *c = (struct conn){.worker = w,
+                       .owner = owner,
+                       .pdus = w->metrics->pdus[owner->side],
+                       .response_timeout = response_timeout};
     c->timer.fire = on_timer;
     smpp_session_init(&c->smpp, role, limits, w->now);
     window_init(&c->window, window);

@@ -41,7 +41,8 @@ struct conn_owner {
 struct conn {
     struct worker *worker;
     const struct conn_owner *owner;
-    struct stream *stream; /* NULL: not connected */
+    struct stream *stream;     /* NULL: not connected */
+    struct metrics_pdus *pdus; /* by direction: of its owner's side */
     struct smpp_session smpp;
     struct window window;
     uint64_t response_timeout; /* ns, of our requests */
@@ -58,6 +59,7 @@ struct conn {
     struct conn *next_dirty, *next_resumed;
     const char *why; /* why we are closing it ourselves, NULL for the stream's own reason */
     bool is_dirty, is_resumed;
+    bool is_stuck;        /* octets that the stream was given have not left yet */
     bool paused;          /* nothing is read until conn_resume */
     bool flooded;         /* nothing is read until own_since is a second ago */
     unsigned own_answers; /* PDUs since own_since that needed nobody behind the session */
@@ -81,17 +83,18 @@ static inline bool conn_is_bound(const struct conn *c)
     return c->stream != NULL && !c->closing && smpp_state_is_bound(c->smpp.state);
 }
 
-/* Its output does not move: the peer is not reading. */
+/* Its output did not move when it was last tried: the peer is not reading. */
 static inline bool conn_is_stuck(const struct conn *c)
 {
-    return c->stream != NULL && stream_busy(c->stream);
+    return c->is_stuck;
 }
 
 /* Sends octets as they are. */
 void conn_send(struct conn *c, const void *data, size_t len);
 
-/* Sends a PDU as it is but for its sequence_number. */
-void conn_forward(struct conn *c, const uint8_t *pdu, uint32_t len, uint32_t sequence_number);
+/* Sends a PDU as it is but for its sequence_number. command: smpp_command_index of its command_id. */
+void conn_forward(struct conn *c, unsigned command, const uint8_t *pdu, uint32_t len,
+                  uint32_t sequence_number);
 
 /* Sends a negative answer of our own to a request. */
 void conn_refuse(struct conn *c, uint32_t request_id, uint32_t sequence_number, uint32_t command_status);

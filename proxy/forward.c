@@ -155,6 +155,7 @@ SELDOM static void ask_about(struct client *client, struct subject *s)
         way_refuse(client, s, ESME_RINVCMDLEN, REFUSED_MALFORMED);
         return;
     }
+    message_index_settle(&w->ids_put);
     int number = message_index_find(w->ids, client->id_key, view.message_id.p, view.message_id.len, w->now_s);
     s->link = bundle_link_of_number(w->bundle, number);
     if (s->link < 0) {
@@ -174,6 +175,7 @@ static void on_client_request(struct client *client, const struct smpp_event *ev
                         .len = event->header.length,
                         .command_id = event->header.command_id,
                         .sequence_number = event->header.sequence_number,
+                        .command = event->command,
                         .link = -1};
     switch (s.command_id) {
     case SMPP_SUBMIT_SM:
@@ -216,7 +218,7 @@ IN_ONE_PIECE static void on_leg_response(struct leg *leg, const struct smpp_even
     if (event->header.command_status == ESME_ROK && carries_id(slot->command_id)) {
         remember_id(leg, client, event);
     }
-    conn_forward(&client->conn, event->pdu, event->header.length, slot->owner_sequence);
+    conn_forward(&client->conn, event->command, event->pdu, event->header.length, slot->owner_sequence);
     client_answered(client);
 }
 

@@ -217,8 +217,8 @@ struct leg *leg_new(struct worker *w, const struct config_link *link, uint32_t b
 
 /* --- bound ---------------------------------------------------------------------------------------------- */
 
-bool leg_forward(struct leg *leg, const uint8_t *pdu, uint32_t len, struct window_owner owner,
-                 uint32_t owner_sequence, uint32_t cell)
+bool leg_forward(struct leg *leg, unsigned command, const uint8_t *pdu, uint32_t len,
+                 struct window_owner owner, uint32_t owner_sequence, uint32_t cell)
 {
     struct conn *c = &leg->conn;
     uint32_t sequence = 0;
@@ -232,7 +232,7 @@ bool leg_forward(struct leg *leg, const uint8_t *pdu, uint32_t len, struct windo
     slot->cell = cell;
     slot->version = c->worker->version;
     metric_add(&leg->metrics->window_used, 1);
-    conn_forward(c, pdu, len, sequence);
+    conn_forward(c, command, pdu, len, sequence);
     if (c->window.used == 1) {
         conn_watch(c);
     }

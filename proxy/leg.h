@@ -116,9 +116,9 @@ static inline bool leg_is_bound(const struct leg *leg)
 }
 
 /* Sends a request on and remembers where its answer belongs, and what counts it (a handle of traffic.h, 0 for
- * nothing). leg_is_ready must be true. False without memory: nothing was sent. */
-bool leg_forward(struct leg *leg, const uint8_t *pdu, uint32_t len, struct window_owner owner,
-                 uint32_t owner_sequence, uint32_t cell);
+ * nothing). command: smpp_command_index of its command_id. leg_is_ready must be true. False without memory: nothing was sent. */
+bool leg_forward(struct leg *leg, unsigned command, const uint8_t *pdu, uint32_t len,
+                 struct window_owner owner, uint32_t owner_sequence, uint32_t cell);
 
 /* A request of the SMSC that was passed on (owed was raised) has been answered; the answer is in the output.
  */

@@ -1,6 +1,6 @@
 /* Which link accepted a message: (client, message id) -> link, for query_sm, cancel_sm, replace_sm, receipts.
  *
- *   submit_sm_resp ──message_index_put──▶ one 64-bit word in a table of fixed size
+ *   submit_sm_resp ──message_index_put, settle──▶ one 64-bit word in a table of fixed size
  *   query_sm, receipt ◀──message_index_find──┘
  *
  * Bounded, with a time to live, kept over restarts: the table is a memory-mapped file of words, each stored whole.
@@ -34,18 +34,30 @@ int message_index_link(struct message_index *index, const char *link_name);
 /* A client's share of the key; compute once a session. Not the same after the index was begun anew. */
 uint64_t message_index_client(const struct message_index *index, const char *system_id);
 
+enum { MESSAGE_INDEX_PENDING = 16 };
+
 /* The part of the table that one worker writes to; it begins with .index alone. The rest is the index's own. */
 struct message_index_writer {
     struct message_index *index;
     _Atomic uint64_t *words;
     _Atomic uint8_t *taken;
+    uint64_t mask; /* of the number of a bucket */
     uint64_t number, began, touched;
-    uint32_t room;
+    uint32_t room, pending_count;
+    struct message_index_pending {
+        uint64_t hash, now_s;
+        int link;
+    } pending[MESSAGE_INDEX_PENDING];
 };
 
-/* now_s: seconds since 1970. No allocation, no lock. link -1 is not put. */
+/* now_s: seconds since 1970. No allocation, no lock. link -1 is not put. It is found once the writer has been
+ * settled. */
 void message_index_put(struct message_index_writer *writer, uint64_t client, const uint8_t *id, size_t len,
                        int link, uint64_t now_s);
+
+/* What was put can be found: to be called before a find of the writer's own thread, and before anybody is told an id
+ * that was put. */
+void message_index_settle(struct message_index_writer *writer);
 
 /* The link's number, or -1. Where two links gave the client the same id, the newest (of two within 32 seconds at two
  * workers, either). Any thread. A look into each part of the table: for what is asked seldom. */

@@ -583,10 +583,10 @@ static void put_pdu(const struct text *t, unsigned side, unsigned direction, uns
 
 static void put_pdus_of(const struct text *t, unsigned side, unsigned direction, unsigned command)
 {
-    size_t requests = offsetof(struct metrics_worker, requests[side][direction][command]);
+    size_t requests = offsetof(struct metrics_worker, pdus[side][direction].requests[command]);
     put_pdu(t, side, direction, command, NULL, worker_sum(t->metrics, requests));
     for (unsigned status = 0; status < smpp_status_count() && status < METRICS_STATUS_MAX; status++) {
-        size_t responses = offsetof(struct metrics_worker, responses[side][direction][command][status]);
+        size_t responses = offsetof(struct metrics_worker, pdus[side][direction].responses[command][status]);
         put_pdu(t, side, direction, command, smpp_status_name_at(status), worker_sum(t->metrics, responses));
     }
 }

@@ -177,7 +177,7 @@ struct histogram {
 void histogram_add(struct histogram *h, uint64_t ns); /* O(1): a shift and a look, no loop over buckets */
 uint64_t histogram_bound(unsigned bucket); /* upper bound in ns, inclusive; UINT64_MAX for the last */
 
-enum { METRICS_STATUS_MAX = 112 };            /* room for smpp_status_count() */
+enum { METRICS_STATUS_MAX = 128 };            /* room for smpp_status_count() */
 enum { METRICS_BIND_TYPES = 4 };              /* none yet, transmitter, receiver, transceiver */
 unsigned metrics_bind_type(uint32_t bind_id); /* index from a bind's command id; 0 for none */
 const char *metrics_bind_type_name(unsigned index);
@@ -189,6 +189,12 @@ struct metrics_link {
     struct histogram response_time;
 };
 
+/* PDUs of one side in one direction, by smpp_command_index of their command_id. */
+struct metrics_pdus {
+    metric requests[SMPP_COMMAND_COUNT];
+    metric responses[SMPP_COMMAND_COUNT][METRICS_STATUS_MAX];
+};
+
 struct metrics_worker {
     METRICS_WORKER(METRICS_FIELD)
 #undef METRICS_FIELD
@@ -198,8 +204,7 @@ struct metrics_worker {
     metric refused_by_session[SMPP_REFUSAL_COUNT];         /* what smpp_session refused or dropped */
     metric ended[SIDE_COUNT][SMPP_DUE_COUNT];              /* sessions ended by a timer */
     metric sessions[METRICS_BIND_TYPES][SMPP_STATE_COUNT]; /* of clients */
-    metric requests[SIDE_COUNT][DIRECTION_COUNT][SMPP_COMMAND_COUNT];
-    metric responses[SIDE_COUNT][DIRECTION_COUNT][SMPP_COMMAND_COUNT][METRICS_STATUS_MAX];
+    struct metrics_pdus pdus[SIDE_COUNT][DIRECTION_COUNT];
     _Atomic(struct metrics_link *) links[CONFIG_LINKS_MAX]; /* by link index, made when first used */
 };
 
@@ -215,15 +220,14 @@ struct metrics_worker *metrics_of(struct metrics *metrics, unsigned worker);
 struct metrics_link *metrics_link(struct metrics_worker *worker, unsigned link);
 
 /* Counts a PDU. command is smpp_command_index of its command_id. */
-static inline void metrics_pdu(struct metrics_worker *m, enum metrics_side side,
-                               enum metrics_direction direction, unsigned command, uint32_t command_id,
+static inline void metrics_pdu(struct metrics_pdus *pdus, unsigned command, uint32_t command_id,
                                uint32_t command_status)
 {
     if (smpp_is_response(command_id)) {
         unsigned status = command_status == 0 ? 0 : smpp_status_index(command_status);
-        metric_add(&m->responses[side][direction][command][status], 1);
+        metric_add(&pdus->responses[command][status], 1);
     } else {
-        metric_add(&m->requests[side][direction][command], 1);
+        metric_add(&pdus->requests[command], 1);
     }
 }
 

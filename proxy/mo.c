@@ -4,7 +4,7 @@
 #include "proxy/seen.h"
 #include "smpp/frame.h"
 
-enum { COMMAND_STATUS_AT = 8 };
+enum { COMMAND_ID_AT = 4, COMMAND_STATUS_AT = 8 };
 
 /* Whose request it is, under which number, and what counts it: `asked` is what the slot of a client's window
  * remembers of it. */
@@ -30,7 +30,8 @@ static void answer_mo(struct leg *leg, const uint8_t *pdu, uint32_t len, const s
     } else {
         traffic_mo_refused(&w->traffic, asked->cell, leg->platform);
     }
-    conn_forward(&leg->conn, pdu, len, asked->owner_sequence);
+    conn_forward(&leg->conn, smpp_command_index(smpp_get32(pdu + COMMAND_ID_AT)), pdu, len,
+                 asked->owner_sequence);
 }
 
 /* It has been passed on. */
@@ -65,7 +66,7 @@ static bool pass_to_client(struct client *client, const uint8_t *pdu, uint32_t l
     slot->command_id = asked->command_id;
     slot->cell = asked->cell;
     slot->version = c->worker->version;
-    conn_forward(c, pdu, len, sequence);
+    conn_forward(c, smpp_command_index(asked->command_id), pdu, len, sequence);
     if (c->window.used == 1) {
         conn_watch(c);
     }
@@ -152,7 +153,8 @@ void mo_request(struct leg *leg, const struct smpp_event *event)
     if (receiver.client == NULL && receiver.worker < 0) {
         refuse_mo(leg, &asked, REFUSED_NO_RECEIVER);
     } else if (receiver.client != NULL && !smpp_has_response(event->header.command_id)) {
-        conn_forward(&receiver.client->conn, event->pdu, event->header.length, event->header.sequence_number);
+        conn_forward(&receiver.client->conn, event->command, event->pdu, event->header.length,
+                     event->header.sequence_number);
     } else {
         pass_on(leg, &receiver, event, &what, &asked);
     }

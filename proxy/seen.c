@@ -14,6 +14,7 @@ static bool is_of_another(struct leg *leg, const struct smpp_message_view *view)
     if (client == NULL || !smpp_receipt_id(view, &id)) {
         return false;
     }
+    message_index_settle(&w->ids_put);
     int number = message_index_find(w->ids, client->id_key, id.p, id.len, w->now_s);
     int own = w->bundle->link_number[leg->link];
     return number >= 0 && number != own &&

@@ -5,9 +5,11 @@
 
 static struct subject subject_of(const struct held *held)
 {
+    uint32_t command_id = smpp_get32(held->pdu + 4);
     return (struct subject){.pdu = held->pdu,
                             .len = held->len,
-                            .command_id = smpp_get32(held->pdu + 4),
+                            .command_id = command_id,
+                            .command = (uint8_t)smpp_command_index(command_id),
                             .sequence_number = smpp_get32(held->pdu + 12),
                             .shortcode = (const char *)held->pdu + held->source_at,
                             .shortcode_len = held->source_len,

@@ -111,7 +111,7 @@ void way_send(struct client *client, const struct subject *s, const struct way *
     if (s->part.key != 0) {
         note_part(client->conn.worker, s, way);
     }
-    if (leg_forward(leg, s->pdu, s->len, client_owner(client), s->sequence_number,
+    if (leg_forward(leg, s->command, s->pdu, s->len, client_owner(client), s->sequence_number,
                     traffic_handle(s->cell, s->wants_receipt))) {
         metric_add(&leg->metrics->mt, 1);
         traffic_sent(s->cell, leg->platform);

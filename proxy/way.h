@@ -19,6 +19,7 @@ struct subject {
     uint32_t command_id, sequence_number;
     const char *shortcode;
     uint32_t shortcode_len;
+    uint8_t command; /* smpp_command_index of command_id */
     uint8_t carrier;
     int32_t link;          /* index of the link that it must take, -1: the route decides */
     struct multipart part; /* key 0: a message of its own */

@@ -47,12 +47,15 @@ enum verdict {
     VERDICT_COUNT
 };
 
+enum { STATES = 8 }; /* room for SMPP_CLOSED; a power of two is quickly gone through */
+static_assert((int)SMPP_CLOSED <= (int)STATES, "a column for each state in which there are verdicts");
+
 #define ROW(command, open, binding, tx, rx, trx, unbinding)                                          \
     [command##_INDEX] = {[SMPP_OPEN] = (open),   [SMPP_BINDING] = (binding), [SMPP_BOUND_TX] = (tx), \
                          [SMPP_BOUND_RX] = (rx), [SMPP_BOUND_TRX] = (trx),   [SMPP_UNBINDING] = (unbinding)}
 
 /* clang-format off */
-static const uint8_t verdicts[2][SMPP_COMMAND_COUNT][SMPP_CLOSED] = {
+static const uint8_t verdicts[2][SMPP_COMMAND_COUNT][STATES] = {
     [SMPP_ROLE_SMSC] = { /* the peer is an ESME */
         /*                                open  binding  tx    rx   trx  unbinding */
         ROW(SMPP_UNKNOWN,                 UNKN, UNKN,  UNKN, UNKN, UNKN, UNKN),
@@ -129,6 +132,7 @@ struct meaning {
     bool needs_response;
     bool reply;
     bool active;
+    uint8_t room[2]; /* to a power of two */
 };
 
 static const struct meaning meanings[VERDICT_COUNT] = {
@@ -151,17 +155,19 @@ static const struct meaning meanings[VERDICT_COUNT] = {
     [DROP] = {.kind = SMPP_EVENT_IGNORED, .refusal = SMPP_REFUSED_STATE},
 };
 
-void smpp_session_init(struct smpp_session *s, enum smpp_role role, const struct smpp_session_limits *limits,
-                       uint64_t now)
-{
-    *s = (struct smpp_session){.role = role, .state = SMPP_OPEN, .peer_version = 0x33, .limits = *limits};
-    s->connected = s->since = s->heard = s->active = now;
-}
-
 static void move(struct smpp_session *s, enum smpp_state state, uint64_t now)
 {
     s->state = state;
+    s->verdicts = state == SMPP_CLOSED ? NULL : &verdicts[s->role][0][state];
     s->since = now;
+}
+
+void smpp_session_init(struct smpp_session *s, enum smpp_role role, const struct smpp_session_limits *limits,
+                       uint64_t now)
+{
+    *s = (struct smpp_session){.role = role, .peer_version = 0x33, .limits = *limits};
+    s->connected = s->heard = s->active = now;
+    move(s, SMPP_OPEN, now);
 }
 
 static size_t say_partial(struct smpp_session *s, size_t len, uint64_t now, struct smpp_event *event)
@@ -222,7 +228,7 @@ static void follow(struct smpp_session *s, const struct smpp_event *event, uint6
 static size_t judge(struct smpp_session *s, const uint8_t *data, uint64_t now, struct smpp_event *event)
 {
     unsigned index = smpp_command_index(event->header.command_id);
-    const struct meaning *m = &meanings[verdicts[s->role][index][s->state]];
+    const struct meaning *m = &meanings[s->verdicts[STATES * index]];
     event->command = (uint8_t)index;
     event->kind = m->kind;
     event->refusal = m->refusal;

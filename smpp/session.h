@@ -114,18 +114,19 @@ const char *smpp_due_name(enum smpp_due due);
 struct smpp_session {
     enum smpp_role role;
     enum smpp_state state;
-    bool with_nul;          /* our negative answers carry one NUL (a client's option) */
-    bool partial;           /* bytes of an unfinished PDU are waiting */
-    bool enquiring;         /* our enquire_link is unanswered and nothing else has come since */
-    bool parting;           /* the state is UNBINDING by the peer's wish, not ours */
-    uint8_t peer_version;   /* interface_version of the peer; 0x33 until known */
-    uint32_t bind_id;       /* command id of the bind of this session */
-    uint32_t bind_sequence; /* and its sequence_number */
-    uint64_t connected;     /* the connection's begin, ns */
-    uint64_t since;         /* the state's begin */
-    uint64_t heard;         /* last whole PDU */
-    uint64_t active;        /* last PDU that was accepted and not link keeping */
-    uint64_t asked;         /* our enquire_link */
+    const uint8_t *verdicts; /* of role and state, on the commands; NULL where CLOSED */
+    bool with_nul;           /* our negative answers carry one NUL (a client's option) */
+    bool partial;            /* bytes of an unfinished PDU are waiting */
+    bool enquiring;          /* our enquire_link is unanswered and nothing else has come since */
+    bool parting;            /* the state is UNBINDING by the peer's wish, not ours */
+    uint8_t peer_version;    /* interface_version of the peer; 0x33 until known */
+    uint32_t bind_id;        /* command id of the bind of this session */
+    uint32_t bind_sequence;  /* and its sequence_number */
+    uint64_t connected;      /* the connection's begin, ns */
+    uint64_t since;          /* the state's begin */
+    uint64_t heard;          /* last whole PDU */
+    uint64_t active;         /* last PDU that was accepted and not link keeping */
+    uint64_t asked;          /* our enquire_link */
     uint64_t began_partial;
     struct smpp_session_limits limits;
 };

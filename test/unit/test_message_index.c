@@ -69,6 +69,7 @@ static void put_by(struct message_index_writer *own, uint64_t client, const char
                    uint64_t now_s)
 {
     message_index_put(own, client, (const uint8_t *)id, strlen(id), link, now_s);
+    message_index_settle(own);
 }
 
 /* All that the main thread puts in the index that was opened last goes through one writer. */
@@ -170,6 +171,25 @@ static void what_was_put_is_found_by_its_client_alone(void **state)
     assert_int_equal(find(index, acme, "nowhere", NOW_S), -1);
     message_index_close(index);
     message_index_close(NULL);
+}
+
+/* Nothing waits for ever: what does not fit is settled by itself. */
+static void what_is_put_is_found_when_it_is_settled(void **state)
+{
+    (void)state;
+    struct message_index *index = open_index(NULL, 1024, NULL);
+    char id[16];
+    for (unsigned i = 0; i < 2 * MESSAGE_INDEX_PENDING + 1; i++) {
+        snprintf(id, sizeof id, "%u", i);
+        message_index_put(&writer, 5, (const uint8_t *)id, strlen(id), 3, 100);
+    }
+    assert_int_equal(find(index, 5, "0", 100), 3);
+    assert_int_equal(find(index, 5, id, 100), -1);
+    message_index_settle(&writer);
+    assert_int_equal(find(index, 5, id, 100), 3);
+    message_index_settle(&writer);
+    assert_int_equal(writer.pending_count, 0);
+    message_index_close(index);
 }
 
 static void the_newest_link_of_an_id_counts(void **state)
@@ -587,6 +607,7 @@ int main(void)
         cmocka_unit_test(siphash_agrees_with_openssl),
         cmocka_unit_test(two_links_have_the_same_id),
         cmocka_unit_test(what_was_put_is_found_by_its_client_alone),
+        cmocka_unit_test(what_is_put_is_found_when_it_is_settled),
         cmocka_unit_test(the_newest_link_of_an_id_counts),
         cmocka_unit_test(the_newest_counts_wherever_it_stands),
         cmocka_unit_test(an_entry_lives_for_its_time),

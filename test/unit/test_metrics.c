@@ -64,7 +64,7 @@ static void pdu(struct metrics_worker *m, enum metrics_side side, enum metrics_d
                 uint32_t command, uint32_t status)
 {
     struct smpp_header header = {.command_id = command, .command_status = status};
-    metrics_pdu(m, side, direction, smpp_command_index(header.command_id), header.command_id,
+    metrics_pdu(&m->pdus[side][direction], smpp_command_index(header.command_id), header.command_id,
                 header.command_status);
 }
 
@@ -218,7 +218,7 @@ static void every_pdu_has_a_series_of_its_own(void **state)
     struct metrics_worker *m = metrics_of(w.metrics, 0);
     for (unsigned command = 0; command < SMPP_COMMAND_COUNT; command++) {
         for (unsigned status = 0; status < smpp_status_count(); status++)
-            metric_add(&m->responses[SIDE_CLIENT][DIRECTION_OUT][command][status], 1);
+            metric_add(&m->pdus[SIDE_CLIENT][DIRECTION_OUT].responses[command][status], 1);
     }
     char *text = world_text(&w);
     size_t series = 0;
