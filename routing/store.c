@@ -685,6 +685,8 @@ static void beat_fill(struct store *store, struct beat *beat)
     beat_add_number(beat, "pid", (uint64_t)store->identity.pid);
     beat_add_number(beat, "applied", store->applied);
     beat_add(beat, "chain", store->applied_chain);
+    beat_add_number(beat, "followed", follow_version(store->follow));
+    beat_add(beat, "followed_chain", follow_chain(store->follow));
     beat_add_number(beat, "desired", follow_desired(store->follow));
     beat_add(beat, "state", store_state_name(follow_state(store->follow)));
     beat_add(beat, "reason", follow_reason(store->follow));

@@ -24,10 +24,7 @@ int64_t barrier_pause_us(int64_t waited_us)
 
 bool barrier_reached(const struct barrier *barrier, const struct instance *instance)
 {
-    /* A version of another history is another table: of a Redis that was replaced, or a replica that had
-     * lagged. */
-    return instance_number(instance, "applied") >= barrier->version &&
-           strcmp(instance_field(instance, "history"), "other") != 0 &&
+    return instance_number(instance, "applied") >= barrier->version && instance_of_this_history(instance) &&
            (barrier->mark == BARRIER_APPLIED ||
             settled_on(instance_field(instance, "unsettled"), barrier->version, barrier->ways, NULL, 0));
 }

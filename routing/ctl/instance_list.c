@@ -107,8 +107,19 @@ static const char *fence_text(const char *fenced)
                                           : "fenced: its lease ran out (on-loss = fence); MT wait";
 }
 
+/* A version of another history is another table: of a Redis that was replaced, or a replica that had lagged. What was
+ * told to the server before is no better: a change that was lost may have come after it. */
+bool instance_of_this_history(const struct instance *instance)
+{
+    const char *history = instance_field(instance, "history");
+    return strcmp(history, "other") != 0 && strcmp(history, "unheard") != 0;
+}
+
 const char *instance_trouble(const struct instance *instance)
 {
+    if (strcmp(instance_field(instance, "history"), "unheard") == 0) {
+        return "not heard of since Redis was started, or another took over";
+    }
     const char *obstacle = instance_field(instance, "obstacle");
     if (*obstacle != '\0') {
         return obstacle;

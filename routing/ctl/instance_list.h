@@ -40,6 +40,9 @@ bool instance_alive(const struct instance *instance);
 const char *instance_field(const struct instance *instance, const char *name);
 uint64_t instance_number(const struct instance *instance, const char *name);
 
+/* Does what it reports hold for the Redis that was asked, as it is now? */
+bool instance_of_this_history(const struct instance *instance);
+
 /* What is wrong with it: what keeps it from applying, else why it does not follow the table. "" for nothing.
  */
 const char *instance_trouble(const struct instance *instance);

@@ -49,8 +49,9 @@
 --   P:evidence:..., P:alarms what the instances have seen since, and what came of it (65-evidence, 36-alarms)
 --   P:instances          sorted set, instance -> last beat in ms
 --   P:on_loss            hash, instance -> what it does without Redis (serve | fence): outlives its entry
---   P:instance:<id>      hash with a time to live: applied and the chain at that version, desired, state,
---                        obstacle, beat, and what the instance reports; of that, "unsettled" is what strict flips
+--   P:instance:<id>      hash with a time to live: applied and the chain at that version, followed and followed_chain,
+--                        the same of the table that its workers are given by and by, desired, state, obstacle,
+--                        beat, and what the instance reports; of that, "unsettled" is what strict flips
 --                        read: "table carrier:platform=version ...", the links on which something routed by a table
 --                        before the one in use is unanswered, 32 at most (routing/settled.h)
 --
@@ -95,7 +96,9 @@
 --                   unless that token is given in the field "takes_over".
 --   turnout_leave   args: id. -> 1 | 0 (unknown)
 --   turnout_instances -> {now_ms, then for each: id, lease left in ms (-1: dead), number of strings, field, value ...}
---                   "history" is added: "same" or "other", whether what it has applied is part of this history.
+--                   "history" is added: "same" or "other", whether what it has applied, and what some of its workers
+--                   may go by already, is part of this history; "unheard" until it has told this server itself,
+--                   since it started or took over: the entry is then another's, or of before.
 --                   A dead instance has the fields "beat", its last one, and "on_loss", where it has told so. Only
 --                   reads.
 --   turnout_forget  args: id. Takes a dead instance out of the list. -> 1 | 0 (alive, or unknown)
@@ -105,7 +108,7 @@
 --   turnout_info    -> {library version, version, chain, number of shortcodes}. Only reads.
 
 -- Raise it with every change of this file: instances load the library where Redis has a lower one.
-local LIBRARY_VERSION = 7
+local LIBRARY_VERSION = 8
 
 local SHORTCODE_LEN_MAX = 20
 local NAME_LEN_MAX = 31

@@ -23,6 +23,11 @@ local function instance_id(args)
     return id
 end
 
+-- Beats that this server was told itself: key of the entry -> "beat" in it. Not among the keys: what a replica has got
+-- of a master whose place it takes was said to that master, before; the instance may have gone on since by changes that
+-- were lost with it.
+local heard = {}
+
 local function beat(keys, args)
     local prefix = prefix_of(keys)
     local id = instance_id(args)
@@ -45,6 +50,7 @@ local function beat(keys, args)
         redis.call('HSET', key, args[i], args[i + 1])
     end
     redis.call('PEXPIRE', key, integer_text(lease))
+    heard[key] = now
     redis.call('ZADD', prefix .. ':instances', now, id)
     redis.call('HSET', prefix .. ':on_loss', id, mine.on_loss or '')
     pcall(applied.note, prefix, id, mine.applied, now)
@@ -59,11 +65,12 @@ local function leave(keys, args)
     applied.forget(prefix, id)
     redis.call('DEL', prefix .. ':instance:' .. id)
     redis.call('HDEL', prefix .. ':on_loss', id)
+    heard[prefix .. ':instance:' .. id] = nil
     return redis.call('ZREM', prefix .. ':instances', id)
 end
 
--- Is what an instance has applied part of this history? A version number alone does not say so: Redis may have been
--- replaced, or a replica that lagged have taken over. "same", "other", or "unknown" of one that reports none.
+-- Is a table part of this history? A version number alone does not say so: Redis may have been replaced, or a replica
+-- that lagged have taken over. "same", "other", or "unknown" of one that reports none.
 local function history_of(prefix, applied, chain)
     if not applied or not chain then
         return 'unknown'
@@ -84,6 +91,19 @@ local function history_of(prefix, applied, chain)
     return ours == chain and 'same' or 'other'
 end
 
+-- The same of an instance: of what it has applied, and of what some of its workers may go by already. "unheard": what
+-- stands there was told to another server, or before this one started.
+local function history_of_instance(prefix, key)
+    local is = redis.call('HMGET', key, 'applied', 'chain', 'followed', 'followed_chain', 'beat')
+    if heard[key] ~= is[5] then
+        return 'unheard'
+    end
+    if is[3] and is[3] ~= is[1] and history_of(prefix, is[3], is[4]) == 'other' then
+        return 'other'
+    end
+    return history_of(prefix, is[1], is[2])
+end
+
 local function instances(keys)
     local prefix = prefix_of(keys)
     local reply = { now_ms() }
@@ -99,9 +119,8 @@ local function instances(keys)
                 fields[3], fields[4] = 'on_loss', on_loss
             end
         else
-            local applied = redis.call('HMGET', key, 'applied', 'chain')
             fields[#fields + 1] = 'history'
-            fields[#fields + 1] = history_of(prefix, applied[1], applied[2])
+            fields[#fields + 1] = history_of_instance(prefix, key)
         end
         reply[#reply + 1] = known[i]
         reply[#reply + 1] = left
@@ -121,6 +140,7 @@ local function forget(keys, args)
     end
     applied.forget(prefix, id)
     redis.call('HDEL', prefix .. ':on_loss', id)
+    heard[prefix .. ':instance:' .. id] = nil
     return redis.call('ZREM', prefix .. ':instances', id)
 end
 

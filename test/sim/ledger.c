@@ -37,6 +37,7 @@ struct barrier {
 };
 static struct barrier barriers[BARRIERS_MAX];
 static unsigned barriers_count;
+static uint64_t restored; /* when the table was last put back */
 
 static void *need(void *memory)
 {
@@ -99,9 +100,8 @@ struct owed *account_settle(struct account *a, const struct wire *wire, const ui
 
 void account_check(const struct account *a, const struct wire *wire, bool last)
 {
-    uint64_t quiet = wire->disturbed > wire->process->started ? wire->disturbed : wire->process->started;
     if (a->open == 0 || wire_frozen(wire) || wire->near_closing || wire->orphan || !wire->process->alive ||
-        quiet + MARGIN_S * SECOND > sim_now) {
+        !wire_calm(wire, MARGIN_S * SECOND) || wire->process->started + MARGIN_S * SECOND > sim_now) {
         return;
     }
     for (size_t i = 0; i < a->count; i++) {
@@ -141,7 +141,7 @@ void ages_add(struct ages *ages, const struct wire *wire, uint32_t sequence, uns
         ages->of[ages->count].sequence = sequence;
         ages->of[ages->count++].time = sim_now;
     }
-    bool prompt = wire->step == 0 && wire->lag < 10 * MS && wire->disturbed + 5 * SECOND < sim_now;
+    bool prompt = wire->step == 0 && wire->lag < 10 * MS && wire_calm(wire, 5 * SECOND);
     if (prompt && young + 1 > window) {
         violated("8: memory, queues and windows within their limits", 0,
                  "%s has %u requests in a window of %u", wire->name, young + 1, window);
@@ -269,6 +269,14 @@ void ledger_changed(unsigned cell)
     }
 }
 
+void ledger_restored(void)
+{
+    restored = sim_now;
+    for (unsigned cell = 0; cell < CELLS; cell++) {
+        ledger_changed(cell);
+    }
+}
+
 void ledger_applied(unsigned cell, int platform, uint64_t version, const unsigned *serials, unsigned count)
 {
     if (barriers_count == BARRIERS_MAX) {
@@ -354,7 +362,8 @@ static void check_order(struct message *m)
     if (m->series != NULL) {
         return;
     }
-    bool bound = newest_promise_binds(m->shortcode * CARRIERS + m->carrier, m->to->process);
+    bool bound = m->sent >= restored &&
+                 newest_promise_binds(m->shortcode * CARRIERS + m->carrier, m->to->process);
     for (size_t i = m->number; i < counts[0]; i++) {
         const struct message *later = messages[0][i];
         if (later->seen > 0 && later->seen_at <= sim_now && later != m && later->from == m->from &&
@@ -520,6 +529,7 @@ void ledger_end(void)
         free(barriers[i].limits);
     }
     barriers_count = 0;
+    restored = 0;
 }
 
 void ledger_begin(void)

@@ -102,6 +102,9 @@ void ledger_answered(struct message *m, const struct wire *wire, const uint8_t *
 /* A change of a cell was made at this moment: what was promised of it before is void. */
 void ledger_changed(unsigned cell);
 
+/* The whole table was put back as it was at some time: what was sent before goes either way, in no order. */
+void ledger_restored(void);
+
 /* It was reported as applied by these instances: from now on the cell's MT go by this platform only (-1: by none). */
 void ledger_applied(unsigned cell, int platform, uint64_t version, const unsigned *serials, unsigned count);
 

@@ -69,6 +69,11 @@ static inline bool wire_frozen(const struct wire *wire)
 {
     return wire->frozen_until > sim_now;
 }
+/* Has it carried all the while, for so long? */
+static inline bool wire_calm(const struct wire *wire, uint64_t ns)
+{
+    return wire->disturbed <= sim_now && sim_now - wire->disturbed >= ns;
+}
 
 /* For uv.c. */
 bool wires_poll(struct loop *loop);

@@ -22,8 +22,7 @@ enum {
     POLL_MS = 10,
     PATIENCE_MS = 4000,
     PID_FIRST = 1001,
-    LIVE_MAX = 8,
-    LEASE_MS = 1500
+    LIVE_MAX = 8
 };
 
 enum goal { GOAL_APPLIED, GOAL_SETTLED };
@@ -31,7 +30,6 @@ enum goal { GOAL_APPLIED, GOAL_SETTLED };
 static struct cell cells[CELLS];
 static uint64_t seen;       /* version of the changes looked at */
 static bool again;          /* they are read once more */
-static uint64_t distrusted; /* until then instances may stand in Redis as they were before it lost changes */
 
 /* What the operator waits for. */
 static struct {
@@ -39,13 +37,15 @@ static struct {
     enum goal goal;
     uint64_t version, since;
     bool moved[CELLS];
-    int then_to; /* strict: the platform to open, -1: nothing follows */
+    bool repeated; /* the table says so already: it may be of an older change */
+    int then_to;   /* strict: the platform to open, -1: nothing follows */
     uint64_t confirm;
     uint64_t serial;
 } work;
 
 static void poll_instances(void *ctx, uint64_t serial);
 static void act(void *ctx, uint64_t arg);
+static void repeat_soon(void *ctx, uint64_t arg);
 
 /* --- the changes, as the log has them --------------------------------------------------------------------- */
 
@@ -111,9 +111,7 @@ static void take_entry(const redisReply *entry)
         take_field(&change, fields->element[i]->str, value);
         if (strcmp(fields->element[i]->str, "kind") == 0 && strcmp(value, "restore") == 0) {
             tell("log", "version %" PRIu64 ": the whole table is restored", version);
-            for (unsigned c = 0; c < CELLS; c++) {
-                ledger_changed(c);
-            }
+            ledger_restored();
         }
         if (strcmp(fields->element[i]->str, "moves") == 0) {
             for (const char *line = value; line != NULL && *line != '\0';) {
@@ -144,7 +142,8 @@ void operator_watch(void)
     guards_watch();
 }
 
-/* The last changes are gone, and others may come in their place. */
+/* The last changes are gone, and others may come in their place. Somebody may well give the last one that there is again,
+ * as soon as Redis is back: it is there already, and the instances stand in Redis as they were before. */
 void operator_lost_changes(void)
 {
     seen = 0;
@@ -154,8 +153,8 @@ void operator_lost_changes(void)
     windows_lost();
     guards_lost();
     again = true;
-    distrusted = sim_now + LEASE_MS * MS;
     operator_watch();
+    sim_after(10 * MS, repeat_soon, NULL, 0);
 }
 
 /* --- changes ----------------------------------------------------------------------------------------------- */
@@ -210,6 +209,16 @@ static void check_admitted(uint64_t version)
     }
 }
 
+/* Just after a change: the instances have it, or half of it, and no replica may. */
+static void lose_master(void *ctx, uint64_t arg)
+{
+    (void)ctx;
+    (void)arg;
+    if (redis_is_up()) {
+        redis_failover();
+    }
+}
+
 /* A change of these cells. Returns its version, 0 where none was made. */
 static uint64_t change_in(const char *window, const char *kind, const bool moved[CELLS], int platform,
                           char state, uint64_t confirm_ms)
@@ -249,6 +258,10 @@ static uint64_t change_in(const char *window, const char *kind, const bool moved
     uint64_t version = operator_version(reply);
     if (flips && !outside) {
         check_admitted(version);
+    }
+    if (version > 0 && shape.redis_faults && sim_now > SIM_BEGIN + SECOND && sim_now < shape.chaos_end &&
+        sim_chance(60)) {
+        sim_after(sim_between(MS, 40 * MS), lose_master, NULL, 0);
     }
     tell("operator", "%s: %s, version %" PRIu64, kind,
          reply == NULL ? "Redis is away" : reply->element[0]->str, version);
@@ -310,7 +323,8 @@ static bool look_at_instances(struct look *look)
         if (reply->element[at + 1]->integer < 0) {
             continue;
         }
-        bool other = strcmp(field_of(reply, at, "history"), "other") == 0;
+        const char *history = field_of(reply, at, "history");
+        bool other = strcmp(history, "other") == 0 || strcmp(history, "unheard") == 0;
         if (look->live < LIVE_MAX) {
             look->serials[look->live] = (unsigned)strtoul(field_of(reply, at, "pid"), NULL, 10) - PID_FIRST;
         }
@@ -394,7 +408,7 @@ static void promise(const struct look *look)
          look->live, (double)(sim_now - work.since) / (double)MS);
     for (unsigned cell = 0; cell < CELLS; cell++) {
         const struct cell *is = &cells[cell];
-        if (work.moved[cell] && is->version == work.version) {
+        if (work.moved[cell] && (work.repeated ? is->version <= work.version : is->version == work.version)) {
             ledger_applied(cell, is->state == 'o' ? is->platform : -1, work.version, look->serials,
                            look->live);
         }
@@ -455,6 +469,7 @@ static void some_cells(bool moved[CELLS])
 static void begin_work(uint64_t version, int then_to)
 {
     work.then_to = then_to;
+    work.repeated = false;
     if (version > 0) {
         totals.flips++;
         wait_for(GOAL_APPLIED, version);
@@ -552,19 +567,26 @@ static void set_state(char state)
     begin_work(change("set", work.moved, -1, state, 0), -1);
 }
 
-/* Somebody or something else has made the last change: it is waited for all the same. Not so just after a failover that
- * lost changes: what an instance reported before stands there until its lease is over, though it goes by a change that is
- * lost. (A flip of one's own cannot be taken in by that: its version is newer than what stands there.) */
-static void await_newest(void)
+/* Somebody gives commands again that the table has carried out already: the last change is waited for, whoever made it. */
+static void repeat(void)
 {
-    bool moved[CELLS];
-    bool any = false;
-    for (unsigned cell = 0; cell < CELLS; cell++) {
-        moved[cell] = cells[cell].version == seen;
-        any |= moved[cell];
+    if (seen > 0) {
+        for (unsigned cell = 0; cell < CELLS; cell++) {
+            work.moved[cell] = cells[cell].platform >= 0;
+        }
+        begin_work(seen, -1);
+        work.repeated = true;
     }
-    if (any && seen != work.version && sim_now > distrusted) {
-        operator_await(moved, seen);
+}
+
+static void repeat_soon(void *ctx, uint64_t arg)
+{
+    (void)ctx;
+    (void)arg;
+    if (!work.busy && redis_is_up() && sim_now < shape.chaos_end) {
+        repeat();
+    } else if (sim_now < shape.chaos_end) {
+        sim_after(10 * MS, repeat_soon, NULL, 0);
     }
 }
 
@@ -599,7 +621,7 @@ static void act(void *ctx, uint64_t arg)
         if (work.busy || sim_chance(850)) {
             windows_act(work.busy);
         } else {
-            await_newest();
+            repeat();
         }
     } else if (!work.busy && redis_is_up()) {
         change_something();
@@ -683,7 +705,6 @@ void operator_begin(void)
     memset(cells, 0, sizeof cells);
     seen = 0;
     again = false;
-    distrusted = 0;
     for (unsigned cell = 0; cell < CELLS; cell++) {
         cells[cell].platform = -1;
         work.moved[cell] = true;

@@ -48,7 +48,8 @@ struct redis_model {
     uint64_t writes;
 };
 
-static lua_State *lua;                 /* of all models: the library has no state of its own */
+static lua_State *lua; /* of all models: one of them runs functions, the others are its replicas */
+static int library;    /* compiled, in Lua's registry */
 static struct redis_model *model_used; /* by the function that runs */
 static uint64_t model_time;            /* ms, for all of one command */
 
@@ -1082,7 +1083,7 @@ static void set_function(const char *name, lua_CFunction function)
     lua_setfield(lua, -2, name);
 }
 
-/* The library, run once: it registers its functions. */
+/* The library; run, it registers its functions. */
 static void load_library(void)
 {
     const char *text = strchr(functions_text(), '\n'); /* after "#!lua name=turnout" */
@@ -1101,7 +1102,21 @@ static void load_library(void)
     lua_pushlightuserdata(lua, NULL);
     lua_setfield(lua, -2, "null");
     lua_setglobal(lua, "cjson");
-    if (luaL_dostring(lua, text) != 0) {
+    if (luaL_loadstring(lua, text) != 0) {
+        fprintf(stderr, "the library of functions: %s\n", lua_tostring(lua, -1));
+        exit(2);
+    }
+    library = luaL_ref(lua, LUA_REGISTRYINDEX);
+}
+
+void redis_model_new_server(void)
+{
+    if (lua == NULL) {
+        load_library();
+    }
+    lua_settop(lua, 0);
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, library);
+    if (lua_pcall(lua, 0, 0, 0) != 0) {
         fprintf(stderr, "the library of functions: %s\n", lua_tostring(lua, -1));
         exit(2);
     }
@@ -1159,7 +1174,7 @@ static void push_strings(const char *const *text, size_t count)
 static redisReply *do_fcall(const struct call *c)
 {
     if (lua == NULL) {
-        load_library();
+        redis_model_new_server();
     }
     lua_settop(lua, 0);
     lua_getfield(lua, LUA_REGISTRYINDEX, c->text[1]);

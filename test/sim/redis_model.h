@@ -16,6 +16,9 @@ void redis_model_free(struct redis_model *model);
 /* The content of another, as a replica gets it. */
 void redis_model_copy(struct redis_model *to, const struct redis_model *from);
 
+/* Another server runs the functions from now on: what their library remembers beside the keys is gone. */
+void redis_model_new_server(void);
+
 /* Runs a command at a time (ms since 1970). The answer is the caller's (redis_model_reply_free). XREAD never blocks here:
  * nil where there is nothing. */
 redisReply *redis_model_command(struct redis_model *model, uint64_t now_ms, size_t count,

@@ -387,6 +387,7 @@ void redis_failover(void)
     bool whole = redis_replicated();
     tell("redis", "fails over; the replica %s", whole ? "has everything" : "lacks the last writes");
     redis_model_copy(master, replica);
+    redis_model_new_server();
     seen_writes = redis_model_writes(master);
     if (!whole) {
         operator_lost_changes();
@@ -423,6 +424,7 @@ void redis_net_begin(void)
     }
     master = redis_model_new();
     replica = redis_model_new();
+    redis_model_new_server();
     seen_writes = 0;
     copying = false;
 }

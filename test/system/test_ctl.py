@@ -152,6 +152,23 @@ def test_a_version_of_another_history_is_not_applied(ctl, table):
     assert answer["barrier"]["complete"]
 
 
+def test_what_was_told_to_another_server_is_not_believed(ctl, table):
+    """A replica that takes over holds what instances told its master; they may have gone on by changes that were lost."""
+    text = "".join(open(part).read() for part in FUNCTIONS)
+    repeated = (*OUTSIDE, "61000", "--carrier", "spark", "--to", "redx", "--timeout", "50ms")
+    chain = table.resp.call("GET", "{turnout}:chain").decode()
+    table.beat("proxy-a", applied=1, chain=chain, followed=1, followed_chain=chain, state="following")
+    assert ctl.json(*repeated, code=UNCHANGED)["barrier"]["complete"]
+    table.resp.call("FUNCTION", "LOAD", "REPLACE", text)  # what a server remembers beside the keys, it forgets
+    answer = ctl.json(*repeated, code=INCOMPLETE)
+    assert [one["id"] for one in answer["barrier"]["missing"]] == ["proxy-a"]
+    assert "not heard of since" in ctl.text(*repeated, code=INCOMPLETE)
+    table.beat("proxy-a", applied=1, chain=chain, followed=2, followed_chain="0" * 40, state="connecting")
+    assert not ctl.json(*repeated, code=INCOMPLETE)["barrier"]["complete"], "some worker goes by what was lost"
+    table.beat("proxy-a", applied=1, chain=chain, followed=1, followed_chain=chain, state="following")
+    assert ctl.json(*repeated, code=UNCHANGED)["barrier"]["complete"]
+
+
 def test_a_platform_that_no_instance_has_a_link_to_is_refused(ctl, table):
     """A typo in --to would be an outage: the cell would name a platform that every message is refused for."""
     table.beat("proxy-a", applied=99, links="spark:redx spark:omni onenz:redx")
