@@ -156,10 +156,12 @@ function windows.admit(prefix, version, request, steps)
     return names, outside
 end
 
--- Notes a change in the windows that it was made in.
+-- Notes a change in the windows that it was made in. What they do by themselves is looked at with the next beat: a move
+-- that was still to come may be done.
 function windows.note(prefix, names, version)
     for _, name in ipairs(names) do
         redis.call('RPUSH', windows.key(prefix, name, 'versions'), integer_text(version))
+        redis.call('ZADD', prefix .. ':window_due', 'XX', integer_text(now_ms()), name)
     end
 end
 

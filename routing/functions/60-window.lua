@@ -16,7 +16,8 @@
 --                             that it has entered "<state>_at"; opened_version; at the end total, moved, left
 --   P:window:<name>:cells     hash, "shortcode carrier" -> "to at before before_state [end end_state end_version]"; at:
 --                             when it moves by itself, ms; before: what was there when it started; "-" for none
---   P:window:<name>:timed     sorted set, "shortcode carrier" -> at, of those that move by themselves
+--   P:window:<name>:timed     sorted set, "shortcode carrier" -> at, of those that are to move by themselves yet: one that
+--                             was where it goes at its time, or later, is done with, whoever moved it
 --   P:window:<name>:versions  list: the changes made in it
 --   P:window:<name>:failed    hash, "shortcode carrier" -> why it did not move by itself
 --   P:window:<name>:looks     hash, "carrier platform" -> JSON {id, asked [instance], shortcodes {shortcode: true}, at_ms, next_ms,
@@ -193,7 +194,7 @@ function windows.plan_due(prefix, name)
         for _, row in ipairs(windows.timed_rows(prefix, name)) do
             local look = looks[windows.target(row)]
             local at = math.max(row.at, look and look.next_ms or 0)
-            if (not due or at < due) and not windows.there(row) and redis.call('HEXISTS', failed, row.cell) == 0 then
+            if (not due or at < due) and redis.call('HEXISTS', failed, row.cell) == 0 then
                 due = at
             end
         end
@@ -202,6 +203,17 @@ function windows.plan_due(prefix, name)
         redis.call('ZADD', prefix .. ':window_due', integer_text(due), name)
     else
         redis.call('ZREM', prefix .. ':window_due', name)
+    end
+end
+
+-- What has moved at its time is done with: who takes it away again has a reason, and it is not overdue for that.
+function windows.timed_done(prefix, name, rows)
+    for first = 1, #rows, windows.per_call do
+        local cells = {}
+        for i = first, math.min(first + windows.per_call - 1, #rows) do
+            cells[#cells + 1] = rows[i].cell
+        end
+        redis.call('ZREM', windows.key(prefix, name, 'timed'), unpack(cells))
     end
 end
 
@@ -837,22 +849,26 @@ end
 
 -- Moves what is due, in one change.
 function windows.move_due(prefix, name, author, now, over)
-    local steps, failed, due, defaults = {}, {}, {}, {}
+    local steps, failed, due, defaults, done = {}, {}, {}, {}, {}
     local key, looks = windows.key(prefix, name, 'failed'), windows.looks(prefix, name)
     local opened = tonumber(redis.call('HGET', windows.key(prefix, name), 'opened_version')) or 0
     for _, row in ipairs(windows.timed_rows(prefix, name)) do
-        if row.at <= now and redis.call('HEXISTS', key, row.cell) == 0 then
+        if row.at <= now and windows.there(row) then
+            done[#done + 1] = row
+        elseif row.at <= now and redis.call('HEXISTS', key, row.cell) == 0 then
             local look = looks[windows.target(row)]
-            row.obstacle = not windows.there(row) and windows.obstacle(prefix, row, over, opened) or nil
+            row.obstacle = windows.obstacle(prefix, row, over, opened)
             if row.obstacle then
                 row.obstacle = row.obstacle .. (over and look and look.told and ', and ' .. look.told or '')
                 failed[#failed + 1] = row
-            elseif not windows.there(row) then
+            else
                 due[#due + 1] = row
             end
         end
     end
-    for _, row in ipairs(windows.looked_at(prefix, name, author, now, looks, due)) do
+    windows.timed_done(prefix, name, done)
+    local may = windows.looked_at(prefix, name, author, now, looks, due)
+    for _, row in ipairs(may) do
         local move = { shortcode = row.shortcode, carrier = row.carrier, to = row.to }
         steps[#steps + 1] = { move = move, cell = row.live,
             wanted = cell_next(prefix, move, row.live, integer_text(now), defaults) }
@@ -860,6 +876,7 @@ function windows.move_due(prefix, name, author, now, over)
     local guard = guards.of_flip(prefix, author, { name }, steps)
     local made, lines = windows.commit(prefix, name, author, 'flip', now, steps, guard and { 'guard', guards.text(guard) })
     if made and #steps > 0 then
+        windows.timed_done(prefix, name, may)
         guards.set(prefix, made, now, { guard = guard, who = author.who }, name, steps)
         events_of_flip(prefix, author, made, name, steps)
     elseif not made then

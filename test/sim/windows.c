@@ -15,7 +15,7 @@
 #define RULE_TIMER  "windows: what is due by itself is done once, whoever is first"
 #define TIMER       "window-timer"
 
-enum { WINDOWS_MAX = 16, AT_ONCE = 3, WINDOW_REQUEST_CAP = 2048, LATE_MS = 5000 };
+enum { WINDOWS_MAX = 16, AT_ONCE = 3, WINDOW_REQUEST_CAP = 2048, LATE_MS = 5000, SEEN_MS = 1500 };
 
 enum state { MISSING, PLANNED, OPEN, PAUSED, FINISHED, CANCELLED, ROLLED_BACK };
 static const char *const state_names[] = {"missing",  "planned",   "open",       "paused",
@@ -31,7 +31,10 @@ struct window {
     uint64_t start, end, at[CELLS]; /* ms since 1970; at 0: not by itself */
     struct cell before[CELLS];
     unsigned timed[CELLS]; /* moves that it made by itself */
-    bool been[CELLS];      /* where it goes, since the start: whoever took it away again had a reason */
+    bool been[CELLS];      /* where it goes, at its time or after: whoever took it away again had a reason */
+    bool done[CELLS];      /* it was, for so long that somebody must have seen it */
+    bool failed[CELLS];    /* by then it had an excuse for not having moved by itself */
+    uint64_t there[CELLS]; /* since when, at its time or after; 0: it is not */
 };
 
 static struct window windows[WINDOWS_MAX];
@@ -134,6 +137,35 @@ static void enter(struct window *w, enum state state)
     w->state = state;
 }
 
+static bool has_failed(const struct window *w, unsigned cell)
+{
+    redisReply *reply = ask_hash(w, ":failed", operator_cell_name(cell));
+    bool failed = reply != NULL && reply->type == REDIS_REPLY_STRING;
+    redis_reply_free(reply);
+    return failed;
+}
+
+/* Is there always somebody who sees that a time has come? */
+static bool nothing_is_missed(void)
+{
+    return !shape.kills && !shape.redis_faults;
+}
+
+/* Where its cells were until now. */
+static void note_there(struct window *w)
+{
+    for (unsigned cell = 0; cell < CELLS; cell++) {
+        bool is = w->state == OPEN && previous[cell].platform == w->to && w->at[cell] != 0 &&
+                  operator_clock() >= w->at[cell];
+        w->been[cell] |= is;
+        w->there[cell] = !is ? 0 : w->there[cell] == 0 ? sim_now : w->there[cell];
+        if (is && !w->done[cell] && w->there[cell] + SEEN_MS * MS < sim_now) {
+            w->done[cell] = true;
+            w->failed[cell] = has_failed(w, cell);
+        }
+    }
+}
+
 void windows_watch(void)
 {
     for (unsigned i = 0; i < windows_count; i++) {
@@ -142,11 +174,11 @@ void windows_watch(void)
             enter(&windows[i], state);
         }
     }
+    for (unsigned i = 0; i < windows_count; i++) {
+        note_there(&windows[i]);
+    }
     for (unsigned cell = 0; cell < CELLS; cell++) {
         previous[cell] = *operator_cell(cell);
-        for (unsigned i = 0; i < windows_count; i++) {
-            windows[i].been[cell] |= windows[i].state == OPEN && previous[cell].platform == windows[i].to;
-        }
     }
 }
 
@@ -226,14 +258,6 @@ void windows_changed(const struct operator_change *change)
     }
 }
 
-static bool has_failed(const struct window *w, unsigned cell)
-{
-    redisReply *reply = ask_hash(w, ":failed", operator_cell_name(cell));
-    bool failed = reply != NULL && reply->type == REDIS_REPLY_STRING;
-    redis_reply_free(reply);
-    return failed;
-}
-
 static void check_late(const struct window *w)
 {
     uint64_t late = operator_clock() - LATE_MS;
@@ -251,6 +275,12 @@ static void check_late(const struct window *w)
                      operator_cell_name(cell), w->name);
         }
     }
+    for (unsigned cell = 0; cell < CELLS && nothing_is_missed(); cell++) {
+        if (w->done[cell] && !w->failed[cell] && has_failed(w, cell)) {
+            violated(RULE_TIMER, 0, "%s of window %s had moved at its time, and is said not to have",
+                     operator_cell_name(cell), w->name);
+        }
+    }
 }
 
 void windows_check(void)
@@ -263,6 +293,20 @@ void windows_check(void)
 }
 
 /* --- commands ---------------------------------------------------------------------------------------------- */
+
+/* The number of moves that a start or resume says are overdue: those that were done in their time are not. */
+static void check_overdue(const struct window *w, const char *name, const redisReply *reply)
+{
+    unsigned most = 0;
+    for (unsigned cell = 0; cell < CELLS; cell++) {
+        most += w->cells[cell] && w->at[cell] != 0 && w->at[cell] <= operator_clock() &&
+                operator_cell(cell)->platform != w->to && !w->done[cell];
+    }
+    if (strcmp(name, "resume") == 0 && reply->element[3]->integer > most) {
+        violated(RULE_TIMER, 0, "%s of window %s says that %lld moves are overdue, of %u at most", name,
+                 w->name, reply->element[3]->integer, most);
+    }
+}
 
 /* Sends it and looks whether the answer fits the state. Returns the version of the change that it made, 0 for none. */
 static uint64_t command(const struct window *w, const char *name, const char *more)
@@ -280,6 +324,9 @@ static uint64_t command(const struct window *w, const char *name, const char *mo
     if (reply != NULL && taken == (strcmp(outcome, "state") == 0)) {
         violated(RULE_STATES, 0, "%s of window %s, which is %s: \"%s\"", name, w->name, state_names[w->state],
                  outcome);
+    }
+    if (reply != NULL && strcmp(outcome, "ok") == 0 && w->judged && nothing_is_missed()) {
+        check_overdue(w, name, reply);
     }
     redis_reply_free(reply);
     return version;
