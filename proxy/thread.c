@@ -689,11 +689,11 @@ static void take_put_off(struct thread *t)
     }
 }
 
-/* When the connections that were put off are to be taken, UINT64_MAX for none. */
+/* When the connections that were put off are to be taken, UINT64_MAX for none. One that ends takes none any more. */
 static uint64_t accept_next(const struct thread *t)
 {
     uint64_t next = UINT64_MAX;
-    for (unsigned i = 0; i < t->listeners_count; i++) {
+    for (unsigned i = 0; i < t->listeners_count && !t->ending; i++) {
         next = t->listeners[i].put_off ? t->accept_at : next;
     }
     return next;
