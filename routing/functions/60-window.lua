@@ -193,7 +193,7 @@ function windows.plan_due(prefix, name)
         local failed, looks = windows.key(prefix, name, 'failed'), windows.looks(prefix, name)
         for _, row in ipairs(windows.timed_rows(prefix, name)) do
             local look = looks[windows.target(row)]
-            local at = math.max(row.at, look and look.next_ms or 0)
+            local at = math.max(row.at, look and not windows.there(row) and look.next_ms or 0)
             if (not due or at < due) and redis.call('HEXISTS', failed, row.cell) == 0 then
                 due = at
             end

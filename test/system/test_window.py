@@ -544,6 +544,18 @@ def test_a_move_by_hand_is_noticed_while_the_instances_refuse(table):
     assert table.resp.call("ZSCORE", "{turnout}:window:night:timed", "61000 spark") is None
 
 
+def test_what_is_there_does_not_wait_for_those_that_are_refused(table):
+    """Its neighbour to the same link is tried again later; that it is there is seen at its own time."""
+    create(table, ("61000", "spark", "omni", HOUR - 2), ("61001", "spark", "omni", 0))
+    window(table, "start")
+    table.function("turnout_change", request(moves=[("61000", "spark", "omni")]))
+    at = int(table.resp.call("ZSCORE", "{turnout}:window:night:timed", "61000 spark"))
+    table.resp.call("HSET", "{turnout}:window:night:looks", "spark omni", json.dumps(
+        {"id": "1-0", "asked": ["proxy-a"], "shortcodes": {"61001": True}, "at_ms": at, "next_ms": at + 10000, "ended": True}))
+    due_now(table)
+    assert int(table.resp.call("ZSCORE", "{turnout}:window_due", "night")) <= at
+
+
 def test_an_automatic_start_that_fails_is_told_once(table):
     create(table, ("70000", "spark", "omni"), auto=True)
     table.function("turnout_due")
