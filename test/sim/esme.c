@@ -17,6 +17,12 @@ enum state { DOWN, OPEN, BINDING, BOUND, LEAVING };
 
 const char *const account_names[ACCOUNTS] = {"acme", "beta", "gamma", "any"};
 
+/* Those who send messages in several parts: a session, or all of an account at an instance. */
+struct senders {
+    struct series *series[SERIES_AT_ONCE]; /* NULL: none */
+    struct series *last;
+};
+
 struct esme {
     unsigned number, account;
     uint32_t bind;
@@ -31,13 +37,13 @@ struct esme {
     bool mute;             /* answers nothing any more */
     uint32_t ids[IDS_MAX]; /* messages accepted, to be asked about */
     unsigned ids_count;
-    struct ages ages;                      /* of MO that it has not answered yet */
-    struct series *series[SERIES_AT_ONCE]; /* NULL: none */
-    struct series *last_series;
+    struct ages ages; /* of MO that it has not answered yet */
+    struct senders own;
 };
 
 static struct esme esmes[ESMES_MAX];
 static unsigned esmes_count;
+static struct senders together[ACCOUNTS][INSTANCES_MAX];
 static bool sending;
 
 static void dial(void *ctx, uint64_t arg);
@@ -164,10 +170,12 @@ static size_t write_multi(const struct message *m, uint32_t sequence, uint8_t *p
 /* One of those under way, or a new one. */
 static struct series *some_series(struct esme *e)
 {
-    struct series **at = &e->series[sim_random(SERIES_AT_ONCE)];
-    if (*at == NULL || (*at)->left == 0 || (*at)->tries == SERIES_TRIES) {
-        *at = series_new(e->wire, some_shortcode(e->account), (unsigned)sim_random(CARRIERS), e->last_series);
-        e->last_series = *at;
+    const struct process *p = e->wire->process;
+    struct senders *senders = sim_chance(shape.parts_over) ? &together[e->account][p->instance] : &e->own;
+    struct series **at = &senders->series[sim_random(SERIES_AT_ONCE)];
+    if (*at == NULL || (*at)->left == 0 || (*at)->tries == SERIES_TRIES || (*at)->at != p) {
+        *at = series_new(p, some_shortcode(e->account), (unsigned)sim_random(CARRIERS), senders->last);
+        senders->last = *at;
     }
     return *at;
 }
@@ -544,7 +552,7 @@ static void dial(void *ctx, uint64_t serial)
     e->wild = e->mute = false;
     e->ids_count = 0;
     e->ages.count = 0;
-    memset(e->series, 0, sizeof e->series);
+    memset(&e->own, 0, sizeof e->own);
     e->state = OPEN;
     e->wire = wire_dial(p, (unsigned)sim_random(p->workers_count), some_kind(), &events, e);
     snprintf(e->wire->name, sizeof e->wire->name, "%s%u/%u", account_names[e->account], e->number,
@@ -592,6 +600,7 @@ void esmes_check(bool last)
 void esmes_begin(void)
 {
     sending = true;
+    memset(together, 0, sizeof together);
     esmes_count = 3 + (unsigned)sim_random(5);
     for (unsigned i = 0; i < esmes_count; i++) {
         struct esme *e = &esmes[i];

@@ -30,14 +30,15 @@ struct barrier {
     unsigned cell;
     int platform;
     uint64_t version, time;
-    bool valid;
+    bool valid, fenced;
     unsigned serials[SERIALS_MAX], serials_count;
     uint64_t *limits; /* by wire id */
     unsigned limits_count;
 };
 static struct barrier barriers[BARRIERS_MAX];
 static unsigned barriers_count;
-static uint64_t restored; /* when the table was last put back */
+static uint64_t failed_over; /* when Redis last did */
+static uint64_t restored;    /* when the table was last put back */
 
 static void *need(void *memory)
 {
@@ -269,6 +270,11 @@ void ledger_changed(unsigned cell)
     }
 }
 
+void ledger_failed_over(void)
+{
+    failed_over = sim_now;
+}
+
 void ledger_restored(void)
 {
     restored = sim_now;
@@ -283,8 +289,13 @@ void ledger_applied(unsigned cell, int platform, uint64_t version, const unsigne
         return;
     }
     struct barrier *b = &barriers[barriers_count++];
-    *b = (struct barrier){
-        .cell = cell, .platform = platform, .version = version, .time = sim_now, .valid = true};
+    *b = (struct barrier){.cell = cell,
+                          .platform = platform,
+                          .version = version,
+                          .time = sim_now,
+                          .valid = true,
+                          .fenced =
+                              failed_over == 0 || failed_over + (LEASE_MS + LEASE_MS / 2) * MS < sim_now};
     for (unsigned i = 0; i < count && i < SERIALS_MAX; i++) {
         b->serials[b->serials_count++] = serials[i];
     }
@@ -309,9 +320,13 @@ static unsigned instance_of(unsigned serial)
 
 /* Does the promise bind this process? Those that were counted, and what is started again in their place. Not one that
  * Redis held for dead; and not an instance that was away then: where it starts while Redis is away, too, it has nothing
- * but its own older table, which is what rule 9 wants of it. */
+ * but its own older table, which is what rule 9 wants of it. With a fence it binds these as well: whose lease is over sends
+ * nothing; but for a lease after a failover, since what the old master acknowledged is more than the new one knows of. */
 static bool binds(const struct barrier *b, const struct process *p)
 {
+    if (shape.fence && b->fenced) {
+        return true;
+    }
     for (unsigned i = 0; i < b->serials_count; i++) {
         if (b->serials[i] == p->serial ||
             (p->started > b->time && instance_of(b->serials[i]) == p->instance)) {
@@ -362,8 +377,8 @@ static void check_order(struct message *m)
     if (m->series != NULL) {
         return;
     }
-    bool bound = m->sent >= restored &&
-                 newest_promise_binds(m->shortcode * CARRIERS + m->carrier, m->to->process);
+    bool bound =
+        m->sent >= restored && newest_promise_binds(m->shortcode * CARRIERS + m->carrier, m->to->process);
     for (size_t i = m->number; i < counts[0]; i++) {
         const struct message *later = messages[0][i];
         if (later->seen > 0 && later->seen_at <= sim_now && later != m && later->from == m->from &&
@@ -529,7 +544,7 @@ void ledger_end(void)
         free(barriers[i].limits);
     }
     barriers_count = 0;
-    restored = 0;
+    restored = failed_over = 0;
 }
 
 void ledger_begin(void)

@@ -32,7 +32,9 @@ struct message {
     unsigned seen;
     struct series *series; /* NULL: no part of several */
     unsigned part;         /* from 0 */
-    bool answered;         /* its sender has an answer */
+    const struct wire
+        *leg_then; /* of its session to where an earlier part went, when it came elsewhere; NULL: none */
+    bool answered; /* its sender has an answer */
     bool overtaken;
     uint32_t status;
     bool by_proxy;
@@ -101,6 +103,9 @@ void ledger_answered(struct message *m, const struct wire *wire, const uint8_t *
 
 /* A change of a cell was made at this moment: what was promised of it before is void. */
 void ledger_changed(unsigned cell);
+
+/* Another master has taken over at Redis. */
+void ledger_failed_over(void);
 
 /* The whole table was put back as it was at some time: what was sent before goes either way, in no order. */
 void ledger_restored(void);

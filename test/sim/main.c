@@ -61,6 +61,7 @@ static void choose_shape(void)
     shape.tls = sim_chance(350) ? (unsigned)sim_between(100, 900) : 0;
     shape.windows = !shape.strict_only && sim_chance(600);
     shape.parts = sim_chance(500) ? (unsigned)sim_between(50, 500) : 0;
+    shape.parts_over = sim_chance(600) ? (unsigned)sim_between(200, 1000) : 0;
     shape.parts_s = sim_chance(300) ? (unsigned)sim_between(1, 4) : 120;
     shape.parts_room = sim_chance(100) ? 8 : 1024;
     shape.big = sim_chance(300) ? (unsigned)sim_between(20, 400) : 2;
@@ -77,9 +78,10 @@ static void choose_shape(void)
         shape.submit_ms =
             (unsigned)sim_between(120, 300); /* no carrier is so slow that this fills its window */
         shape.big = 0;
-        shape.windows = false;
+        shape.windows = shape.strict_only = false;
     }
     shape.peers_fail = !shape.calm && !shape.only_redis;
+    shape.fence = !shape.only_redis && sim_chance(300);
     shape.slow_disk = sim_chance(shape.kills && shape.redis_faults ? 500 : 200);
     shape.chaos_end = SIM_BEGIN + sim_between(4, 12) * SECOND;
     shape.sending_end = shape.chaos_end + 3 * SECOND;
@@ -115,7 +117,15 @@ static void disturb_instance(void)
         process_signal(p, SIGTERM);
         sim_after(sim_between(3500 * MS, 7 * SECOND), start_again, NULL, instance);
         break;
-    case 2: process_stop(p, sim_between(20 * MS, 2500 * MS)); break;
+    case 2:
+        process_stop(p, sim_between(20 * MS, 2500 * MS));
+        if (sim_chance(150)) {
+            tell(p->name, "is told to end meanwhile");
+            p->ending = true;
+            process_signal(p, SIGTERM);
+            sim_after(sim_between(6 * SECOND, 9 * SECOND), start_again, NULL, instance);
+        }
+        break;
     default:
         tell(p->name, "is told to read its configuration again");
         process_reload(p);
@@ -281,11 +291,11 @@ static void run_world(uint64_t seed, const char *directory)
     trace_begin();
     choose_shape();
     tell("world",
-         "seed %" PRIu64 ": %u instances of %u workers, windows %u %u %u, a message each %u ms%s%s%s%s%s%s",
+         "seed %" PRIu64 ": %u instances of %u workers, windows %u %u %u, a message each %u ms%s%s%s%s%s%s%s",
          seed, shape.instances, shape.workers, shape.client_window, shape.window, shape.mo_window,
          shape.submit_ms, shape.calm ? ", calm" : "", shape.strict_only ? ", strict flips" : "",
-         shape.redis_faults ? ", Redis fails" : "", shape.kills ? ", instances fail" : "",
-         shape.hostile ? ", hostile clients" : "",
+         shape.fence ? ", a fence" : "", shape.redis_faults ? ", Redis fails" : "",
+         shape.kills ? ", instances fail" : "", shape.hostile ? ", hostile clients" : "",
          shape.clocks       ? ", clocks jump"
          : shape.only_redis ? ", nothing else"
                             : "");

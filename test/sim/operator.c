@@ -17,19 +17,13 @@
 #include "test/sim/redis_net.h"
 #include "test/sim/windows.h"
 
-enum {
-    REQUEST_CAP = 4096,
-    POLL_MS = 10,
-    PATIENCE_MS = 4000,
-    PID_FIRST = 1001,
-    LIVE_MAX = 8
-};
+enum { REQUEST_CAP = 4096, POLL_MS = 10, PATIENCE_MS = 4000, PID_FIRST = 1001, LIVE_MAX = 8 };
 
 enum goal { GOAL_APPLIED, GOAL_SETTLED };
 
 static struct cell cells[CELLS];
-static uint64_t seen;       /* version of the changes looked at */
-static bool again;          /* they are read once more */
+static uint64_t seen; /* version of the changes looked at */
+static bool again;    /* they are read once more */
 
 /* What the operator waits for. */
 static struct {

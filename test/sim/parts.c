@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "smpp/constants.h"
+#include "proxy/client.h"
+#include "proxy/legs.h"
 #include "smpp/encode.h"
 
 #define RULE_PARTS "multipart: all parts of a message on one platform"
@@ -35,7 +37,7 @@ static bool has_arrived_whole(const struct series *s)
     return true;
 }
 
-struct series *series_new(const struct wire *from, unsigned shortcode, unsigned carrier,
+struct series *series_new(const struct process *at, unsigned shortcode, unsigned carrier,
                           const struct series *before)
 {
     struct series *s = calloc(1, sizeof *s);
@@ -44,7 +46,7 @@ struct series *series_new(const struct wire *from, unsigned shortcode, unsigned 
     }
     *s = (struct series){.older = all,
                          .began = sim_now,
-                         .from = from,
+                         .at = at,
                          .shortcode = shortcode,
                          .carrier = carrier,
                          .kind = (enum series_kind)sim_random(3),
@@ -53,7 +55,7 @@ struct series *series_new(const struct wire *from, unsigned shortcode, unsigned 
                          .shuffled = sim_chance(300)};
     all = s;
     snprintf(s->to, sizeof s->to, "%s%07u", carrier == 0 ? "6427" : "6421", (unsigned)sim_random(10000000));
-    if (before != NULL && before->from == from && sim_chance(600)) {
+    if (before != NULL && before->at == at && sim_chance(600)) {
         bool again = sim_chance(400) && has_arrived_whole(before);
         s->shortcode = before->shortcode;
         s->carrier = before->carrier;
@@ -129,6 +131,35 @@ static bool has_room_for_parts(const struct process *p)
     return evicted == 0;
 }
 
+/* The wire of the leg that a client's session has to a link now; NULL: none, or it speaks TLS. */
+static const struct wire *leg_of(const struct wire *session, unsigned link)
+{
+    const struct process *p = session->process;
+    const struct leg *leg = NULL;
+    for (unsigned i = 0; i < p->workers_count; i++) {
+        for (uint32_t at = 0; session->near != NULL && at < p->workers[i]->clients.capacity; at++) {
+            const struct client *client = registry_at(&p->workers[i]->clients, at);
+            if (client != NULL && client->conn.stream == session->near) {
+                leg = legs_at(client, link);
+            }
+        }
+    }
+    for (const struct wire *wire = wires; leg != NULL && wire != NULL; wire = wire->older) {
+        if (wire->near != NULL && wire->near == leg->conn.stream) {
+            return wire;
+        }
+    }
+    return NULL;
+}
+
+static bool may_be_judged(const struct message *m, const struct message *other, uint64_t began)
+{
+    if (m->from != other->from && (m->leg_then == NULL || !was_well(m->leg_then, began))) {
+        return false;
+    }
+    return was_well(other->to, began) && was_well(m->to, began);
+}
+
 static void judge(void *ctx, uint64_t number)
 {
     const struct message *m = ctx;
@@ -140,8 +171,8 @@ static void judge(void *ctx, uint64_t number)
             continue;
         }
         uint64_t began = other->sent < m->sent ? other->sent : m->sent;
-        if (m->seen_at + SECOND < s->began + shape.parts_s * SECOND && was_well(other->to, began) &&
-            was_well(m->to, began) && m->to->process->alive && has_room_for_parts(m->to->process)) {
+        if (m->seen_at + SECOND < s->began + shape.parts_s * SECOND && may_be_judged(m, other, began) &&
+            m->to->process->alive && has_room_for_parts(m->to->process)) {
             tell_of(m->number, "ledger", "m%08u, another part of the same message, went to %s", other->number,
                     link_names[other->to->link]);
             violated(RULE_PARTS, m->number, "part %u of %u, m%08u, went to %s, part %u, m%08u, to %s",
@@ -160,6 +191,7 @@ void series_arrived(struct message *m)
     for (unsigned i = 0; i < m->series->total; i++) {
         const struct message *other = m->series->parts[i];
         if (other != NULL && other->seen > 0 && other->to->link != m->to->link) {
+            m->leg_then = m->to->process->alive ? leg_of(m->from, (unsigned)other->to->link) : NULL;
             sim_after(JUDGE_S * SECOND, judge, m, m->number);
             return;
         }

@@ -1,11 +1,12 @@
 /* Messages that a client cuts into several parts, and the rule that all parts of one go to one platform, also over a flip
  * (facts from the field; proxy/multipart.h).
  *
- *   series_new ─▶ its parts, one after another or in any order, between other messages ─▶ series_arrived ─▶ the rule
+ *   series_new ─▶ its parts, one after another or in any order, between other messages, by one session of a client or by
+ *                 any of its sessions at an instance, whose workers share what they know ─▶ series_arrived ─▶ the rule
  *
- * What the proxy cannot promise is not judged: where the session that carried the first part has ended since, where the
- * table of parts was too small or its time was over. A part that follows an earlier one by the old route after a flip is no
- * breach of the barrier (series_excuses). */
+ * What the proxy cannot promise is not judged: where the session that carried the first part has ended since, or that of a
+ * later part had none there; where the table of parts was too small or its time was over. A part that follows an earlier
+ * one by the old route after a flip is no breach of the barrier (series_excuses). */
 #ifndef TEST_SIM_PARTS_H
 #define TEST_SIM_PARTS_H
 
@@ -17,7 +18,7 @@ enum series_kind { SERIES_UDH_8, SERIES_UDH_16, SERIES_SAR };
 
 struct series {
     struct series *older; /* of the world */
-    const struct wire *from;
+    const struct process *at;
     unsigned shortcode, carrier;
     char to[24]; /* the handset */
     enum series_kind kind;
@@ -31,9 +32,9 @@ struct series {
 
 void series_begin(void);
 
-/* Another one by this session; before: the session's last one, NULL for none. Some have its handset, some even its
- * reference, when it has arrived whole. */
-struct series *series_new(const struct wire *from, unsigned shortcode, unsigned carrier,
+/* Another one at this instance; before: the last one of those who send it, NULL for none. Some have its handset, some
+ * even its reference, when it has arrived whole. */
+struct series *series_new(const struct process *at, unsigned shortcode, unsigned carrier,
                           const struct series *before);
 
 /* The part to be sent next, from 0; there must be one left. */

@@ -10,7 +10,7 @@
 #define GOOD_HASH                                               \
     "$6$rounds=1000$turnout$93c4/hu3YtSMrOYc4EzN4xZZzI6IpXiB4/" \
     "kS1IG7okMMh6rM1jm3.57U2XLKJcdt.cHf.zY954ZCT.K4y6vCN1"
-enum { RESPONSE_TIMEOUT_MS = 2000, HOLD_BUDGET_MS = 1500 };
+enum { RESPONSE_TIMEOUT_MS = 2000, HOLD_BUDGET_MS = 1500, LEASE_MS = 1500 };
 
 extern const char *const account_names[ACCOUNTS];
 
@@ -31,6 +31,8 @@ void smscs_heal(void);
 void smscs_check(bool last);
 void smsc_stall(void);
 void smsc_disturb(void); /* something happens to one of them */
+void smsc_away(unsigned link, uint64_t ns);
+uint64_t smsc_away_since(unsigned link); /* UINT64_MAX: it takes connections */
 
 /* --- main.c ---------------------------------------------------------------------------------------------- */
 

@@ -218,10 +218,10 @@ static void write_config(unsigned instance, const char *path)
                  "carrier \"onenz\" { prefixes = { \"6421\" } mo-refusal = 0x14 }\n");
     write_links(out);
     write_clients(out);
-    fprintf(
-        out,
-        "redis { beat = 300ms lease = 1500ms timeout = 500ms reconnect-min = 50ms reconnect-max = 400ms }\n"
-        "admin { enabled = false }\nlog { level = info file = \"/dev/null\" }\n");
+    fprintf(out,
+            "redis { beat = 300ms lease = %ums timeout = 500ms reconnect-min = 50ms reconnect-max = 400ms "
+            "on-loss = %s }\nadmin { enabled = false }\nlog { level = info file = \"/dev/null\" }\n",
+            LEASE_MS, shape.fence ? "fence" : "serve");
     fclose(out);
 }
 

@@ -985,6 +985,9 @@ struct json_text {
 
 static void put(struct json_text *out, const char *text, size_t len)
 {
+    if (len == 0) {
+        return;
+    }
     if (out->len + len > out->size) {
         out->size = 2 * (out->len + len);
         out->text = need_memory(realloc(out->text, out->size));

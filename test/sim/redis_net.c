@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "routing/redis_conn.h"
+#include "test/sim/ledger.h"
 #include "test/sim/operator.h"
 #include "test/sim/redis_model.h"
 
@@ -385,6 +386,7 @@ void redis_unreachable(unsigned instance, uint64_t ns)
 void redis_failover(void)
 {
     bool whole = redis_replicated();
+    ledger_failed_over();
     tell("redis", "fails over; the replica %s", whole ? "has everything" : "lacks the last writes");
     redis_model_copy(master, replica);
     redis_model_new_server();

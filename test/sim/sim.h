@@ -18,9 +18,10 @@
  * books.c (memory), operator.c (tables), windows.c and guards.c (what operators and timers may do to routes).
  *
  * Not judged: which of a client's sessions gets an MO or a receipt, as long as it is that client's; what the metrics, the
- * evidence and a window's report say; notices by mail and webhook; preflight and probes; the fence (on-loss is serve);
- * Sentinel; links by TLS; parts of one message that are sent over several sessions. turnoutctl's own code does not run:
- * operators call the functions in Redis. */
+ * evidence and a window's report say; notices by mail and webhook; preflight but before moves by themselves; probes;
+ * sentinels (a failover is one by itself: nobody announces it, and the old master is gone at once); links by TLS; parts of
+ * one message that are sent to several instances. turnoutctl's own code does not run: operators call the functions in
+ * Redis. */
 #ifndef TEST_SIM_SIM_H
 #define TEST_SIM_SIM_H
 
@@ -108,8 +109,10 @@ struct shape {
     unsigned submit_ms;  /* mean pause between a session's messages */
     unsigned tls;        /* of 1000 connections of clients, how many */
     bool windows;        /* operators use them, and guards */
+    bool fence;          /* instances send nothing once their lease is over */
     unsigned parts;      /* of 1000 messages, how many are parts of one */
     unsigned parts_s;    /* so long they are remembered */
+    unsigned parts_over; /* of 1000 parts, how many are of messages that several sessions send */
     unsigned parts_room; /* and so many */
     uint64_t chaos_end, sending_end, end;
 };

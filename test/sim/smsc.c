@@ -24,7 +24,7 @@ struct session {
 };
 
 struct smsc {
-    uint64_t away_until, hangs_until, slow_until, throttles_until;
+    uint64_t away_since, away_until, hangs_until, slow_until, throttles_until;
 };
 
 static struct smsc smscs[LINKS];
@@ -369,6 +369,19 @@ static void close_all(unsigned link)
     }
 }
 
+void smsc_away(unsigned link, uint64_t ns)
+{
+    struct smsc *smsc = &smscs[link];
+    smsc->away_since = sim_now < smsc->away_until ? smsc->away_since : sim_now;
+    smsc->away_until = sim_now + ns;
+    close_all(link);
+}
+
+uint64_t smsc_away_since(unsigned link)
+{
+    return sim_now < smscs[link].away_until ? smscs[link].away_since : UINT64_MAX;
+}
+
 static void disturb_link(unsigned link)
 {
     struct smsc *smsc = &smscs[link];
@@ -377,10 +390,7 @@ static void disturb_link(unsigned link)
     unsigned choice = (unsigned)sim_random(4);
     tell(link_names[link], "%s for %" PRIu64 " ms", what[choice], ns / MS);
     switch (choice) {
-    case 0:
-        smsc->away_until = sim_now + ns;
-        close_all(link);
-        break;
+    case 0: smsc_away(link, ns); break;
     case 1: smsc->hangs_until = sim_now + ns; break;
     case 2: smsc->slow_until = sim_now + ns; break;
     default: smsc->throttles_until = sim_now + ns; break;

@@ -7,12 +7,14 @@
 
 #include "test/sim/guards.h"
 #include "test/sim/ledger.h"
+#include "test/sim/peers.h"
 #include "test/sim/redis_model.h"
 #include "test/sim/redis_net.h"
 
 #define RULE_STATES "windows: a command only where the window's state takes it"
 #define RULE_BACK   "windows: a rollback puts every cell back that it moved"
 #define RULE_TIMER  "windows: what is due by itself is done once, whoever is first"
+#define RULE_LOOK   "windows: nothing moves by itself where an instance cannot bind"
 #define TIMER       "window-timer"
 
 enum { WINDOWS_MAX = 16, AT_ONCE = 3, WINDOW_REQUEST_CAP = 2048, LATE_MS = 5000, SEEN_MS = 1500 };
@@ -145,6 +147,18 @@ static bool has_failed(const struct window *w, unsigned cell)
     return failed;
 }
 
+/* Have all instances lived since then, or before? */
+static bool everybody_lives(uint64_t since)
+{
+    for (unsigned i = 0; i < shape.instances; i++) {
+        const struct process *p = process_of(i);
+        if (p == NULL || p->ending || p->started + 2 * SECOND > since || p->stopped_until > since) {
+            return false;
+        }
+    }
+    return !shape.redis_faults;
+}
+
 /* Is there always somebody who sees that a time has come? */
 static bool nothing_is_missed(void)
 {
@@ -239,6 +253,20 @@ static void check_timed(struct window *w, const struct operator_change *change, 
     }
 }
 
+/* All instances are asked after the move is due, and those that live try to bind: no move to a carrier who has taken no
+ * connection since then. Of links that repeat each client's bind it may be that nobody has to try. */
+static void check_carrier(const struct window *w, const struct operator_change *change, unsigned cell)
+{
+    unsigned link = cell % CARRIERS * PLATFORMS + (unsigned)w->to;
+    uint64_t away = smsc_away_since(link);
+    uint64_t due = (w->at[cell] - SIM_EPOCH * 1000) * MS;
+    if (shape.own && w->to == 1 && away <= due && everybody_lives(away)) {
+        violated(RULE_LOOK, 0, "version %" PRIu64 " moves %s by itself, though nobody can bind %s for %.1f s",
+                 change->version, operator_cell_name(cell), link_names[link],
+                 (double)(sim_now - away) / (double)SECOND);
+    }
+}
+
 void windows_changed(const struct operator_change *change)
 {
     if (strcmp(change->kind, "restore") == 0) {
@@ -254,6 +282,7 @@ void windows_changed(const struct operator_change *change)
     for (unsigned cell = 0; cell < CELLS; cell++) {
         if (change->moved[cell]) {
             check_timed(w, change, cell);
+            check_carrier(w, change, cell);
         }
     }
 }
@@ -352,6 +381,28 @@ static int put_moves(char *to, size_t cap, const struct window *w)
     return len + snprintf(to + len, cap - (size_t)len, "]");
 }
 
+static void carrier_goes(void *ctx, uint64_t link)
+{
+    (void)ctx;
+    if (sim_now < shape.chaos_end) {
+        tell(link_names[link], "is away before a move by itself");
+        smsc_away((unsigned)link, 3 * SECOND);
+    }
+}
+
+/* Some carriers take no connection when the window is about to move something there. */
+static void disturb_moves(const struct window *w)
+{
+    for (unsigned cell = 0; cell < CELLS && shape.peers_fail; cell++) {
+        uint64_t due = (w->at[cell] - SIM_EPOCH * 1000) * MS;
+        if (w->at[cell] != 0 && sim_chance(250)) {
+            uint64_t lead = sim_between(100 * MS, SECOND);
+            sim_at(due > sim_now + lead ? due - lead : sim_now, carrier_goes, NULL,
+                   cell % CARRIERS * PLATFORMS + (unsigned)w->to);
+        }
+    }
+}
+
 /* From about now on for some seconds; some cells move by themselves. */
 static void create(void)
 {
@@ -376,6 +427,7 @@ static void create(void)
         (void)guards_request(more + len, sizeof more - (size_t)len);
     }
     (void)command(w, "create", more);
+    disturb_moves(w);
     totals.windows++;
 }
 
