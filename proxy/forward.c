@@ -193,6 +193,11 @@ static bool carries_id(uint32_t command_id)
     return command_id == SMPP_SUBMIT_SM || command_id == SMPP_DATA_SM || command_id == SMPP_SUBMIT_MULTI;
 }
 
+SELDOM static void part_accepted(const struct leg *leg, const struct window_slot *slot)
+{
+    multiparts_accepted(leg->conn.worker->shared->multiparts, slot->part);
+}
+
 static void remember_id(const struct leg *leg, const struct client *client, const struct smpp_event *event)
 {
     struct worker *w = leg->conn.worker;
@@ -217,6 +222,9 @@ IN_ONE_PIECE static void on_leg_response(struct leg *leg, const struct smpp_even
     }
     if (event->header.command_status == ESME_ROK && carries_id(slot->command_id)) {
         remember_id(leg, client, event);
+        if (slot->part != 0) {
+            part_accepted(leg, slot);
+        }
     }
     conn_forward(&client->conn, event->command, event->pdu, event->header.length, slot->owner_sequence);
     client_answered(client);

@@ -9,8 +9,12 @@
 #include "routing/names.h"
 
 enum { WAYS = 8, SWEEPS = 16, SEEN_BITS = 56, TIME_BITS = 24, PLATFORM_BITS = 8 };
-#define TIME_MASK ((1U << TIME_BITS) - 1)
-#define SEEN_MASK ((1ULL << SEEN_BITS) - 1)
+
+/* What an answer is noted by: mark 6 (never 0) │ bit of the part 6 │ place in the table 20. */
+enum { PLACE_BITS = 20, BIT_BITS = 6, MARKS = 63 };
+#define TIME_MASK     ((1U << TIME_BITS) - 1)
+#define PLATFORM_MASK (((1ULL << PLATFORM_BITS) - 1) << TIME_BITS)
+#define SEEN_MASK     ((1ULL << SEEN_BITS) - 1)
 
 typedef _Atomic uint64_t word;
 
@@ -29,7 +33,7 @@ struct multiparts {
 struct multiparts *multiparts_new(size_t entries)
 {
     size_t sets = 1;
-    while (sets * WAYS < entries) {
+    while (sets * WAYS < entries && sets * WAYS < 1U << PLACE_BITS) {
         sets *= 2;
     }
     struct multiparts *parts = calloc(1, sizeof *parts + sets * WAYS * sizeof(struct entry));
@@ -102,15 +106,22 @@ static bool is_over(uint64_t head, uint64_t now_s)
     return head == 0 || head_left(head, now_s) == 0;
 }
 
-/* Of bits of the key that the place in the table and the fingerprint hardly use. */
-static uint64_t tag_of(uint64_t key)
+/* Of the message and its time, whichever platform: parts of which an earlier holder of the place is told, or an
+ * earlier message with the same key, do not count, and nobody has to clear them. */
+static uint64_t tag_of(uint64_t head)
 {
-    return (key >> 24 & 0xFF) << SEEN_BITS;
+    return (head & ~PLATFORM_MASK) * 0x9E3779B97F4A7C15 & ~SEEN_MASK;
 }
 
-static uint64_t bit_of(const struct multipart *part)
+static unsigned bit_number(const struct multipart *part)
 {
-    return 1ULL << ((part->number - 1U) % SEEN_BITS);
+    return (part->number - 1U) % SEEN_BITS;
+}
+
+/* What an answer knows its message by. */
+static uint32_t mark_of(uint64_t head)
+{
+    return 1 + (uint32_t)(tag_of(head) >> SEEN_BITS) % MARKS;
 }
 
 /* --- entries -------------------------------------------------------------------------------------------- */
@@ -120,18 +131,17 @@ static struct entry *set_of(struct multiparts *parts, uint64_t key)
     return &parts->entry[(key & (parts->sets - 1)) * WAYS];
 }
 
-/* The parts sent of the part's message. */
-static uint64_t seen_of(const struct entry *entry, const struct multipart *part)
+/* The parts accepted of the message of this head, by that word. */
+static uint64_t seen_of(uint64_t seen, uint64_t head)
 {
-    uint64_t seen = load(&entry->seen);
-    return (seen & ~SEEN_MASK) == tag_of(part->key) ? seen & SEEN_MASK : 0;
+    return (seen & ~SEEN_MASK) == tag_of(head) ? seen & SEEN_MASK : 0;
 }
 
-/* Have all of its parts been sent, this one too? Never so of one with more parts than bits. */
-static bool comes_again(const struct entry *entry, const struct multipart *part)
+/* Have all of its parts been accepted, this one too? Never so of one with more parts than bits. */
+static bool comes_again(const struct entry *entry, uint64_t head, const struct multipart *part)
 {
-    uint64_t seen = seen_of(entry, part);
-    return __builtin_popcountll(seen) >= part->total && (seen & bit_of(part)) != 0;
+    uint64_t seen = seen_of(load(&entry->seen), head);
+    return __builtin_popcountll(seen) >= part->total && (seen >> bit_number(part) & 1) != 0;
 }
 
 /* The entry of the part's message, whether it is over or not; NULL for none. */
@@ -151,7 +161,7 @@ static struct entry *find(struct multiparts *parts, const struct multipart *part
 static uint8_t platform_of(const struct entry *entry, uint64_t head, const struct multipart *part,
                            uint64_t now_s)
 {
-    bool known = entry != NULL && !is_over(head, now_s) && !comes_again(entry, part);
+    bool known = entry != NULL && !is_over(head, now_s) && !comes_again(entry, head, part);
     return known ? head_platform(head) : NAME_NONE;
 }
 
@@ -181,6 +191,17 @@ static struct entry *place_for(struct multiparts *parts, uint64_t key, uint64_t 
     return best;
 }
 
+/* A head under which no part has been accepted yet: the same reference begun again within a second ends one
+ * later. */
+static uint64_t fresh_head(const struct entry *entry, uint64_t key, uint8_t platform, uint64_t until_s)
+{
+    uint64_t head = head_of(key, platform, until_s);
+    while (seen_of(load(&entry->seen), head) != 0) {
+        head = head_of(key, platform, ++until_s);
+    }
+    return head;
+}
+
 struct multiparts_begun multiparts_begin(struct multiparts *parts, const struct multipart *part,
                                          uint8_t platform, uint64_t now_s, uint64_t ttl_s)
 {
@@ -193,11 +214,8 @@ struct multiparts_begun multiparts_begin(struct multiparts *parts, const struct 
             bool own = entry != NULL;
             head = own ? head : 1;
             entry = own ? entry : place_for(parts, part->key, now_s, &head);
-            if (own) {
-                atomic_store_explicit(&entry->seen, tag_of(part->key), memory_order_relaxed);
-            }
-            if (entry != NULL && swap(&entry->head, head, head_of(part->key, platform, now_s + ttl_s))) {
-                atomic_store_explicit(&entry->seen, tag_of(part->key), memory_order_relaxed);
+            if (entry != NULL &&
+                swap(&entry->head, head, fresh_head(entry, part->key, platform, now_s + ttl_s))) {
                 begun.platform = platform;
                 begun.added = head == 0;
                 begun.evicted = !own && !is_over(head, now_s);
@@ -207,24 +225,29 @@ struct multiparts_begun multiparts_begin(struct multiparts *parts, const struct 
     return begun;
 }
 
-static void see(struct entry *entry, const struct multipart *part)
-{
-    uint64_t seen = load(&entry->seen);
-    while ((seen & ~SEEN_MASK) == tag_of(part->key) &&
-           !atomic_compare_exchange_weak_explicit(&entry->seen, &seen, seen | bit_of(part),
-                                                  memory_order_relaxed, memory_order_relaxed)) {
-    }
-}
-
-void multiparts_sent(struct multiparts *parts, const struct multipart *part, uint8_t platform)
+uint32_t multiparts_sent(struct multiparts *parts, const struct multipart *part, uint8_t platform)
 {
     uint64_t head = 0;
     struct entry *entry = find(parts, part, &head);
-    if (entry != NULL) {
-        see(entry, part);
-        if (head_platform(head) != platform) { /* where another worker is quicker, its word counts */
-            (void)swap(&entry->head, head, head_of(part->key, platform, head));
-        }
+    if (entry == NULL) {
+        return 0;
+    }
+    if (head_platform(head) != platform) { /* where another worker is quicker, its word counts */
+        (void)swap(&entry->head, head, head_of(part->key, platform, head));
+    }
+    return mark_of(head) << (PLACE_BITS + BIT_BITS) | bit_number(part) << PLACE_BITS |
+           (uint32_t)(entry - parts->entry);
+}
+
+void multiparts_accepted(struct multiparts *parts, uint32_t handle)
+{
+    struct entry *entry = &parts->entry[handle & ((1U << PLACE_BITS) - 1)];
+    uint64_t bit = 1ULL << (handle >> PLACE_BITS & ((1U << BIT_BITS) - 1));
+    uint64_t head = load(&entry->head);
+    bool noted = head == 0 || mark_of(head) != handle >> (PLACE_BITS + BIT_BITS);
+    while (!noted) {
+        uint64_t seen = load(&entry->seen);
+        noted = swap(&entry->seen, seen, tag_of(head) | seen_of(seen, head) | bit);
     }
 }
 

@@ -2,12 +2,14 @@
  * over whichever session of the client they come, since one SMSC must see them all to put them together.
  *
  *   first part about to leave ──multiparts_begin──▶ table ◀──multiparts_platform── a later part: where to?
- *   part sent ──────────────────multiparts_sent───────┘
+ *   part sent ──────────────────multiparts_sent──────┤
+ *   accepted by the SMSC ───────multiparts_accepted──┘
  *
  * A later part is no other message: a part that goes by the old route after a flip completes one that was
  * begun there. Bounded: a fixed number of messages, each for a fixed time from its first part on, after which
  * parts go by today's route, as do those of a message that gave way to newer ones. A message of which all
- * parts have been sent is over: the same part once more begins another one (clients use references again).
+ * parts have been accepted is over: the same part once more begins another one (clients use references again).
+ * Until then a part that comes again is a retry, of one that the SMSC refused or has not answered.
  *
  * All workers share the table without a lock; nothing is allocated but at the beginning, and what is no part does
  * not touch it. It is a power of two of entries in sets of eight: a key lies in its set or nowhere. An entry is two
@@ -15,7 +17,7 @@
  *
  *   head  fingerprint 32 │ platform 8 │ end of its time, seconds 24     taken by compare-and-swap: of workers that
  *                                                                       begin one message at once, one decides
- *   seen  tag 8 │ the parts sent, as bits 56                            the tag says of which message they are
+ *   seen  tag 8 │ the parts accepted, as bits 56                        the tag says of which head they are
  *
  * Where entries of a set end at the very moment at which two workers begin one message, both may take a place; the
  * first in the set counts from then on. Keys are hashed with a random key, so that no peer can choose who gives way. */
@@ -59,8 +61,12 @@ struct multiparts_begun multiparts_begin(struct multiparts *parts, const struct 
                                          uint8_t platform, uint64_t now_s, uint64_t ttl_s);
 
 /* The part is on its way to this platform, which may be another one than its message's: the next ones follow it
- * there. */
-void multiparts_sent(struct multiparts *parts, const struct multipart *part, uint8_t platform);
+ * there. Returns what to know it by when it is answered; 0 where its message has given way. */
+uint32_t multiparts_sent(struct multiparts *parts, const struct multipart *part, uint8_t platform);
+
+/* The SMSC has accepted the part of which multiparts_sent gave this handle, which is not 0. Nothing changes where
+ * its message has given way to another. */
+void multiparts_accepted(struct multiparts *parts, uint32_t handle);
 
 /* Forgets what is over in a share of the table; sixteen calls go through all of it. Returns how many. One thread. */
 size_t multiparts_sweep(struct multiparts *parts, uint64_t now_s);

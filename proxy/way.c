@@ -58,9 +58,14 @@ SELDOM static struct way way_of_part(struct client *client, const struct subject
     return way;
 }
 
+/* A part that has just been sent. */
 SELDOM static void note_part(const struct worker *w, const struct subject *s, const struct way *way)
 {
-    multiparts_sent(w->shared->multiparts, &s->part, way->leg->platform);
+    uint32_t handle = multiparts_sent(w->shared->multiparts, &s->part, way->leg->platform);
+    struct window_slot *slot = window_newest(&way->leg->conn.window);
+    if (slot != NULL) {
+        slot->part = handle;
+    }
     metric_add(&w->metrics->multipart_followed, way->followed);
     metric_add(&w->metrics->multipart_astray, way->astray);
 }
@@ -108,13 +113,13 @@ void way_refuse(struct client *client, const struct subject *s, uint32_t status,
 void way_send(struct client *client, const struct subject *s, const struct way *way)
 {
     struct leg *leg = way->leg;
-    if (s->part.key != 0) {
-        note_part(client->conn.worker, s, way);
-    }
     if (leg_forward(leg, s->command, s->pdu, s->len, client_owner(client), s->sequence_number,
                     traffic_handle(s->cell, s->wants_receipt))) {
         metric_add(&leg->metrics->mt, 1);
         traffic_sent(s->cell, leg->platform);
+        if (s->part.key != 0) {
+            note_part(client->conn.worker, s, way);
+        }
     } else {
         way_refuse(client, s, ESME_RSYSERR, REFUSED_MEMORY);
     }

@@ -129,10 +129,16 @@ struct window_slot *window_open(struct window *w, bool control, uint64_t now, ui
     slot->sequence_number = w->last;
     slot->control = control;
     slot->overtaken = false;
+    slot->part = 0;
     slot->sent = now;
     *(control ? &w->control : &w->used) += 1;
     *sequence_number = w->last;
     return slot;
+}
+
+struct window_slot *window_newest(const struct window *w)
+{
+    return (struct window_slot *)(uintptr_t)window_peek(w, w->last);
 }
 
 static inline void release(struct window *w, struct window_slot *slot, struct window_slot *copy)

@@ -33,6 +33,7 @@ struct window_slot {
     uint8_t worker;      /* where the owner is: another worker's for an MO that was relayed */
     bool control;        /* bind, unbind or enquire_link of our own: not counted in the window */
     bool overtaken;      /* a number was passed over since its slot was in use */
+    uint32_t part; /* what its acceptance is noted by (multipart.h), 0: no part of a message in several */
 };
 
 struct window {
@@ -57,8 +58,12 @@ static inline bool window_full(const struct window *w)
 }
 
 /* A slot for a request sent now; NULL when the window is full (control requests have slots of their own) or
- * without memory. The caller fills in owner, owner_sequence, command_id, cell and version. */
+ * without memory. The caller fills in owner, owner_sequence, command_id, cell and version, and part where it is
+ * one. */
 struct window_slot *window_open(struct window *w, bool control, uint64_t now, uint32_t *sequence_number);
+
+/* The request opened last; NULL where it is answered, or none was opened. Valid until the window changes. */
+struct window_slot *window_newest(const struct window *w);
 
 enum window_match {
     WINDOW_AWAITED, /* *slot is a copy of what was known; the slot is free again */

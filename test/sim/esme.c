@@ -189,6 +189,7 @@ static void send_part(struct esme *e)
     m->series = s;
     m->part = series_next(s);
     s->left &= ~(1U << m->part);
+    m->retry_of = s->parts[m->part];
     s->parts[m->part] = m;
     size_t len = peers_message(m, command, account_next(&e->requests), pdu);
     account_owe(&e->requests, command, m->number, e->wild);
@@ -196,10 +197,15 @@ static void send_part(struct esme *e)
     wire_send(e->wire, pdu, len);
 }
 
-/* What the proxy has not sent on is sent again. */
+/* What the proxy has not sent on is sent again, and mostly what the SMSC has refused. */
 static void part_answered(const struct message *m)
 {
-    if (m->series != NULL && m->by_proxy && m->seen == 0 && m->status != ESME_RSUBMITFAIL) {
+    if (m->series == NULL || m->series->parts[m->part] != m) {
+        return;
+    }
+    bool not_sent = m->by_proxy && m->seen == 0 && m->status != ESME_RSUBMITFAIL;
+    bool refused = !m->by_proxy && m->status != ESME_ROK && sim_chance(800);
+    if (not_sent || refused) {
         m->series->left |= 1U << m->part;
         m->series->tries++;
     }

@@ -34,7 +34,8 @@ struct message {
     unsigned part;         /* from 0 */
     const struct wire
         *leg_then; /* of its session to where an earlier part went, when it came elsewhere; NULL: none */
-    bool answered; /* its sender has an answer */
+    struct message *retry_of; /* the same part, as its SMSC refused it before; NULL: none */
+    bool answered;            /* its sender has an answer */
     bool overtaken;
     uint32_t status;
     bool by_proxy;

@@ -24,12 +24,13 @@ void series_begin(void)
     }
 }
 
-/* And in time: a part that comes when the time of the first is over begins a message of its own, which those of the next
+/* And was accepted, and in time: a part that comes when the time of the first is over begins a message of its own, which those of the next
  * one with the same reference would complete. */
 static bool has_arrived_whole(const struct series *s)
 {
     for (unsigned i = 0; i < s->total; i++) {
-        if (s->parts[i] == NULL || s->parts[i]->seen == 0 ||
+        if (s->parts[i] == NULL || s->parts[i]->seen == 0 || !s->parts[i]->answered ||
+            s->parts[i]->status != ESME_ROK ||
             s->parts[i]->seen_at + SECOND >= s->began + shape.parts_s * SECOND) {
             return false;
         }
@@ -198,20 +199,27 @@ void series_arrived(struct message *m)
     }
 }
 
+static bool may_have_led(const struct message *other, const struct message *m, unsigned platform,
+                         uint64_t applied)
+{
+    if (other->sent >= applied) {
+        return false;
+    }
+    bool went = other->seen > 0 ? link_platform((unsigned)other->to->link) == platform
+                                : !other->answered || other->status == ESME_RSUBMITFAIL;
+    uint64_t known = other->seen > 0 ? other->seen_at : sim_now;
+    return went && m->sent <= known + (shape.parts_s + 1) * SECOND;
+}
+
 /* An earlier part was sent before, and went there or may have gone there; and its time is not over. */
 bool series_excuses(const struct message *m, unsigned platform, uint64_t applied)
 {
     const struct series *s = m->series;
     for (unsigned i = 0; s != NULL && i < s->total; i++) {
-        const struct message *other = s->parts[i];
-        if (other == NULL || other == m || other->sent >= applied) {
-            continue;
-        }
-        bool went = other->seen > 0 ? link_platform((unsigned)other->to->link) == platform
-                                    : !other->answered || other->status == ESME_RSUBMITFAIL;
-        uint64_t known = other->seen > 0 ? other->seen_at : sim_now;
-        if (went && m->sent <= known + (shape.parts_s + 1) * SECOND) {
-            return true;
+        for (const struct message *other = s->parts[i]; other != NULL; other = other->retry_of) {
+            if (other != m && may_have_led(other, m, platform, applied)) {
+                return true;
+            }
         }
     }
     return false;

@@ -41,8 +41,46 @@ def test_parts_follow_the_first_over_a_flip(world, part):
     assert platform_of(client, **part(1)) == 'spark-redx'
     assert platform_of(client, **part(2)) == 'spark-redx'
     assert daemon.metric('multipart_followed_total') == 2
-    assert platform_of(client, **part(1)) == 'spark-omni'  # all were sent: another message
+    assert platform_of(client, **part(1)) == 'spark-omni'  # all were accepted: another message
     assert daemon.metric('multipart_messages') == 1
+
+
+def refuse_once(number):
+    """An SMSC that is too busy for the part the first two times."""
+    left = [2]
+
+    def answers(leg, pdu):
+        text = wire.message_fields(pdu).text if pdu.name == 'submit_sm' else b''
+        if left[0] > 0 and text == by_header_8(number)['text']:
+            left[0] -= 1
+            return pdu.answer(wire.RTHROTTLED, b'')
+        return answer_all(leg, pdu)
+    return answers
+
+
+@pytest.mark.sanitize
+def test_a_part_that_the_smsc_refused_is_tried_again_there(world):
+    """Though all parts had been sent, and the route has been flipped since."""
+    world.smsc('spark', 'redx', answers=refuse_once(2))
+    world.smsc('spark', 'omni', answers=answer_all)
+    world.client()
+    world.routes()
+    daemon = world.start()
+    client = world.bound()
+
+    def refused():
+        sent = client.submit(**by_header_8(2))
+        client.expect('submit_sm_resp', seq=sent.seq, status=wire.RTHROTTLED)
+
+    assert platform_of(client, **by_header_8(1)) == 'spark-redx'
+    refused()
+    assert platform_of(client, **by_header_8(3)) == 'spark-redx'
+    world.flip('5001', 'spark', 'omni')
+    refused()  # as redx has told: the retry went there
+    assert platform_of(client, **by_header_8(2)) == 'spark-redx'
+    assert daemon.metric('multipart_followed_total') == 2
+    assert platform_of(client, **by_header_8(2)) == 'spark-omni'  # all were accepted: another message
+    assert daemon.metric('multipart_astray_total') == 0
 
 
 def bound_at_each_worker(world, daemon, workers=2):
@@ -74,6 +112,6 @@ def test_parts_over_sessions_at_several_workers(world):
     assert platform_of(late[0], **by_header_8(3)) == 'spark-redx'  # once more: its answer was lost
     assert platform_of(late[1], **by_header_8(2)) == 'spark-redx'
     assert daemon.metric('multipart_followed_total') == 3
-    assert platform_of(second, **by_header_8(1)) == 'spark-omni'  # all were sent: another message
+    assert platform_of(second, **by_header_8(1)) == 'spark-omni'  # all were accepted: another message
     assert platform_of(first, **by_header_8(2)) == 'spark-omni'
     assert (daemon.metric('multipart_messages'), daemon.metric('multipart_astray_total')) == (1, 0)

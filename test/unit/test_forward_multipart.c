@@ -40,6 +40,51 @@ static void flip(void)
     run();
 }
 
+static void expect_refused_at(struct peer *c, unsigned link, uint32_t sequence)
+{
+    run();
+    answer(smsc(link), take(smsc(link), SMPP_SUBMIT_SM), ESME_RTHROTTLED, NULL);
+    run();
+    expect_answer(c, SMPP_SUBMIT_SM, sequence, ESME_RTHROTTLED);
+}
+
+static void a_part_that_the_smsc_refused_is_tried_again_there(void **state)
+{
+    (void)state;
+    world_begin(&plain);
+    struct peer *c = bound(SMPP_BIND_TRANSCEIVER);
+    expect_at(c, SPARK_REDX, submit_part(c, 1));
+    expect_refused_at(c, SPARK_REDX, submit_part(c, 2));
+    expect_at(c, SPARK_REDX, submit_part(c, 3));
+    flip();
+    expect_refused_at(c, SPARK_REDX, submit_part(c, 2)); /* all had been sent */
+    expect_at(c, SPARK_REDX, submit_part(c, 2));
+    assert_int_equal(counted(counters()->multipart_followed), 2);
+    expect_at(c, SPARK_OMNI, submit_part(c, 2)); /* all were accepted: another message */
+    world_end();
+}
+
+/* Its outcome is unknown: what the client sends again belongs where the others are. */
+static void a_part_without_an_answer_is_tried_again_there(void **state)
+{
+    (void)state;
+    world_begin(&(struct setup){.link = "response-timeout = 2s"});
+    struct peer *c = bound(SMPP_BIND_TRANSCEIVER);
+    uint32_t lost = submit_part(c, 2);
+    run();
+    struct pdu *unanswered = take(smsc(SPARK_REDX), SMPP_SUBMIT_SM);
+    expect_at(c, SPARK_REDX, submit_part(c, 1));
+    expect_at(c, SPARK_REDX, submit_part(c, 3));
+    flip();
+    pass(3 * SECOND);
+    expect_answer(c, SMPP_SUBMIT_SM, lost, ESME_RSYSERR);
+    expect_at(c, SPARK_REDX, submit_part(c, 2));
+    answer(smsc(SPARK_REDX), unanswered, ESME_ROK, "late");
+    run();
+    expect_at(c, SPARK_OMNI, submit_part(c, 2));
+    world_end();
+}
+
 static void parts_follow_the_first_over_a_flip(void **state)
 {
     (void)state;
@@ -53,7 +98,7 @@ static void parts_follow_the_first_over_a_flip(void **state)
     expect_at(c, SPARK_OMNI, submit_part_of(c, REFERENCE, 1, "64271234568"));
     expect_at(c, SPARK_REDX, submit_part(c, 3));
     assert_int_equal(counted(counters()->multipart_followed), 2);
-    expect_at(c, SPARK_OMNI, submit_part(c, 1)); /* all were sent: the reference begins another message */
+    expect_at(c, SPARK_OMNI, submit_part(c, 1)); /* all were accepted: the reference begins another message */
     assert_int_equal(counted(counters()->multipart_astray), 0);
     assert_int_equal(counted(counters()->multipart_messages), 3);
     world_end();
@@ -183,6 +228,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_follow_the_first_over_a_flip),
+        cmocka_unit_test(a_part_that_the_smsc_refused_is_tried_again_there),
+        cmocka_unit_test(a_part_without_an_answer_is_tried_again_there),
         cmocka_unit_test(another_session_of_the_client_counts_too),
         cmocka_unit_test(the_time_is_bounded),
         cmocka_unit_test(without_a_leg_to_the_first_platform_a_part_goes_by_its_route),

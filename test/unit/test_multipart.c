@@ -30,23 +30,36 @@ static uint8_t platform(const struct multiparts *parts, unsigned reference, unsi
     return multiparts_platform(parts, &p, now);
 }
 
-/* As the way of a part does: the first one begins the message. */
+/* As the way of a part does: the first one begins the message. *handle: what its answer is noted by. */
 static struct multiparts_begun send_part(struct multiparts *parts, const struct multipart *p, uint8_t to,
-                                         uint64_t now)
+                                         uint64_t now, uint32_t *handle)
 {
     struct multiparts_begun begun = {.platform = multiparts_platform(parts, p, now)};
     if (begun.platform == NAME_NONE) {
         begun = multiparts_begin(parts, p, to, now, TTL);
     }
-    multiparts_sent(parts, p, to);
+    *handle = multiparts_sent(parts, p, to);
+    assert_int_not_equal(*handle, 0);
     return begun;
 }
 
+/* Sent and accepted. */
 static struct multiparts_begun sent(struct multiparts *parts, unsigned reference, unsigned number, uint8_t to,
                                     uint64_t now)
 {
     struct multipart p = part(parts, reference, number);
-    return send_part(parts, &p, to, now);
+    uint32_t handle = 0;
+    struct multiparts_begun begun = send_part(parts, &p, to, now, &handle);
+    multiparts_accepted(parts, handle);
+    return begun;
+}
+
+/* Sent and refused, or not answered yet: then *handle is for later. */
+static void only_sent(struct multiparts *parts, unsigned reference, unsigned number, uint8_t to,
+                      uint32_t *handle)
+{
+    struct multipart p = part(parts, reference, number);
+    send_part(parts, &p, to, NOW, handle);
 }
 
 static void later_parts_follow_the_first_sent(void **state)
@@ -99,7 +112,7 @@ static void the_time_counts_from_the_first_part(void **state)
     multiparts_free(parts);
 }
 
-static void a_part_sent_again_is_of_the_same_message_until_all_are_sent(void **state)
+static void a_part_sent_again_is_of_the_same_message_until_all_are_accepted(void **state)
 {
     (void)state;
     struct multiparts *parts = multiparts_new(SMALL);
@@ -111,6 +124,59 @@ static void a_part_sent_again_is_of_the_same_message_until_all_are_sent(void **s
     assert_int_equal(platform(parts, 7, 1, NOW), NAME_NONE); /* the reference begins another message */
     assert_false(sent(parts, 7, 1, NEW, NOW).added);
     assert_int_equal(platform(parts, 7, 2, NOW), NEW);
+    multiparts_free(parts);
+}
+
+static void a_part_refused_is_tried_again_where_the_others_went(void **state)
+{
+    (void)state;
+    uint32_t refused = 0;
+    struct multiparts *parts = multiparts_new(SMALL);
+    sent(parts, 7, 1, OLD, NOW);
+    only_sent(parts, 7, 2, OLD, &refused);
+    sent(parts, 7, 3, OLD, NOW);
+    assert_int_equal(platform(parts, 7, 2, NOW), OLD); /* all were sent, one was refused */
+    only_sent(parts, 7, 2, OLD, &refused);             /* once more */
+    assert_int_equal(platform(parts, 7, 2, NOW), OLD);
+    assert_int_equal(platform(parts, 7, 1, NOW), OLD); /* its answer was lost on the way to the client */
+    sent(parts, 7, 2, OLD, NOW);
+    assert_int_equal(platform(parts, 7, 2, NOW), NAME_NONE);
+    assert_int_equal(platform(parts, 7, 1, NOW), NAME_NONE);
+    multiparts_free(parts);
+}
+
+static void a_message_of_which_a_part_is_refused_has_its_time_still(void **state)
+{
+    (void)state;
+    uint32_t refused = 0;
+    struct multiparts *parts = multiparts_new(SMALL);
+    sent(parts, 7, 1, OLD, NOW);
+    sent(parts, 7, 2, OLD, NOW);
+    only_sent(parts, 7, 3, OLD, &refused);
+    assert_int_equal(platform(parts, 7, 3, NOW + TTL - 1), OLD);
+    assert_int_equal(platform(parts, 7, 3, NOW + TTL), NAME_NONE);
+    multiparts_free(parts);
+}
+
+static void an_answer_after_its_message_gave_way_counts_for_no_other(void **state)
+{
+    (void)state;
+    uint32_t late[4] = {0};
+    struct multiparts *parts = multiparts_new(SMALL); /* one set */
+    for (unsigned number = 1; number <= 3; number++) {
+        only_sent(parts, 0, number, OLD, &late[number]);
+    }
+    for (unsigned i = 1; i < SMALL; i++) {
+        sent(parts, i, 1, OLD, NOW + 1);
+    }
+    struct multipart other = part(parts, 100, 1);
+    uint32_t handle = 0;
+    assert_true(send_part(parts, &other, NEW, NOW + 2, &handle).evicted);
+    for (unsigned number = 1; number <= 3; number++) {
+        multiparts_accepted(parts, late[number]);
+    }
+    bool same_mark = handle >> 26 == late[1] >> 26; /* one in 63 by chance, known by its place alone */
+    assert_int_equal(platform(parts, 100, 1, NOW + 2), same_mark ? NAME_NONE : NEW);
     multiparts_free(parts);
 }
 
@@ -171,13 +237,15 @@ static void more_parts_than_bits_are_followed_too(void **state)
     (void)state;
     struct multiparts *parts = multiparts_new(SMALL);
     struct smpp_part p = {SMPP_PART_UDH_16, 7, 255, 1};
+    uint32_t handle = 0;
     for (unsigned number = 1; number <= 255; number++) {
         p.number = (uint8_t)number;
         struct multipart m = multipart_of(parts, 1, span("5001"), span("64271234567"), &p);
         if (number > 1) {
             assert_int_equal(multiparts_platform(parts, &m, NOW), OLD);
         }
-        send_part(parts, &m, OLD, NOW);
+        send_part(parts, &m, OLD, NOW, &handle);
+        multiparts_accepted(parts, handle);
     }
     multiparts_free(parts);
 }
@@ -231,7 +299,7 @@ static void *race(void *arg)
         if (begun.platform == NAME_NONE) {
             begun = multiparts_begin(racer->parts, &m, (uint8_t)racer->number, NOW, TTL);
         }
-        multiparts_sent(racer->parts, &m, begun.platform);
+        multiparts_accepted(racer->parts, multiparts_sent(racer->parts, &m, begun.platform));
         racer->got[i] = begun.platform;
         racer->added += begun.added;
     }
@@ -263,6 +331,11 @@ static void workers_agree_on_the_first_part(void **state)
         firsts[racers[0].got[i]]++;
     }
     assert_int_equal(added, MESSAGES);
+    for (unsigned i = 0; i < MESSAGES; i++) { /* no acceptance was lost */
+        struct smpp_part p = {SMPP_PART_UDH_16, (uint16_t)i, WORKERS, 1};
+        struct multipart m = multipart_of(parts, i >> 16, span("5001"), span("64271234567"), &p);
+        assert_int_equal(multiparts_platform(parts, &m, NOW), NAME_NONE);
+    }
     print_message("first: %zu %zu %zu %zu\n", firsts[0], firsts[1], firsts[2], firsts[3]);
     assert_int_equal(multiparts_sweep(parts, NOW), 0);
     pthread_barrier_destroy(&barrier);
@@ -275,7 +348,10 @@ int main(void)
         cmocka_unit_test(later_parts_follow_the_first_sent),
         cmocka_unit_test(who_and_where_and_how_tell_messages_apart),
         cmocka_unit_test(the_time_counts_from_the_first_part),
-        cmocka_unit_test(a_part_sent_again_is_of_the_same_message_until_all_are_sent),
+        cmocka_unit_test(a_part_sent_again_is_of_the_same_message_until_all_are_accepted),
+        cmocka_unit_test(a_part_refused_is_tried_again_where_the_others_went),
+        cmocka_unit_test(a_message_of_which_a_part_is_refused_has_its_time_still),
+        cmocka_unit_test(an_answer_after_its_message_gave_way_counts_for_no_other),
         cmocka_unit_test(what_went_astray_is_followed_there),
         cmocka_unit_test(a_full_set_loses_its_oldest),
         cmocka_unit_test(a_sweep_forgets_what_is_over),
