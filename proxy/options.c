@@ -912,8 +912,10 @@ const char *option_parse(const struct option_row *row, const char *text, void *f
 static const char *default_list(const struct option_row *row, void *fields)
 {
     char *copy = strdup(row->standard);
-    char *rest = copy;
-    const char *wrong = copy == NULL ? no_memory : NULL;
+    char *rest = NULL;
+    const char *wrong = NULL;
+    if (copy == NULL)
+        return no_memory;
     for (char *item = strtok_r(copy, ", ", &rest); item != NULL && wrong == NULL;
          item = strtok_r(NULL, ", ", &rest))
         wrong = option_parse(row, item, fields);
