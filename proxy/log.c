@@ -53,6 +53,7 @@ static struct {
     atomic_uint_fast64_t lost;       /* all that were ever lost */
     atomic_uint_fast64_t unreported; /* of them, those that no line has told of */
     atomic_bool torn;                /* the last write stopped within a line */
+    bool reopen_due;                 /* the file was asked to be opened again, and could not be */
 } the_log = {.fd = -1, .level = LOG_INFO};
 
 struct line {
@@ -365,10 +366,7 @@ void log_lines(enum log_event event, const char *name, const char *text)
 
 static int open_file(const char *file)
 {
-    int fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
-    if (fd < 0)
-        dprintf(STDERR_FILENO, "turnoutd: cannot open the log %s: %s\n", file, strerror(errno));
-    return fd;
+    return open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 }
 
 /* Standard error as a descriptor of our own. A pipe or terminal is opened anew, since O_NONBLOCK set on the
@@ -385,19 +383,24 @@ static int open_stderr(bool *is_socket)
     return fd >= 0 ? fd : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 }
 
-/* Puts the new file behind the descriptor number that other threads may be writing to. */
-static void take_fd(int fd, bool is_socket)
+/* Puts the new file behind the descriptor number that other threads may be writing to. False: it is the old one
+ * still. */
+static bool take_fd(int fd, bool is_socket)
 {
     int own = atomic_load(&the_log.fd);
     if (own < 0) {
         atomic_store(&the_log.socket, is_socket);
         atomic_store_explicit(&the_log.fd, fd, memory_order_release);
-        return;
+        return true;
     }
+    bool was_socket = atomic_load(&the_log.socket);
     atomic_store(&the_log.socket, false); /* a send to a file would fail, a write to a socket may only wait */
-    dup3(fd, own, O_CLOEXEC);
-    atomic_store(&the_log.socket, is_socket);
+    bool taken = dup3(fd, own, O_CLOEXEC) >= 0;
+    atomic_store(&the_log.socket, taken ? is_socket : was_socket);
+    int error = errno;
     close(fd);
+    errno = error;
+    return taken;
 }
 
 static bool open_log(const char *file)
@@ -405,10 +408,12 @@ static bool open_log(const char *file)
     bool is_socket = false;
     int fd = file == NULL ? -1 : open_file(file);
     bool opened = file == NULL || fd >= 0;
+    if (!opened)
+        dprintf(STDERR_FILENO, "turnoutd: cannot open the log %s: %s\n", file, strerror(errno));
     if (fd < 0)
         fd = open_stderr(&is_socket);
     if (fd >= 0)
-        take_fd(fd, is_socket);
+        opened &= take_fd(fd, is_socket);
     return opened;
 }
 
@@ -421,17 +426,28 @@ bool log_open(bool json, enum log_level level, const char *file, const char *ins
     char *copy = file == NULL ? NULL : strdup(file);
     free(the_log.file);
     the_log.file = copy;
-    return open_log(file);
+    the_log.reopen_due = false;
+    return open_log(file) && (file == NULL || copy != NULL);
 }
 
-/* A file that cannot be opened again leaves the log where it is: the rotated file is better than none. */
+/* A file that cannot be opened again leaves the log where it is: the rotated file is better than none. Told once,
+ * in the old one. */
 void log_reopen(void)
 {
     if (the_log.file == NULL)
         return;
     int fd = open_file(the_log.file);
-    if (fd >= 0)
-        take_fd(fd, false);
+    bool taken = fd >= 0 && take_fd(fd, false);
+    if (!taken && !the_log.reopen_due)
+        log_event(EVENT_LOG_NOT_REOPENED, LOG_TEXT("file", the_log.file),
+                  LOG_TEXT("why", strerrordesc_np(errno)));
+    the_log.reopen_due = !taken;
+}
+
+void log_retry(void)
+{
+    if (the_log.reopen_due)
+        log_reopen();
 }
 
 void log_close(void)

@@ -77,6 +77,8 @@
       "a window did not do by itself what it was to, and why; every instance says so")                     \
     X(EVENT_MO_TWICE, "mo_twice", LOG_WARNING,                                                             \
       "an MO came by two platforms within a minute; told once a minute, see turnout_mo_twice_total")       \
+    X(EVENT_LOG_NOT_REOPENED, "log_not_reopened", LOG_WARNING,                                             \
+      "the new file cannot be opened, and why; the old one serves, and each second it is tried again")     \
     X(EVENT_LOG_LOST, "log_lost", LOG_WARNING, "lines that could not be written at this place, and how many")
 
 #define LOG_EVENT_ENUM(id, name, level, help) id,
@@ -114,6 +116,7 @@ void log_lines(enum log_event event, const char *name, const char *text);
  */
 bool log_open(bool json, enum log_level level, const char *file, const char *instance);
 void log_reopen(void); /* after rotation, on SIGHUP */
+void log_retry(void);  /* what log_reopen could not do, if anything: now and then */
 void log_close(void);
 bool log_enabled(enum log_level level);
 uint64_t log_lost(void);     /* lines that could not be written */

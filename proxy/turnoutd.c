@@ -408,6 +408,7 @@ static void on_second(uv_timer_t *timer)
         d->unpublished = NULL;
         publish(d, table);
     }
+    log_retry();
     witness_turn(d->witness, uv_hrtime(), clock_ms());
 }
 

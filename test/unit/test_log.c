@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -346,6 +347,30 @@ static void test_reopen_after_rotation(void **state)
     assert_non_null(strstr(slurp(path), "\"x\":3"));
 }
 
+/* Something else is in the file's place, say: the log goes on in the old one until it is gone. */
+static void test_reopen_that_fails_is_told_and_tried_again(void **state)
+{
+    (void)state;
+    open_json();
+    log_retry(); /* nothing is due */
+    assert_int_equal(rename(path, rotated), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    log_reopen();
+    log_retry();
+    log_event(EVENT_STARTED, LOG_INT("x", 1));
+    char *told = strstr(slurp(rotated), "log_not_reopened");
+    assert_non_null(told);
+    assert_non_null(strstr(told, "Is a directory"));
+    assert_null(strstr(told + 1, "log_not_reopened"));
+    assert_non_null(strstr(told, "\"x\":1"));
+    assert_int_equal(rmdir(path), 0);
+    log_retry();
+    log_event(EVENT_STARTED, LOG_INT("x", 2));
+    json_decref(read_line());
+    assert_non_null(strstr(slurp(path), "\"x\":2"));
+    assert_null(strstr(slurp(rotated), "\"x\":2"));
+}
+
 static void test_an_open_log_goes_on_in_its_file(void **state)
 {
     (void)state;
@@ -589,6 +614,7 @@ int main(void)
         cmocka_unit_test_teardown(test_text_columns_are_aligned, remove_files),
         cmocka_unit_test_teardown(test_levels, remove_files),
         cmocka_unit_test_teardown(test_reopen_after_rotation, remove_files),
+        cmocka_unit_test_teardown(test_reopen_that_fails_is_told_and_tried_again, remove_files),
         cmocka_unit_test_teardown(test_an_open_log_goes_on_in_its_file, remove_files),
         cmocka_unit_test_teardown(test_a_file_that_cannot_be_opened, remove_files),
         cmocka_unit_test_teardown(test_a_full_disk, remove_files),
