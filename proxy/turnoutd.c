@@ -727,15 +727,31 @@ static bool lock_state(const struct config *config, char *error, size_t cap)
     return true; /* fd stays open */
 }
 
-static bool open_message_ids(struct turnoutd *d, const struct config *config)
+static void tell_begun_anew(const char *file, const char *why)
+{
+    if (why != NULL) {
+        log_event(EVENT_STATE_BEGUN_ANEW, LOG_TEXT("file", file), LOG_TEXT("why", why));
+    }
+}
+
+/* On a full disk they are kept in memory: what the disk lacks is no reason to serve nobody. */
+static bool open_message_ids(struct turnoutd *d, const struct config *config, char *error, size_t cap)
 {
     char path[4096];
     const char *reason = NULL;
+    uint64_t ttl_s = config->message_id_ttl / 1000000000;
     bool kept = state_path(config, "message-ids", path, sizeof path);
-    d->message_ids = message_index_open(kept ? path : NULL, config->message_ids,
-                                        config->message_id_ttl / 1000000000, &reason);
-    if (reason != NULL) {
-        log_event(EVENT_STATE_BEGUN_ANEW, LOG_TEXT("file", kept ? path : ""), LOG_TEXT("why", reason));
+    d->message_ids = message_index_open(kept ? path : NULL, config->message_ids, ttl_s, &reason);
+    if (d->message_ids == NULL && kept) {
+        char why[256];
+        snprintf(why, sizeof why, "%s; message ids are kept in memory, and lost at the next start", reason);
+        tell_begun_anew(path, why);
+        d->message_ids = message_index_open(NULL, config->message_ids, ttl_s, &reason);
+    } else {
+        tell_begun_anew(kept ? path : "", reason);
+    }
+    if (d->message_ids == NULL) {
+        snprintf(error, cap, "the index of message ids cannot be made: %s", reason);
     }
     return d->message_ids != NULL;
 }
@@ -901,8 +917,7 @@ static bool start(struct turnoutd *d, const char *config_file, char *error, size
         config_free(config);
         return false;
     }
-    if (!open_message_ids(d, config)) {
-        snprintf(error, cap, "no memory for the message id index");
+    if (!open_message_ids(d, config, error, cap)) {
         config_free(config);
         return false;
     }
