@@ -3,7 +3,10 @@
  *   turnoutd ──uv_write, SSL_new, malloc ...──▶ here ──counted──▶ the real one
  *                                                └── the Nth since it was armed ──▶ its error instead
  *   test ──writes function and N──▶ struct control, in the file named by FAULT_CONTROL ──▶ calls, fired, where
+ *                                                                                     └──▶ records: a stack a call
  *
+ * The Nth call of all, or of those with one stack: a number for the way in the code on which it is made, the same in
+ * every run of a build.
  * What fails in libuv only where it is misused (uv_async_send, uv_timer_start, uv_poll_start, uv_tcp_init) is not
  * here. uv_accept fails as it does in libuv: the connection is taken and its handle must be closed. A few allocations
  * are passed over: see beyond_us. */
@@ -13,27 +16,39 @@
 #include <fcntl.h>
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
+#include <openssl/core.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <link.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <uv.h>
 
 /* clang-format off */
 #define FUNCTIONS(X)                                                                                    \
-    X(malloc) X(calloc) X(realloc) X(aligned_alloc) X(mmap) X(socket) X(accept4) X(uv_accept)           \
+    X(malloc) X(calloc) X(realloc) X(aligned_alloc) X(mmap) X(open) X(fopen) X(socket) X(accept4)   \
+    X(uv_accept) X(posix_fallocate) X(dup3) X(fsync) X(fdatasync) X(rename) X(mkdir)                                                           \
     X(uv_async_init) X(uv_fileno) X(uv_getaddrinfo) X(uv_listen) X(uv_loop_init) X(uv_poll_init)        \
     X(uv_queue_work) X(uv_random) X(uv_read_start) X(uv_shutdown)                      \
     X(uv_signal_start) X(uv_tcp_bind) X(uv_tcp_connect) X(uv_tcp_getpeername)                           \
     X(uv_tcp_getsockname) X(uv_tcp_init_ex) X(uv_tcp_nodelay) X(uv_thread_create) X(send) X(sendmsg)     \
-    X(uv_write) X(BIO_new) X(SSL_CTX_new) X(SSL_do_handshake) X(SSL_new) X(SSL_read) X(SSL_write)       \
+    X(uv_write) X(BIO_new) X(BIO_meth_new) X(BIO_get_new_index) X(EVP_Digest) X(EVP_MAC_fetch)          \
+    X(EVP_MAC_CTX_new) X(EVP_MAC_init) X(HMAC) X(RAND_bytes) X(SSL_CTX_new)                             \
+    X(SSL_CTX_use_certificate_chain_file) X(SSL_CTX_use_PrivateKey_file) X(SSL_CTX_check_private_key)   \
+    X(SSL_CTX_load_verify_file) X(SSL_CTX_set_default_verify_paths) X(X509_VERIFY_PARAM_set1_host)      \
+    X(SSL_do_handshake) X(SSL_new) X(SSL_read) X(SSL_shutdown) X(SSL_write)                             \
     X(redisAsyncCommandArgv) X(redisAsyncConnect)
 /* clang-format on */
 
@@ -41,9 +56,24 @@
 enum function { FUNCTIONS(AS_ENUM) FUNCTION_COUNT };
 #undef AS_ENUM
 
-enum { NAME_SIZE = 32, WHERE_SIZE = 2048, FRAMES = 16, EARLY_SIZE = 4 << 20, ALIGNMENT = 16 };
+enum {
+    NAME_SIZE = 40,
+    WHY_SIZE = 96,
+    WHERE_SIZE = 2048,
+    FRAMES = 16,
+    STACK_FRAMES = 12,
+    EARLY_SIZE = 4 << 20,
+    ALIGNMENT = 16
+};
+enum { RECORDS_AT = 8192, RECORDS_MAX = 262144 };
 
-/* Read and written by the test, too: little-endian 32-bit words and texts, in this order. */
+struct record {
+    uint32_t function;
+    uint32_t beyond; /* 1 + its place in beyond[]; 0: turnoutd has to live with it */
+    uint64_t stack;
+};
+
+/* Read and written by the test, too: little-endian words and texts, in this order. The records follow. */
 struct control {
     atomic_uint ready;    /* 1 when the names are there */
     atomic_uint count;    /* of functions */
@@ -51,15 +81,23 @@ struct control {
     atomic_int countdown; /* calls up to and including the one to fail */
     atomic_int run;       /* how many calls in a row fail from there on */
     atomic_uint fired;
-    atomic_uint passed;     /* calls that would have failed, but for beyond_us */
+    atomic_uint passed; /* calls that would have failed, but for beyond_us */
+    atomic_uint recording;
+    atomic_uint recorded; /* may be more than RECORDS_MAX: those are lost */
+    uint32_t unused;
+    _Atomic uint64_t stack; /* armed for calls with this one alone; 0: for all */
+    uint64_t hit;           /* the stack of the call that failed or was spared */
+    char why[WHY_SIZE];     /* what beyond_us knows of it */
     char where[WHERE_SIZE]; /* the call that failed: "module+offset", one frame a line */
     struct {
         char name[NAME_SIZE];
         atomic_uint calls;
     } functions[FUNCTION_COUNT];
 };
+_Static_assert(sizeof(struct control) <= RECORDS_AT, "the records follow");
 
 static struct control *control;
+static struct record *records;
 static void *reals[FUNCTION_COUNT];
 static _Thread_local bool inside; /* what we call ourselves is not counted */
 static bool spares_nobody;        /* FAULT_BEYOND in the environment: to see what beyond_us is for */
@@ -104,19 +142,24 @@ static void begin_control(int fd, const char *armed)
 {
     void *frames[FRAMES];
     (void)backtrace(frames, FRAMES); /* loads what it needs now */
-    struct control *c = mmap(NULL, sizeof *c, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    char *file =
+        mmap(NULL, RECORDS_AT + RECORDS_MAX * sizeof *records, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    struct control *c = (struct control *)file;
     for (unsigned i = 0; i < FUNCTION_COUNT; i++) {
         snprintf(c->functions[i].name, NAME_SIZE, "%s", names[i]);
         size_t len = strlen(names[i]);
         if (armed != NULL && strncmp(armed, names[i], len) == 0 && armed[len] == ' ') {
             char *rest = NULL;
             atomic_store(&c->countdown, (int)strtol(armed + len, &rest, 10));
-            atomic_store(&c->run, (int)strtol(rest, NULL, 10));
+            atomic_store(&c->run, (int)strtol(rest, &rest, 10));
+            atomic_store(&c->stack, strtoull(rest, NULL, 16));
             atomic_store(&c->armed, i + 1);
         }
     }
+    atomic_store(&c->recording, getenv("FAULT_RECORD") != NULL);
     atomic_store(&c->count, FUNCTION_COUNT);
     atomic_store(&c->ready, 1);
+    records = (struct record *)(file + RECORDS_AT);
     control = c;
 }
 
@@ -131,10 +174,46 @@ __attribute__((constructor)) static void begin(void)
     if (fd >= 0) {
         inside = true;
         spares_nobody = getenv("FAULT_BEYOND") != NULL;
-        begin_control(fd, getenv("FAULT_ARMED")); /* "malloc 17 1": from the program's start on */
+        begin_control(fd, getenv("FAULT_ARMED")); /* "malloc 17 1 0": from the program's start on */
         inside = false;
         close(fd);
     }
+}
+
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+    hash = (hash ^ word) * 0x9E3779B97F4A7C15;
+    return hash ^ hash >> 29;
+}
+
+/* Of where in which file each frame is, not where that file was loaded: the nearest ones outside of this library.
+ * Never 0. */
+static uint64_t stack_of(void *const *frames, int count)
+{
+    struct dl_find_object own;
+    struct dl_find_object object;
+    uint64_t hash = 1;
+    int outside = 0;
+    (void)_dl_find_object((void *)(uintptr_t)stack_of, &own);
+    for (int i = 0; i < count && outside < STACK_FRAMES; i++) {
+        if (_dl_find_object(frames[i], &object) != 0 || object.dlfo_link_map == own.dlfo_link_map) {
+            continue;
+        }
+        const char *name = object.dlfo_link_map->l_name;
+        const char *slash = strrchr(name, '/');
+        for (const char *p = slash != NULL ? slash + 1 : name; *p != '\0'; p++) {
+            hash = mix(hash, (unsigned char)*p);
+        }
+        hash = mix(hash, (uint64_t)((char *)frames[i] - (char *)object.dlfo_map_start));
+        outside++;
+    }
+    return hash == 0 ? 1 : hash;
+}
+
+static uint64_t this_stack(void)
+{
+    void *frames[FRAMES];
+    return stack_of(frames, backtrace(frames, FRAMES));
 }
 
 static void note_where(void)
@@ -142,10 +221,13 @@ static void note_where(void)
     void *frames[FRAMES];
     int count = backtrace(frames, FRAMES);
     size_t used = 0;
-    for (int i = 2; i < count && used < WHERE_SIZE; i++) {
+    for (int i = 0; i < count && used < WHERE_SIZE; i++) {
         Dl_info info = {.dli_fname = "?"};
         (void)dladdr(frames[i], &info);
         const char *base = strrchr(info.dli_fname, '/');
+        if (base != NULL && strcmp(base, "/fault.so") == 0) {
+            continue; /* however many the compiler made of them */
+        }
         used +=
             (size_t)snprintf(control->where + used, WHERE_SIZE - used, "%s+0x%lx%s%s\n",
                              base != NULL ? base + 1 : info.dli_fname,
@@ -154,24 +236,25 @@ static void note_where(void)
     }
 }
 
-/* Where a library is known to go down with a failed allocation, which nobody but itself can mend. Those that ask
- * themselves: hiredis 0.14 aborts in hi_malloc and hi_strdup, does not look at what sdsempty gives it, and forgets the
- * callback of a command that it sends; libconfuse looks at few of its allocations while it reads a file. Those whose
- * function is under way: libseccomp's load crashes or goes round for ever, glibc's argp looks at nothing, and libuv ends
- * the process where its table of descriptors cannot grow. */
+/* Where a library is known to go down with a failed allocation, which nobody but itself can mend: those that ask
+ * themselves, and those whose function is under way. FAULT_BEYOND lets them fail nevertheless. */
 struct beyond {
     const char *library;  /* the nearest one that is not libc */
     const char *function; /* under way; NULL: any */
     bool of_realloc;      /* that alone */
+    const char *why;      /* shorter than WHY_SIZE */
 };
 static const struct beyond beyond[] = {
-    {"libhiredis", NULL, false},       {"libconfuse", NULL, false}, {"libseccomp", "seccomp_load", false},
-    {"turnoutd", "argp_parse", false}, {"libuv", NULL, true},
+    {"libhiredis", NULL, false, "hiredis: aborts, does not look, or forgets the callback of a command"},
+    {"libconfuse", NULL, false, "libconfuse: looks at few of its allocations while it reads a file"},
+    {"libseccomp", "seccomp_load", false, "libseccomp: its load crashes or goes round for ever"},
+    {"turnoutd", "argp_parse", false, "glibc: argp looks at nothing"},
+    {"libuv", NULL, true, "libuv: ends the process where its table of descriptors cannot grow"},
 };
 
 static bool under_way(void *const *frames, int count, const char *function)
 {
-    for (int i = 2; i < count; i++) {
+    for (int i = 0; i < count; i++) {
         Dl_info info;
         if (dladdr(frames[i], &info) != 0 && info.dli_sname != NULL &&
             strcmp(info.dli_sname, function) == 0) {
@@ -185,7 +268,7 @@ static bool under_way(void *const *frames, int count, const char *function)
 static const char *nearest(void *const *frames, int count)
 {
     static const char *const between[] = {"/libc.so", "/fault.so", "libasan"};
-    for (int i = 2; i < count; i++) {
+    for (int i = 0; i < count; i++) {
         Dl_info info;
         bool passed = dladdr(frames[i], &info) == 0;
         for (size_t k = 0; !passed && k < sizeof between / sizeof between[0]; k++) {
@@ -199,8 +282,12 @@ static const char *nearest(void *const *frames, int count)
     return "";
 }
 
-static bool beyond_us(enum function function)
+/* Why a failure of this call would say nothing of turnoutd; NULL where it would. */
+static const struct beyond *beyond_us(enum function function)
 {
+    if (function > FUNCTION_aligned_alloc) {
+        return NULL;
+    }
     void *frames[FRAMES];
     int count = backtrace(frames, FRAMES);
     const char *library = nearest(frames, count);
@@ -209,10 +296,47 @@ static bool beyond_us(enum function function)
         if (strncmp(library, b->library, strlen(b->library)) == 0 &&
             (b->function == NULL || under_way(frames, count, b->function)) &&
             (!b->of_realloc || function == FUNCTION_realloc)) {
-            return true;
+            return b;
         }
     }
-    return false;
+    return NULL;
+}
+
+static void record(enum function function)
+{
+    unsigned at = atomic_fetch_add(&control->recorded, 1);
+    if (at < RECORDS_MAX) {
+        const struct beyond *b = beyond_us(function);
+        records[at] = (struct record){.function = (uint32_t)function,
+                                      .beyond = b == NULL ? 0 : 1 + (uint32_t)(b - beyond),
+                                      .stack = this_stack()};
+    }
+}
+
+/* Is it the call that was armed for? */
+static bool is_due(enum function function)
+{
+    if (atomic_load(&control->armed) != (unsigned)function + 1) {
+        return false;
+    }
+    uint64_t stack = atomic_load(&control->stack);
+    if (stack != 0 && this_stack() != stack) {
+        return false;
+    }
+    int left = atomic_fetch_sub(&control->countdown, 1);
+    return left <= 1 && left > 1 - atomic_load(&control->run);
+}
+
+/* Notes what is to fail. False where it is spared. */
+static bool strike(enum function function)
+{
+    const struct beyond *b = beyond_us(function);
+    bool spared = b != NULL && !spares_nobody;
+    control->hit = this_stack();
+    snprintf(control->why, WHY_SIZE, "%s", b != NULL ? b->why : "");
+    note_where();
+    atomic_fetch_add(spared ? &control->passed : &control->fired, 1);
+    return !spared;
 }
 
 static bool fails(enum function function)
@@ -221,19 +345,13 @@ static bool fails(enum function function)
         return false;
     }
     atomic_fetch_add(&control->functions[function].calls, 1);
-    if (atomic_load(&control->armed) != (unsigned)function + 1) {
-        return false;
-    }
-    int left = atomic_fetch_sub(&control->countdown, 1);
-    if (left > 1 || left <= 1 - atomic_load(&control->run)) {
-        return false;
-    }
     inside = true;
-    bool passed_over = function <= FUNCTION_aligned_alloc && !spares_nobody && beyond_us(function);
-    note_where();
-    atomic_fetch_add(passed_over ? &control->passed : &control->fired, 1);
+    if (atomic_load(&control->recording)) {
+        record(function);
+    }
+    bool failing = is_due(function) && strike(function);
     inside = false;
-    return !passed_over;
+    return failing;
 }
 
 /* --- the functions ------------------------------------------------------------------------------------------- */
@@ -323,6 +441,28 @@ void *mmap(void *address, size_t len, int prot, int flags, int fd, off_t offset)
     return (void *)syscall(SYS_mmap, address, len, prot, flags, fd, offset);
 }
 
+/* The mode counts only where a file is made. */
+int open(const char *path, int flags, ...)
+{
+    va_list list;
+    va_start(list, flags);
+    mode_t mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? va_arg(list, mode_t) : 0;
+    va_end(list);
+    if (fails(FUNCTION_open)) {
+        errno = EMFILE;
+        return -1;
+    }
+    return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
+FAILING_ERRNO(FILE *, fopen, EMFILE, NULL, (const char *path, const char *mode), (path, mode))
+FAILING_ERRNO(int, fsync, ENOSPC, -1, (int fd), (fd))
+FAILING_ERRNO(int, fdatasync, ENOSPC, -1, (int fd), (fd))
+FAILING_ERRNO(int, rename, ENOSPC, -1, (const char *from, const char *to), (from, to))
+FAILING_ERRNO(int, mkdir, ENOSPC, -1, (const char *path, mode_t mode), (path, mode))
+FAILING_ERRNO(int, dup3, EMFILE, -1, (int from, int to, int flags), (from, to, flags))
+FAILING(int, posix_fallocate, ENOSPC, (int fd, off_t offset, off_t len), (fd, offset, len))
+
 FAILING_ERRNO(int, socket, EMFILE, -1, (int domain, int type, int protocol), (domain, type, protocol))
 FAILING_ERRNO(ssize_t, send, ECONNRESET, -1, (int fd, const void *octets, size_t len, int flags),
               (fd, octets, len, flags))
@@ -388,6 +528,33 @@ FAILING(int, uv_write, UV_ECONNRESET,
         (request, stream, bufs, count, cb))
 
 FAILING_TLS(BIO *, BIO_new, NULL, (const BIO_METHOD *method), (method))
+FAILING_TLS(BIO_METHOD *, BIO_meth_new, NULL, (int type, const char *name), (type, name))
+FAILING_TLS(int, BIO_get_new_index, -1, (void), ())
+FAILING_TLS(int, EVP_Digest, 0,
+            (const void *data, size_t len, unsigned char *out, unsigned *size, const EVP_MD *type,
+             ENGINE *engine),
+            (data, len, out, size, type, engine))
+FAILING_TLS(EVP_MAC *, EVP_MAC_fetch, NULL,
+            (OSSL_LIB_CTX * context, const char *name, const char *properties), (context, name, properties))
+FAILING_TLS(EVP_MAC_CTX *, EVP_MAC_CTX_new, NULL, (EVP_MAC * mac), (mac))
+FAILING_TLS(int, EVP_MAC_init, 0,
+            (EVP_MAC_CTX * context, const unsigned char *key, size_t len, const OSSL_PARAM parameters[]),
+            (context, key, len, parameters))
+FAILING_TLS(unsigned char *, HMAC, NULL,
+            (const EVP_MD *type, const void *key, int key_len, const unsigned char *data, size_t len,
+             unsigned char *out, unsigned *size),
+            (type, key, key_len, data, len, out, size))
+FAILING_TLS(int, RAND_bytes, 0, (unsigned char *out, int len), (out, len))
+FAILING_TLS(int, SSL_CTX_use_certificate_chain_file, 0, (SSL_CTX * context, const char *file),
+            (context, file))
+FAILING_TLS(int, SSL_CTX_use_PrivateKey_file, 0, (SSL_CTX * context, const char *file, int type),
+            (context, file, type))
+FAILING_TLS(int, SSL_CTX_check_private_key, 0, (const SSL_CTX *context), (context))
+FAILING_TLS(int, SSL_CTX_load_verify_file, 0, (SSL_CTX * context, const char *file), (context, file))
+FAILING_TLS(int, SSL_CTX_set_default_verify_paths, 0, (SSL_CTX * context), (context))
+FAILING_TLS(int, X509_VERIFY_PARAM_set1_host, 0,
+            (X509_VERIFY_PARAM * parameters, const char *name, size_t len), (parameters, name, len))
+FAILING_TLS(int, SSL_shutdown, -1, (SSL * ssl), (ssl))
 FAILING_TLS(SSL_CTX *, SSL_CTX_new, NULL, (const SSL_METHOD *method), (method))
 FAILING_TLS(SSL *, SSL_new, NULL, (SSL_CTX * context), (context))
 FAILING_TLS(int, SSL_do_handshake, -1, (SSL * ssl), (ssl))
