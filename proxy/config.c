@@ -878,6 +878,8 @@ static void keep_warnings(struct reader *reader, const char *file)
 static void read_into(struct reader *reader, const char *file, struct config_ids *ids)
 {
     reader->config->file = strdup(file);
+    if (reader->config->file == NULL)
+        fault_add(&reader->faults, 0, "there is no memory for it");
     reader->names = ids->names;
     reader->tree = config_file_read(file, &reader->faults, &reader->whole);
     if (reader->tree == NULL)

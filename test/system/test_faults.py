@@ -274,7 +274,7 @@ class Scene:
         guest.leave()
         try:
             return good and daemon.metric('portability_table_info', version=kind) == 1
-        except (OSError, http.client.HTTPException):  # that was what failed
+        except (AssertionError, OSError, http.client.HTTPException):  # that was what failed: no page, or no 200
             return False
 
     def check_others(self):
@@ -341,6 +341,21 @@ def test_any_call_may_fail_in(world, tmp_path, certificates, phase):
     scene.settled()
     sweep.tell()
     assert sweep.wanted == 'beyond' or sweep.failed + sum(sweep.spared.values()) >= sweep.tried // 2
+
+
+def test_a_reload_without_memory_for_anything_is_refused(world, tmp_path, certificates):
+    """From its first allocation on, the copy of the file's name."""
+    scene = Scene(world, tmp_path, certificates)
+    scene.furnish()
+    daemon = scene.start()
+    assert scene.reload()
+    for nth in range(1, 6):
+        scene.faults.arm(Point('malloc', nth))
+        scene.reload()
+        scene.faults.disarm()
+        assert daemon.running and (scene.faults.fired or scene.faults.passed), nth
+        scene.check_others()
+    assert scene.reload()
 
 
 def start_calls(scene):
