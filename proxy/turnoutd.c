@@ -30,7 +30,14 @@
 #include "proxy/witness.h"
 #include "routing/store.h"
 
-enum { ERROR_TEXT = 4096, WORKERS_MAX = 64, SICK_SECONDS = 5, PATIENCE_MS = 3000, WITNESS_MS = 1000 };
+enum {
+    ERROR_TEXT = 4096,
+    WORKERS_MAX = 64,
+    SICK_SECONDS = 5,
+    PATIENCE_MS = 3000,
+    WITNESS_MS = 1000,
+    DESCRIPTORS_READY = 1 << 18, /* at most: 2 MB of the kernel's */
+};
 
 /* A table that some worker may still read. */
 struct published {
@@ -868,8 +875,19 @@ static bool start_signals(struct turnoutd *d)
     return true;
 }
 
+/* The kernel doubles a process's table of descriptors as it fills, and where there are threads it then waits for all
+ * processors to have passed by (RCU): 10 to 15 ms in which the thread that asked for a descriptor does nothing else. So the
+ * table is made as large as it may have to be (8 octets each) while nobody waits. */
+static void make_descriptors_ready(const uv_loop_t *loop, uint64_t count)
+{
+    int last = fcntl(uv_backend_fd(loop), F_DUPFD_CLOEXEC, (int)(count - 1));
+    if (last >= 0) {
+        (void)close(last);
+    }
+}
+
 /* As many descriptors as the system lets us have; a warning where the config may need more. */
-static void check_descriptors(const struct config *config)
+static void check_descriptors(const uv_loop_t *loop, const struct config *config)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
@@ -878,6 +896,8 @@ static void check_descriptors(const struct config *config)
     limit.rlim_cur = limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     uint64_t wanted = (uint64_t)config->max_sessions * (1 + config->links_count) + 64;
+    uint64_t most = wanted < DESCRIPTORS_READY ? wanted : DESCRIPTORS_READY;
+    make_descriptors_ready(loop, most < limit.rlim_max ? most : limit.rlim_max);
     if (limit.rlim_max < wanted) {
         log_event(EVENT_FEW_DESCRIPTORS, LOG_INT("limit", limit.rlim_max), LOG_INT("may_need", wanted),
                   LOG_TEXT("advice",
@@ -936,7 +956,7 @@ static bool start(struct turnoutd *d, const char *config_file, char *error, size
         snprintf(error, cap, "no memory for the metrics");
         return false;
     }
-    check_descriptors(d->bundle->config);
+    check_descriptors(&d->loop, d->bundle->config);
     d->hooks = hooks_open(d->bundle->config);
     if (d->hooks == NULL) {
         snprintf(error, cap, "no memory for the hooks");

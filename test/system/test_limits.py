@@ -1,4 +1,8 @@
 """Windows, backpressure, time-outs, lost legs, reconnects: what a peer can do to us, and what the others notice."""
+import pathlib
+import re
+import resource
+
 import pytest
 
 import wire
@@ -329,6 +333,17 @@ def test_max_sessions(world):
     kept[0].unbind()
     world.daemon.wait_event('client_closed')
     world.bound()
+
+
+def test_the_table_of_descriptors_is_made_beforehand(world):
+    """Its growing stops a worker for 10 ms and more (an RCU grace period)."""
+    world.smsc('spark', 'redx')
+    world.client()
+    world.routes()
+    daemon = world.start(max_sessions=3000)
+    size = int(re.search(r'^FDSize:\s+(\d+)', pathlib.Path('/proc/%d/status' % daemon.pid).read_text(), re.M).group(1))
+    most = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)[1]
+    assert size >= min(2 * 3000, most)
 
 
 def test_unbound_connections_are_bounded(world):
