@@ -27,6 +27,7 @@ enum {
     ACCEPTS_A_TURN =
         2,      /* of a listener: a bind costs as much as a hundred messages, and a turn next to nothing */
     CROWD = 64, /* accepted and not bound: the SMSC may answer for all of them in one turn */
+    TIMERS_A_TURN = 4, /* a leg that connects costs 30 us, and thousands may be due at once */
 };
 
 struct listener {
@@ -295,7 +296,7 @@ static void on_alarm(uv_timer_t *alarm)
     struct thread *t = alarm->data;
     t->alarm_at = UINT64_MAX;
     worker_wake(&t->worker);
-    timers_run(&t->worker.timers, t->worker.now);
+    timers_run(&t->worker.timers, t->worker.now, TIMERS_A_TURN);
 }
 
 static uint64_t accept_next(const struct thread *t);

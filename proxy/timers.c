@@ -45,33 +45,44 @@ void timer_set(struct timers *timers, struct timer *timer, uint64_t due)
     timers->used[slot / 64] |= 1ULL << (slot % 64);
 }
 
-/* Fires a slot's due timers. They are moved to a list of this call's own first, so that what fire sets anew
- * in the same slot waits for the next turn. */
-static void run_slot(struct timers *timers, unsigned slot, uint64_t now)
+/* Moves all of a list that is not empty to the front of another. */
+static void list_move(struct timer *from, struct timer *to)
+{
+    from->prev->next = to->next;
+    to->next->prev = from->prev;
+    to->next = from->next;
+    from->next->prev = to;
+    from->prev = from->next = from;
+}
+
+/* Fires a slot's due timers, at most *left of them. They are moved to a list of this call's own first, so that what
+ * fire sets anew in the same slot waits for the next turn. False where some are left: they are in the slot again. */
+static bool run_slot(struct timers *timers, unsigned slot, uint64_t now, unsigned *left)
 {
     struct timer *head = &timers->slot[slot];
     struct timer mine = {.prev = &mine, .next = &mine};
-    if (head->next == head) {
-        timers->used[slot / 64] &= ~(1ULL << (slot % 64));
-        return;
-    }
-    mine.next = head->next;
-    mine.prev = head->prev;
-    mine.next->prev = mine.prev->next = &mine;
-    head->prev = head->next = head;
     timers->used[slot / 64] &= ~(1ULL << (slot % 64));
+    if (head->next != head) {
+        list_move(head, &mine);
+    }
     while (mine.next != &mine) {
         struct timer *timer = mine.next;
         if (timer->due > now) {
             timer_set(timers, timer, timer->due);
-            continue;
+        } else if (*left == 0) {
+            list_move(&mine, head);
+            timers->used[slot / 64] |= 1ULL << (slot % 64);
+            return false;
+        } else {
+            (*left)--;
+            timer_cancel(timer);
+            timer->fire(timer, now);
         }
-        timer_cancel(timer);
-        timer->fire(timer, now);
     }
+    return true;
 }
 
-void timers_run(struct timers *timers, uint64_t now)
+void timers_run(struct timers *timers, uint64_t now, unsigned most)
 {
     uint64_t until = now >> TIMERS_GRAIN_BITS;
     /* after a long gap one turn of the wheel sees every slot */
@@ -81,7 +92,10 @@ void timers_run(struct timers *timers, uint64_t now)
     }
     for (uint64_t grain = from; grain <= until; grain++) {
         timers->tick = grain + 1;
-        run_slot(timers, (unsigned)(grain % TIMERS_SLOTS), now);
+        if (!run_slot(timers, (unsigned)(grain % TIMERS_SLOTS), now, &most)) {
+            timers->tick = grain;
+            return;
+        }
     }
 }
 

@@ -46,8 +46,9 @@ static inline bool timer_is_set(const struct timer *timer)
     return timer->next != NULL;
 }
 
-/* Fires what is due. fire may set and cancel any timer, its own included. */
-void timers_run(struct timers *timers, uint64_t now);
+/* Fires what is due, at most so many; the rest is due still, and comes first at the next run. fire may set and cancel
+ * any timer, its own included. */
+void timers_run(struct timers *timers, uint64_t now, unsigned most);
 
 /* When timers_run should be called next, UINT64_MAX for never. May be earlier than any timer's due time. */
 uint64_t timers_next(const struct timers *timers);

@@ -12,6 +12,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -490,7 +491,7 @@ static inline void world_to(uint64_t time)
     }
     world_time = time;
     worker_wake(&world.worker);
-    timers_run(&world.worker.timers, world_time);
+    timers_run(&world.worker.timers, world_time, UINT_MAX);
     world_settle();
 }
 

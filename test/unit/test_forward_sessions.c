@@ -737,7 +737,7 @@ static void nothing_is_sent_on_for_a_client_that_is_being_closed(void **state)
     world_settle();
     world_time += 1100 * MS;
     worker_wake(&world.worker);
-    timers_run(&world.worker.timers, world_time); /* closed, but its end has not been told yet */
+    timers_run(&world.worker.timers, world_time, UINT_MAX); /* closed, but its end has not been told yet */
     assert_true(client_behind(c)->conn.closing);
     route("5001", "spark", "redx", ROUTE_OPEN);
     run();

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,7 +89,10 @@ static void cancel(struct item *item)
 /* What was due a grain ago must have fired; what is not due must not have (fire checks it). */
 static void run_and_check(void)
 {
-    timers_run(&timers, now);
+    unsigned most = 1 + (unsigned)dice(COUNT);
+    do {
+        timers_run(&timers, now, most);
+    } while (timers_next(&timers) <= now);
     for (unsigned i = 0; i < COUNT; i++) {
         assert_int_equal(items[i].set, timer_is_set(&items[i].timer));
         if (items[i].set) {
@@ -244,6 +248,23 @@ static void one_may_set_itself_again_while_firing(void **state)
     assert_in_range(items[1].fired, 1, 4);
 }
 
+static void no_more_fire_in_a_run_than_may(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 5; i++) {
+        set(&items[i], now + (i < 3 ? GRAIN : 2 * GRAIN));
+    }
+    now += 4 * GRAIN;
+    for (unsigned most = 2, fired = 0; fired < 5;) {
+        timers_run(&timers, now, most);
+        fired = fired + most < 5 ? fired + most : 5;
+        for (unsigned i = 0; i < 5; i++) {
+            assert_int_equal(items[i].fired, i < fired);
+        }
+        assert_int_equal(timers_next(&timers) <= now, fired < 5);
+    }
+}
+
 static void nothing_set_needs_no_call(void **state)
 {
     (void)state;
@@ -314,6 +335,7 @@ int main(void)
         cmocka_unit_test_setup(cancelled_ones_do_not_fire, begin),
         cmocka_unit_test_setup(one_may_cancel_its_neighbour_while_firing, begin),
         cmocka_unit_test_setup(one_may_set_itself_again_while_firing, begin),
+        cmocka_unit_test_setup(no_more_fire_in_a_run_than_may, begin),
         cmocka_unit_test_setup(nothing_set_needs_no_call, begin),
         cmocka_unit_test_setup(agrees_with_a_naive_model, begin),
     };
