@@ -54,7 +54,8 @@ def options():
                         help='SESSIONSxWINDOW,...; also %s; all: %s and these (%%(default)s)' % (
                             ', '.join(SPECIAL), ', '.join(CELLS)))
     parser.add_argument('--still', type=still_of, default='', metavar='NAMES',
-                        help='what is no load: %s, or all (none)' % ', '.join(still.MEASURES))
+                        help='what is no load: %s, or all (none)' % ', '.join(
+                            '%s (%s)' % (name, still.TAKES[name]) for name in still.MEASURES))
     parser.add_argument('--all', action='store_true', help='the whole table: --cells all --still all')
     parser.add_argument('--peers', action='store_true',
                         help='also against a small proxy on node-smpp (node, npm). Kannel, the other SMPP gateway of '

@@ -178,7 +178,9 @@ defaults
     timeout connect 10s
     timeout client 1h
     timeout server 1h
-listen smpp
+'''
+HAPROXY_LISTEN = '''
+listen {name}
     bind 127.0.0.1:{port} backlog 8192 {tls}
     server smsc 127.0.0.1:{smsc_port}
 '''
@@ -187,16 +189,19 @@ listen smpp
 class Haproxy(Middle):
     """One thread, no logs, no health checks, its defaults otherwise. It reads no SMPP, so it has one SMSC: the first."""
     name = 'haproxy'
+    sessions = PEER_SESSIONS
     tls = False
 
     def version(self):
         return output_of(['haproxy', '-v']).split(' 20')[0]
 
+    def config(self):
+        return HAPROXY_CONFIG.format(max_sessions=self.sessions) + HAPROXY_LISTEN.format(
+            name='smpp', port=self.port, smsc_port=next(iter(self.ports.values())),
+            tls='ssl crt %s' % self.certificate() if self.tls else '')
+
     def command(self):
-        config = HAPROXY_CONFIG.format(port=self.port, max_sessions=PEER_SESSIONS,
-                                       smsc_port=next(iter(self.ports.values())),
-                                       tls='ssl crt %s' % self.certificate() if self.tls else '')
-        return ['haproxy', '-db', '-f', self.write(self.name + '.cfg', config)]
+        return ['haproxy', '-db', '-f', self.write(self.name + '.cfg', self.config())]
 
     def ready(self):
         return listens(self.port)

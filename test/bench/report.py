@@ -129,6 +129,12 @@ def verdict(met):
     return '' if met is None else 'met' if met else 'NOT MET'
 
 
+def found_text(row):
+    low, high = row.get('range', (row['value'],) * 2)
+    spread = '' if low == high else ' [%s-%s]' % (plain(low), plain(high))
+    return '%s%s %s' % (plain(row['value']), spread, row['unit'])
+
+
 def show_aims(result):
     """The table of the targets."""
     rows = [('target', '', 'aim', 'found', '')]
@@ -138,7 +144,7 @@ def show_aims(result):
                      ranged(row['ratio'], '%.2f'), verdict(row['met'])))
     for row in result['still']:
         rows.append((row['name'], row['what'], '-' if row['aim'] is None else '<= %g %s' % (row['aim'], row['unit']),
-                     '%s %s' % (plain(row['value']), row['unit']),
+                     found_text(row),
                      verdict(None if row['aim'] is None else row['value'] <= row['aim'])))
     table(rows, right=(2, 3))
 
@@ -201,17 +207,32 @@ def calls_of(result):
     return {(c['cell'], c['middle']): c['total'] or c['traced'] for c in result['calls']}
 
 
-def show_differences(before, after):
-    print('\ndifference to %s, load average %.1f then (medians)' % (
-        before['machine']['date'], before['machine']['load_average']['before'][0]))
-    rows = [('cell', '', 'messages/s', 'CPU-s per million', 'p50 us', 'p99 us', 'calls per message')]
+def runs_compared(before, after):
     old_calls, new_calls = calls_of(before), calls_of(after)
     for cell, by_middle in after['summary'].items():
         for middle, new in by_middle.items():
             old = before['summary'].get(cell, {}).get(middle)
             if old:
-                rows.append((cell, middle, *(change(*(s[name] and s[name][1] for s in (old, new))) for name in MEASURES),
-                             change(old_calls.get((cell, middle)), new_calls.get((cell, middle)))))
-    table(rows)
+                yield (cell, middle, *(change(*(s[name] and s[name][1] for s in (old, new))) for name in MEASURES),
+                       change(old_calls.get((cell, middle)), new_calls.get((cell, middle))))
+
+
+def still_compared(before, after):
+    old = {(row['name'], row['what']): row['value'] for row in before['still']}
+    for row in after['still']:
+        if (row['name'], row['what']) in old:
+            yield row['name'], row['what'], change(old[row['name'], row['what']], row['value']), row['unit']
+
+
+def show_differences(before, after):
+    print('\ndifference to %s, load average %.1f then (medians)' % (
+        before['machine']['date'], before['machine']['load_average']['before'][0]))
     if before['machine']['cpu'] != after['machine']['cpu']:
         print('another machine: only the ratios can be compared')
+    runs, still = list(runs_compared(before, after)), list(still_compared(before, after))
+    if runs:
+        table([('cell', '', 'messages/s', 'CPU-s per million', 'p50 us', 'p99 us', 'calls per message'), *runs])
+    if still:
+        table(still, right=(2,))
+    if not runs and not still:
+        print('nothing that both have measured')

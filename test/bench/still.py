@@ -1,5 +1,6 @@
 """What is measured without a load to compare: look-ups in full tables, memory of idle sessions, the cost of 10,000 of
-them, a storm of binds. Each function gives rows of {name, what, value, unit, aim}; an aim is an upper limit.
+them, a storm of binds. Each function gives rows of {name, what, value, unit, aim}, with a range where value is a median;
+an aim is an upper limit.
 """
 import contextlib
 import json
@@ -7,19 +8,25 @@ import pathlib
 import re
 import subprocess
 import time
+from statistics import median
 
-from middles import PASSWORD, PASSWORD_HASH, PREFIXES, SYSTEM_ID, Smsc, Turnoutd
-from world import Child, Control, wait_for
+from middles import HAPROXY_LISTEN, PASSWORD, PASSWORD_HASH, PREFIXES, SYSTEM_ID, Haproxy, Smsc, Turnoutd
+from world import Child, Control, free_port, wait_for
 
 ACCOUNTS, BINDS = 10, 1000      # a client may bind so often
 NO_LEGS, ONE_LEG, ALL_LEGS = '5900', '5901', '5001'  # shortcodes: without a route, with one carrier, with all
-STORM_ACCOUNTS = 5
+STORM_ACCOUNTS, STORMS = 5, 5
 OTHERS, FORWARDED = 'onenz', 1000  # the carrier that a storm is not about; messages a second there meanwhile
 SETTLE = 4  # seconds, after which buffers of the binds are given back
 
 
 def row(name, what, value, unit, aim=None):
     return {'name': name, 'what': what, 'value': value, 'unit': unit, 'aim': aim}
+
+
+def row_of(name, what, values, unit, aim=None):
+    """Of a measure that was taken several times."""
+    return row(name, what, median(values), unit, aim) | {'range': [min(values), max(values)]}
 
 
 # --- the proxy, and clients that do nothing ---------------------------------------------------------------------------
@@ -33,6 +40,11 @@ class Proxy(Turnoutd):
                                                                        ('all', ALL_LEGS)) for i in range(ACCOUNTS))
 
     load_options = []
+
+    @property
+    def others_port(self):
+        """Where those bind that a storm is not about."""
+        return self.port
 
     def resident(self):
         status = pathlib.Path('/proc/%d/status' % self.child.pid).read_text()
@@ -54,7 +66,7 @@ class Sessions:
         self.path.unlink(missing_ok=True)
         self.child = Child(self.world, account, [
             self.world.build / 'turnout-load', '--connect', '127.0.0.1:%d' % proxy.port, '--system-id', account,
-            '--password', PASSWORD, '--count', 0, '--linger', '60m', '--control', self.path, '--sessions', count,
+            '--password', PASSWORD, '--count', 0, '--duration', '60m', '--control', self.path, '--sessions', count,
             '--enquire-link', '30s', '--reconnect=100ms', *proxy.load_options], self.world.ends_cpu)
         self.control = Control(self.child, self.path)
 
@@ -149,20 +161,21 @@ def idle(world, smsc, progress, seconds=30):
 
 class Forwarding:
     """A modest load of its own, for its latency. The storm's own ends use the same processor, and would be what is
-    measured: so this one and its SMSC go before them there, and only the proxy treats both alike. It goes before
+    measured: so this one and its SMSC go before them there, and only the middle treats both alike. That goes before
     whatever else the machine does."""
 
-    def __init__(self, proxy, smsc):
-        self.world, self.path = proxy.world, proxy.world.directory / 'forwarding.sock'
-        self.child = Child(proxy.world, 'forwarding', [
-            proxy.world.build / 'turnout-load', '--connect', '127.0.0.1:%d' % proxy.port, '--system-id', SYSTEM_ID,
-            '--password', PASSWORD, '--from', ALL_LEGS, '--to', PREFIXES[OTHERS] + 'x' * 7, '--sessions', 10,
-            '--rate', FORWARDED, '--duration', '10m', '--control', self.path], proxy.world.ends_cpu)
+    def __init__(self, middle, smsc):
+        self.world, self.path = middle.world, middle.world.directory / 'forwarding.sock'
+        self.path.unlink(missing_ok=True)
+        self.child = Child(middle.world, 'forwarding', [
+            middle.world.build / 'turnout-load', '--connect', '127.0.0.1:%d' % middle.others_port, '--system-id',
+            SYSTEM_ID, '--password', PASSWORD, '--from', ALL_LEGS, '--to', PREFIXES[OTHERS] + 'x' * 7, '--sessions', 10,
+            '--rate', FORWARDED, '--duration', '10m', '--control', self.path], middle.world.ends_cpu)
         self.control = Control(self.child, self.path)
         self.child.wait_for(lambda: self.control.ask('stats')['bound'] == 10, 'all binds')
         for child in (self.child, smsc.child):
             subprocess.run(['chrt', '--fifo', '--pid', '1', str(child.pid)], check=True)
-        subprocess.run(['renice', '-n', '-20', '-g', str(proxy.child.pid)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(['renice', '-n', '-20', '-g', str(middle.child.pid)], check=True, stdout=subprocess.DEVNULL)
 
     @contextlib.contextmanager
     def p99(self):
@@ -178,25 +191,61 @@ class Forwarding:
         self.world.end(self.child)
 
 
-def storm(world, smsc, progress, seconds=3):
-    progress('a storm of %d binds' % (STORM_ACCOUNTS * BINDS))
-    apart = Smsc(world, 'smsc-apart')  # the storm's legs go to the one, the messages to the other
-    ports = {carrier: (apart if carrier == OTHERS else smsc).ports[carrier] for carrier in PREFIXES}
-    with contextlib.ExitStack() as stack, proxy_of(world, ports) as proxy:
-        make_known(proxy, 'one', STORM_ACCOUNTS)
-        forwarding = stack.enter_context(contextlib.closing(Forwarding(proxy, apart)))
-        time.sleep(1)
-        with forwarding.p99() as quiet:
-            time.sleep(seconds)
+class StormHaproxy(Haproxy):
+    """The control: it connects as often, and copies the binds. The others have a listener and the SMSC apart."""
+    sessions = STORM_ACCOUNTS * BINDS + 100
+    load_options = []
+
+    def __init__(self, world, ports, window):
+        super().__init__(world, ports, window)
+        self.others_port = free_port()
+
+    def config(self):
+        return super().config() + HAPROXY_LISTEN.format(name='others', port=self.others_port, tls='',
+                                                        smsc_port=self.ports[OTHERS])
+
+
+def one_storm(middle, smsc, forwarding, seconds=1.5):
+    """(seconds until all are bound, p99 before, p99 meanwhile)"""
+    legs = smsc.control.ask('stats')['sessions']
+    with forwarding.p99() as quiet:
+        time.sleep(seconds)
+    with contextlib.ExitStack() as stack:
         with forwarding.p99() as stormy:
             began = time.monotonic()
-            sessions_of(stack, proxy, 'one', range(STORM_ACCOUNTS), BINDS)
+            sessions_of(stack, middle, 'one', range(STORM_ACCOUNTS), BINDS)
             took = time.monotonic() - began
+    middle.child.wait_for(lambda: smsc.control.ask('stats')['sessions'] == legs, 'the end of all legs')
+    return took, quiet(), stormy()
+
+
+def storms(world, smsc, kind):
+    """What one_storm() gives, of each of STORMS."""
+    apart = Smsc(world, 'smsc-apart')  # the storm's legs go to the one, the messages to the other
+    ports = {carrier: (apart if carrier == OTHERS else smsc).ports[carrier] for carrier in PREFIXES}
+    with contextlib.ExitStack() as stack, proxy_of(world, ports, kind) as middle:
+        make_known(middle, 'one', STORM_ACCOUNTS)
+        forwarding = stack.enter_context(contextlib.closing(Forwarding(middle, apart)))
+        found = [one_storm(middle, smsc, forwarding) for _ in range(STORMS)]
     world.end(apart.child)
-    return [row('bind storm', '%d clients with a leg each, all bound' % (STORM_ACCOUNTS * BINDS), took, 's', 5),
-            row('bind storm', 'forwarding p99 of others, before', quiet(), 'us'),
-            row('bind storm', 'forwarding p99 of others, meanwhile', stormy(), 'us'),
-            row('bind storm', 'forwarding p99 of others, meanwhile / before', stormy() / quiet(), '', 2)]
+    return found
+
+
+def rows_of_storms(name, found, seconds_aim, ratio_aim):
+    took, quiet, stormy = zip(*found)
+    ratios = [after / before for before, after in zip(quiet, stormy)]
+    return [row_of(name, '%d clients with a leg each, all bound' % (STORM_ACCOUNTS * BINDS), took, 's', seconds_aim),
+            row_of(name, 'forwarding p99 of others, before', quiet, 'us'),
+            row_of(name, 'forwarding p99 of others, meanwhile', stormy, 'us'),
+            row_of(name, 'forwarding p99 of others, meanwhile / before', ratios, '', ratio_aim)]
+
+
+def storm(world, smsc, progress):
+    progress('storms of %d binds' % (STORM_ACCOUNTS * BINDS))
+    rows = rows_of_storms('bind storm', storms(world, smsc, Proxy), 5, 2)
+    progress('the same at HAProxy')
+    return rows + rows_of_storms('at HAProxy', storms(world, smsc, StormHaproxy), None, None)
 
 
 MEASURES = {'lookups': lookups, 'memory': memory, 'idle': idle, 'storm': storm}
+TAKES = {'lookups': '10 s', 'memory': '45 s', 'idle': '40 s', 'storm': '25 s'}
