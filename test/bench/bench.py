@@ -7,7 +7,8 @@
     then what is no load: look-ups, memory, idle sessions, a storm of binds              side is first changes)
 
 comparisons.py is the table, world.py starts and ends the processes, middles.py knows the middles, measure.py does one
-run, still.py what is no load, report.py makes figures of runs, drawing.py a picture. Run it by run.sh, which builds first.
+run, still.py what is no load, floor.py counts the floor's instructions, report.py makes figures of runs, drawing.py a
+picture. Run it by run.sh, which builds first.
 """
 import argparse
 import json
@@ -18,10 +19,11 @@ import sys
 import time
 
 import drawing
+import floor
 import measure
 import report
 import still
-from comparisons import ALL, CELLS, PEERS, SPECIAL, comparison
+from comparisons import ALL, CELLS, PEERS, SPECIAL, WITHOUT_KANNEL, comparison, floors
 from middles import MIDDLES, Smsc
 from world import Failed, World
 
@@ -56,11 +58,14 @@ def options():
     parser.add_argument('--still', type=still_of, default='', metavar='NAMES',
                         help='what is no load: %s, or all (none)' % ', '.join(
                             '%s (%s)' % (name, still.TAKES[name]) for name in still.MEASURES))
+    parser.add_argument('--floor', action='store_true',
+                        help='for each SESSIONSxWINDOW also against the least that a proxy of this shape costs, and that '
+                             'against HAProxy: turnout-floor (floor.c) at level 0 copies octets, at 1 frames PDUs, at 2 '
+                             'finds both addresses and gives sequence numbers; with its instructions a message, by '
+                             'callgrind. Five times as long')
     parser.add_argument('--all', action='store_true', help='the whole table: --cells all --still all')
     parser.add_argument('--peers', action='store_true',
-                        help='also against a small proxy on node-smpp (node, npm). Kannel, the other SMPP gateway of '
-                             'Debian, cannot stand in the middle: its bearerbox is a client of SMSCs alone, and what '
-                             'would be the server, opensmppbox, is not packaged')
+                        help='also against a small proxy on node-smpp (node, npm). ' + WITHOUT_KANNEL)
     parser.add_argument('--quick', action='store_true', help='one pair of two seconds: no figure to rely on')
     parser.add_argument('--json', type=pathlib.Path, metavar='FILE', help='write the figures and every run')
     parser.add_argument('--svg', type=pathlib.Path, metavar='FILE', help='draw the ratios')
@@ -72,6 +77,8 @@ def options():
         chosen.pairs, chosen.seconds = 1, min(chosen.seconds, 2)
     if chosen.all:
         chosen.cells, chosen.still = comparisons_of('all'), still_of('all')
+    if chosen.floor:
+        chosen.cells = [*chosen.cells, *floors(chosen.cells)]
     if chosen.peers:
         chosen.cells = [*chosen.cells, *PEERS]
     return chosen
@@ -127,6 +134,8 @@ def bench(chosen):
         machine = report.machine(world, list(middles.values()))
         for middle in middles.values():
             middle.end()
+        if chosen.floor:
+            found.extend(floor.instructions(world, smsc, progress))
         for name in chosen.still:
             found.extend(still.MEASURES[name](world, smsc, progress))
     machine['load_average'] = {'before': load_before, 'after': os.getloadavg()}
@@ -149,6 +158,8 @@ def main():
         sys.exit('bench: %s' % fault)
     result['took_seconds'] = round(time.monotonic() - began, 1)
     report.show(result)
+    if chosen.peers:
+        print(WITHOUT_KANNEL)
     if chosen.svg:
         chosen.svg.write_text(drawing.draw(result))
     if before:

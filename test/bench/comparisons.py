@@ -38,10 +38,26 @@ SPECIAL = {
     'tls': Comparison('tls', Side('turnoutd', 'turnoutd-tls', Cell(10, 100, tls=True)),
                       Side('haproxy', 'haproxy-tls', Cell(10, 100, tls=True)), (('cpu', 1.1),)),
 }
+SESSIONS_FLOOR = with_itself('the same of the floor', ('1000 sessions', 'floor-2', Cell(1000, 10, RATE)),
+                             ('10 sessions', 'floor-2', Cell(10, 10, RATE)), None)
 ALL = [*CELLS, *SPECIAL]
 # Against proxies that decode what they pass on; nothing is aimed at.
 PEERS = [Comparison('node-smpp %s' % text, Side('turnoutd', 'turnoutd', cell_of(text)),
                     Side('node-smpp', 'node-smpp', cell_of(text))) for text in ('1x10', '10x10')]
+WITHOUT_KANNEL = ('Kannel, the other SMPP gateway of Debian, cannot stand in the middle: what is in its packages (1.4.5: '
+                  'bearerbox, smsbox, wapbox) is a client of SMSCs alone, and what would be the server for ESMEs, '
+                  'opensmppbox, is not packaged')
+
+
+def floors(cells):
+    """For each of those cells: turnoutd over the floor that does what no proxy that reads PDUs can do without, and the
+    floors, from that one down to the one that reads nothing, over HAProxy. For many sessions over few, the floor's own.
+    Nothing is aimed at."""
+    pairs = (('turnoutd', 'floor-2'), ('floor-2', 'haproxy'), ('floor-1', 'haproxy'), ('floor-0', 'haproxy'))
+    found = [Comparison('%s %s' % (c.name, subject), Side(subject, subject, c.subject.cell),
+                        Side(peer, peer, c.subject.cell), (('cpu', None),))
+             for c in cells if c.name in CELLS for subject, peer in pairs]
+    return found + ([SESSIONS_FLOOR] if SPECIAL['sessions'] in cells else [])
 
 
 def comparison(name):

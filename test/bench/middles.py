@@ -233,4 +233,20 @@ class NodeProxy(Middle):
         return listens(self.port)
 
 
-MIDDLES = (Turnoutd, Haproxy, Turnoutd2, TurnoutdTls, HaproxyTls, NodeProxy)
+class Floor(Middle):
+    """The least that a proxy of turnoutd's shape costs (floor.c): level 0 copies octets, 1 frames PDUs, 2 finds addresses
+    and gives sequence numbers; with one SMSC, the first."""
+    level = None
+
+    def version(self):
+        return 'turnout-floor'
+
+    def command(self):
+        return [self.world.build / 'turnout-floor', self.level, self.port, next(iter(self.ports.values()))]
+
+    def ready(self):
+        return listens(self.port)
+
+
+FLOORS = tuple(type('Floor%d' % level, (Floor,), {'name': 'floor-%d' % level, 'level': level}) for level in range(3))
+MIDDLES = (Turnoutd, Haproxy, Turnoutd2, TurnoutdTls, HaproxyTls, NodeProxy, *FLOORS)

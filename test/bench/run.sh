@@ -26,7 +26,7 @@ done
 
 "$root/docker/install.sh" bench
 quietly cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSANITIZE=
-quietly ninja -C "$build" turnoutd turnoutctl turnout-smsc turnout-load lookups
+quietly ninja -C "$build" turnoutd turnoutctl turnout-smsc turnout-load turnout-floor lookups
 rm -f "$log"
 
 exec "$python" -B "$root/test/bench/bench.py" --build "$build" "$@"
