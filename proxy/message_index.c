@@ -265,7 +265,7 @@ static inline bool has_segment(const struct message_index_writer *writer, uint64
 {
     const struct message_index *index = writer->index;
     uint64_t since = atomic_load_explicit(&index->file->last, memory_order_relaxed) - writer->number;
-    return writer->room > 0 && since < index->segments / 2 && units >> TIME_BITS == 0;
+    return writer->room >= writer->pending_count && since < index->segments / 2 && units >> TIME_BITS == 0;
 }
 
 static inline uint64_t units_since(uint64_t began, uint64_t now_s)
@@ -282,15 +282,9 @@ SELDOM static void touch(struct message_index_writer *writer, uint64_t now_s)
 }
 
 /* Into the next free word of its bucket, or of the next one that has any. */
-static void store(struct message_index_writer *writer, const struct message_index_pending *put)
+static inline void store(struct message_index_writer *writer, const struct message_index_pending *put,
+                         uint64_t units)
 {
-    uint64_t units = units_since(writer->began, put->now_s);
-    if (!has_segment(writer, units)) {
-        take_segment(writer, put->now_s);
-        units = 0;
-    }
-    if (put->now_s > writer->touched)
-        touch(writer, put->now_s);
     uint64_t at = put->hash & writer->mask;
     unsigned taken;
     while ((taken = atomic_load_explicit(&writer->taken[at], memory_order_relaxed)) >= BUCKET)
@@ -298,13 +292,23 @@ static void store(struct message_index_writer *writer, const struct message_inde
     atomic_store_explicit(&writer->taken[at], (uint8_t)(taken + 1), memory_order_relaxed);
     atomic_store_explicit(&writer->words[at * BUCKET + taken], word_make(put->hash, put->link, units),
                           memory_order_release);
-    writer->room--;
 }
 
 void message_index_settle(struct message_index_writer *writer)
 {
-    for (uint32_t i = 0; i < writer->pending_count; i++)
-        store(writer, &writer->pending[i]);
+    uint32_t count = writer->pending_count;
+    if (count == 0)
+        return;
+    uint64_t units = units_since(writer->began, writer->pending_s);
+    if (!has_segment(writer, units)) {
+        take_segment(writer, writer->pending_s);
+        units = 0;
+    }
+    if (writer->pending_s > writer->touched)
+        touch(writer, writer->pending_s);
+    for (uint32_t i = 0; i < count; i++)
+        store(writer, &writer->pending[i], units);
+    writer->room -= count;
     writer->pending_count = 0;
 }
 
@@ -313,7 +317,7 @@ void message_index_settle(struct message_index_writer *writer)
 static inline void fetch(const struct message_index_writer *writer, uint64_t hash)
 {
     enum { TO_WRITE = 1 };
-    if (writer->room > 0) {
+    if (writer->words != NULL) {
         uint64_t at = hash & writer->mask;
         __builtin_prefetch((const void *)&writer->taken[at], TO_WRITE);
         __builtin_prefetch((const void *)&writer->words[at * BUCKET], TO_WRITE);
@@ -325,11 +329,13 @@ void message_index_put(struct message_index_writer *writer, uint64_t client, con
 {
     if (link < 0 || link >= LINKS_MAX)
         return;
+    if (writer->pending_count == MESSAGE_INDEX_PENDING || writer->pending_s != now_s) {
+        message_index_settle(writer);
+        writer->pending_s = now_s;
+    }
     uint64_t hash = hash_id(writer->index, client, id, len);
     fetch(writer, hash);
-    writer->pending[writer->pending_count++] = (struct message_index_pending){hash, now_s, link};
-    if (writer->pending_count == MESSAGE_INDEX_PENDING)
-        message_index_settle(writer);
+    writer->pending[writer->pending_count++] = (struct message_index_pending){hash, link};
 }
 
 static const word *bucket_of(const struct message_index *index, const word *words, uint64_t hash)

@@ -44,8 +44,9 @@ struct message_index_writer {
     uint64_t mask; /* of the number of a bucket */
     uint64_t number, began, touched;
     uint32_t room, pending_count;
+    uint64_t pending_s; /* when they were put */
     struct message_index_pending {
-        uint64_t hash, now_s;
+        uint64_t hash;
         int link;
     } pending[MESSAGE_INDEX_PENDING];
 };

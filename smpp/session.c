@@ -228,7 +228,7 @@ static void follow(struct smpp_session *s, const struct smpp_event *event, uint6
 static size_t judge(struct smpp_session *s, const uint8_t *data, uint64_t now, struct smpp_event *event)
 {
     unsigned index = smpp_command_index(event->header.command_id);
-    const struct meaning *m = &meanings[s->verdicts[STATES * index]];
+    const struct meaning *m = &meanings[s->verdicts[(size_t)STATES * index]];
     event->command = (uint8_t)index;
     event->kind = m->kind;
     event->refusal = m->refusal;
