@@ -1,12 +1,15 @@
 """What hostile peers do: the cases, and octets and sockets to try them with. test_hostile.py holds the program to each case;
 test/bench/hostile.py measures what other clients notice.
 """
+import contextlib
 import socket
 import ssl
 import struct
 
 import wire
 from wire import Pdu
+
+IP_BIND_ADDRESS_NO_PORT = 24     # of <linux/in.h>
 
 # case: (options that bound it, the answer, the counter)
 CASES = {
@@ -83,13 +86,20 @@ def ended(sock):
         return octets
 
 
-def pour(sock, octets):
-    """Sends what the socket takes at once, and drops what has come."""
-    for act in (lambda: sock.send(octets), lambda: sock.recv(1 << 20)):
-        try:
-            act()
-        except BlockingIOError:
-            pass
+class Pour:
+    """Sends the octets again and again: what the socket takes at once, from where it stopped the time before. Drops what has
+    come."""
+
+    def __init__(self, sock, octets):
+        self.sock, self.octets, self.at = sock, memoryview(octets), 0
+        sock.setblocking(False)
+
+    def __call__(self):
+        with contextlib.suppress(BlockingIOError):
+            self.at += self.sock.send(self.octets[self.at:])
+            self.at %= len(self.octets)
+        with contextlib.suppress(BlockingIOError):
+            self.sock.recv(1 << 20)
 
 
 def ssl_hello():
@@ -107,4 +117,14 @@ def ssl_hello():
 
 
 def connect(port, patience, source=None):
-    return socket.create_connection(('127.0.0.1', port), patience, source_address=(source, 0) if source else None)
+    sock = socket.socket()
+    sock.settimeout(patience)
+    try:
+        if source:  # the port is chosen by the connect: a search at the bind would stop its processor for milliseconds
+            sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((source, 0))
+        sock.connect(('127.0.0.1', port))
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -21,7 +21,7 @@ import pytest
 import hostile
 import wire
 from harness import PATIENCE, Raw, free_port
-from hostile import CASES, bind_of, ended, pour, read_pdu, ssl_hello
+from hostile import CASES, Pour, bind_of, ended, read_pdu, ssl_hello
 from peers import answer_all
 from wire import Pdu
 
@@ -244,8 +244,7 @@ def test_floods_of_what_is_no_message(siege):
         octets = pdu.octets() * 1000
         count = daemon.metric('session_floods_total')
         with siege.bound_socket() as sock:
-            sock.setblocking(False)
-            siege.under(case, lambda sock=sock, octets=octets: pour(sock, octets))
+            siege.under(case, Pour(sock, octets))
         assert daemon.wait_metric('session_floods_total', count + 1) > count
     assert daemon.metric('session_refused_total', reason='stray_response') > 0
     assert daemon.metric('session_refused_total', reason='unknown_command') > 0
@@ -269,9 +268,7 @@ def test_window_ignored(siege):
     daemon = siege.start()
     octets = Pdu('submit_sm', 0, 9, wire.message('5001', '64251234567', b'x')).octets() * 200
     with siege.bound_socket() as sock:
-        sock.setblocking(False)
-
-        siege.under('window ignored', lambda: pour(sock, octets))
+        siege.under('window ignored', Pour(sock, octets))
     assert daemon.metric('reads_paused_total') > 0
 
 
