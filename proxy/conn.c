@@ -9,6 +9,7 @@
 
 #define READ_GRACE   500000000ULL /* ns: to look at what came while we did not read */
 #define FLOOD_PERIOD 1000000000ULL
+#define TURN_PAUSE   1000000ULL
 enum { PATIENCE_FACTOR = 4 };
 
 /* --- state and its gauge -------------------------------------------------------------------------------- */
@@ -141,12 +142,44 @@ void conn_give_up(struct conn *c)
 
 static void read_on(struct conn *c);
 
+/* A client that has not bound, or has ended. */
+static struct strangers *stranger_of(const struct conn *c)
+{
+    enum smpp_state state = c->smpp.state;
+    bool is_one = c->owner->side == SIDE_CLIENT && !smpp_state_is_bound(state) && state != SMPP_UNBINDING;
+    return is_one ? &c->worker->strangers : NULL;
+}
+
+/* Many whose time is over at once are closed a few a turn. */
+static bool is_put_off(struct conn *c, uint64_t now)
+{
+    struct strangers *strangers = stranger_of(c);
+    if (strangers == NULL || strangers_may(strangers)) {
+        return false;
+    }
+    timer_set(&c->worker->timers, &c->timer, now + TURN_PAUSE);
+    return true;
+}
+
+static void work_off(struct conn *c, uint64_t now);
+
 static void on_timer(struct timer *timer, uint64_t now)
 {
     struct conn *c = (struct conn *)((char *)timer - offsetof(struct conn, timer));
-    if (c->stream == NULL || c->closing) {
+    struct worker *w = c->worker;
+    if (c->stream == NULL || c->closing || is_put_off(c, now)) {
         return;
     }
+    uint64_t begun = w->clock();
+    struct strangers *strangers = stranger_of(c);
+    work_off(c, now);
+    if (strangers != NULL) {
+        strangers_spent(strangers, w->clock() - begun);
+    }
+}
+
+static void work_off(struct conn *c, uint64_t now)
+{
     if (c->paused || c->flooded) { /* we are not listening: its silence says nothing */
         smpp_session_deaf(&c->smpp, now);
     }
@@ -608,6 +641,11 @@ static void on_writable(void *owner)
     }
 }
 
+static struct strangers *on_stranger(void *owner)
+{
+    return stranger_of(owner);
+}
+
 static void on_closed(void *owner, enum stream_end end, const char *detail)
 {
     struct conn *c = owner;
@@ -618,8 +656,12 @@ static void on_closed(void *owner, enum stream_end end, const char *detail)
     c->owner->closed(c, c->why != NULL ? c->why : stream_end_name(end), detail);
 }
 
-const struct stream_events conn_stream_events = {
-    .opened = on_opened, .room = on_room, .bytes = on_bytes, .writable = on_writable, .closed = on_closed};
+const struct stream_events conn_stream_events = {.opened = on_opened,
+                                                 .room = on_room,
+                                                 .bytes = on_bytes,
+                                                 .writable = on_writable,
+                                                 .closed = on_closed,
+                                                 .stranger = on_stranger};
 
 void conn_init(struct conn *c, struct worker *w, const struct conn_owner *owner, enum smpp_role role,
                const struct smpp_session_limits *limits, unsigned window, uint64_t response_timeout)

@@ -49,6 +49,8 @@ static inline uint64_t metric_get(metric *m)
       "Connections closed because their address began max-handshakes-per-address in a second.")              \
     X(accept_crowded, counter, "connections_of_address_refused_total",                                       \
       "Client connections closed at once: too many sessions of one address.")                                \
+    X(put_off, counter, "connections_put_off_total",                                                         \
+      "Times that a connection which has not bound waited for the next turn: unbound-turn was over.")        \
     X(binds_too_soon, counter, "client_binds_too_soon_total",                                                \
       "Client binds refused unread, after wrong passwords from the same address for the same system_id.")    \
     X(floods, counter, "session_floods_total",                                                               \

@@ -20,7 +20,8 @@
 #include "proxy/hooks/template.h"
 #include "smpp/constants.h"
 
-#define MS                  1000000ULL
+#define US                  1000ULL
+#define MS                  (1000 * US)
 #define SECOND              (1000 * MS)
 #define MINUTE              (60 * SECOND)
 #define HOUR                (60 * MINUTE)
@@ -180,6 +181,11 @@ const struct option_row option_rows[] = {
      .help = "TLS handshakes a second that one address (of IPv6: one /64) may begin; more connections are closed at once, "
              "since a handshake costs the server a quarter of a millisecond and its peer next to nothing; 0: any number; "
              "raise it where all clients come by way of one balancer"},
+    {SECTION_ROOT, OPTION_DURATION, "unbound-turn", FIELD(struct config, unbound_turn), .standard = "100us",
+     RANGE(1 * US, 1 * SECOND),
+     .help = "of each turn of a worker's loop, for all connections together that have not bound or are ending: accepted, "
+             "read, answered, shaken hands with, closed; the others wait for the next turn, after the sessions that have "
+             "bound. At least one has its turn, however long it takes"},
     {SECTION_ROOT, OPTION_INTEGER, "max-own-answers", FIELD(struct config, max_own_answers), .standard = "1000",
      RANGE(0, 1000000),
      .help = "PDUs a second of one session that the proxy itself answers or drops: enquire_link, unknown commands, "
@@ -791,7 +797,8 @@ struct unit {
 };
 static const struct unit integer_units[] = {{"", 1}, {0}};
 static const struct unit size_units[] = {{"m", MIB}, {"k", KIB}, {"", 1}, {0}};
-static const struct unit duration_units[] = {{"h", HOUR}, {"m", MINUTE}, {"s", SECOND}, {"ms", MS}, {0}};
+static const struct unit duration_units[] = {{"h", HOUR}, {"m", MINUTE}, {"s", SECOND},
+                                             {"ms", MS},  {"us", US},    {0}};
 
 static const struct unit *units_of(enum option_type type)
 {
@@ -945,7 +952,7 @@ static void allowed_quantity(const struct option_row *row, char *out, size_t cap
 {
     static const char *const notes[OPTION_TYPE_COUNT] = {
         [OPTION_SIZE] = " (k: 1024, m: 1024k)",
-        [OPTION_DURATION] = " (units: ms, s, m, h)",
+        [OPTION_DURATION] = " (units: us, ms, s, m, h)",
         [OPTION_INTEGER] = "",
     };
     char low[32];

@@ -15,6 +15,7 @@
 #include <uv.h>
 
 #include "proxy/chunk.h"
+#include "proxy/strangers.h"
 
 struct stream;
 struct ssl_ctx_st; /* SSL_CTX */
@@ -50,6 +51,9 @@ struct stream_events {
      * freed after it. detail is a sentence for the log (the error, the certificate's fault), never NULL,
      * valid in the call. */
     void (*closed)(void *owner, enum stream_end end, const char *detail);
+    /* Where what is done for this owner counts as done for a stranger, and may have to wait for the next turn; NULL, or
+     * giving NULL: it is done at once. Read at any time up to closed. */
+    struct strangers *(*stranger)(void *owner);
 };
 
 /* What the streams of one thread share. */

@@ -27,6 +27,7 @@ enum {
     TRY_BUFS = 64,  /* of one system call; IOV_MAX is far more, but the array is on the stack */
     WRITE_BUFS = 4, /* what uv_write keeps in the request itself; for more it would allocate */
     DISCARD_ROOM = 4096,
+    READ_COST = 2000, /* ns, of the system call that was before */
 };
 
 enum tcp_state { TCP_RESOLVING, TCP_CONNECTING, TCP_OPEN, TCP_FLUSHING, TCP_ENDING };
@@ -52,7 +53,8 @@ struct tcp_stream {
         uv_shutdown_t shutdown;
     } request;
     struct chain out;
-    size_t writing; /* octets at the front of out that uv_write is about */
+    size_t writing;              /* octets at the front of out that uv_write is about */
+    struct strangers *strangers; /* whose time the present read takes; NULL: nobody's */
     struct resolve *resolve;
     struct addrinfo *addresses, *next; /* resolved; next: not tried yet */
     uint64_t deadline;
@@ -138,11 +140,26 @@ static void end(struct tcp_stream *t, enum stream_end why, int error)
 
 /* --- reading ------------------------------------------------------------------------------------------- */
 
+/* Without room libuv reads nothing, says so, and comes again in the next turn. */
+static inline bool put_off(struct tcp_stream *t, uv_buf_t *buf)
+{
+    t->strangers = t->base.events->stranger != NULL ? t->base.events->stranger(t->base.owner) : NULL;
+    if (t->strangers == NULL || strangers_may(t->strangers)) {
+        return false;
+    }
+    buf->base = NULL;
+    buf->len = 0;
+    return true;
+}
+
 static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     struct tcp_stream *t = handle->data;
     (void)suggested;
     size_t len = 0;
+    if (put_off(t, buf)) {
+        return;
+    }
     uint8_t *room = t->base.events->room(t->base.owner, &len);
     assert(len > 0);
     buf->base = (char *)room;
@@ -172,15 +189,26 @@ static void on_end_of_octets(struct tcp_stream *t, int error)
     }
 }
 
+static void take_in(struct tcp_stream *t, ssize_t count)
+{
+    if (count > 0) {
+        t->base.events->bytes(t->base.owner, (size_t)count);
+    } else if (count < 0 && count != UV_ENOBUFS) { /* which is: put off */
+        on_end_of_octets(t, (int)count);
+    }
+}
+
 static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buf)
 {
     struct tcp_stream *t = handle->data;
     (void)buf;
-    if (count > 0) {
-        t->base.events->bytes(t->base.owner, (size_t)count);
-    } else if (count < 0) {
-        on_end_of_octets(t, (int)count);
+    if (t->strangers == NULL) {
+        take_in(t, count);
+        return;
     }
+    uint64_t begun = uv_hrtime();
+    take_in(t, count);
+    strangers_spent(t->strangers, uv_hrtime() - begun + READ_COST);
 }
 
 static void start_reading(struct tcp_stream *t)
@@ -353,8 +381,10 @@ static bool tcp_busy(const struct stream *s)
 static void on_discard_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     static _Thread_local char nothing[DISCARD_ROOM];
-    (void)handle;
     (void)suggested;
+    if (put_off(handle->data, buf)) {
+        return;
+    }
     buf->base = nothing;
     buf->len = sizeof(nothing);
 }
@@ -363,9 +393,16 @@ static void on_discard(uv_stream_t *handle, ssize_t count, const uv_buf_t *buf)
 {
     struct tcp_stream *t = handle->data;
     (void)buf;
+    if (count == UV_ENOBUFS) { /* put off */
+        return;
+    }
+    uint64_t begun = uv_hrtime();
     t->peer_done = t->peer_done || count == UV_EOF;
     if (count < 0 && (count != UV_EOF || t->finished)) {
         end(t, STREAM_END_CLOSED, 0);
+    }
+    if (t->strangers != NULL) {
+        strangers_spent(t->strangers, uv_hrtime() - begun + READ_COST);
     }
 }
 

@@ -498,12 +498,19 @@ static void inner_writable(void *owner)
     }
 }
 
+static struct strangers *inner_stranger(void *owner)
+{
+    const struct tls_stream *t = owner;
+    return t->base.events->stranger != NULL ? t->base.events->stranger(t->base.owner) : NULL;
+}
+
 static const struct stream_events inner_events = {
     .opened = inner_opened,
     .room = inner_room,
     .bytes = inner_bytes,
     .writable = inner_writable,
     .closed = inner_closed,
+    .stranger = inner_stranger,
 };
 
 /* --- the owner's calls --------------------------------------------------------------------------------- */

@@ -326,6 +326,8 @@ static void take_put_off(struct thread *t);
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct thread *t = prepare->data;
+    struct worker *w = &t->worker;
+    metric_add(&w->metrics->put_off, strangers_turn(&w->strangers, w->config->unbound_turn));
     take_put_off(t);
     settle_turn(t);
     maybe_finish(t);
@@ -638,16 +640,18 @@ static bool descriptors_left(const struct listener *l)
 /* Until a connection that it has announced is taken, libuv accepts no other: they wait in the backlog. */
 static void take_connection(struct listener *l)
 {
+    struct worker *w = &l->thread->worker;
     int error = 0;
     bool was_paused = l->paused;
+    uint64_t begun = w->clock();
     l->accepts++;
     l->paused = !descriptors_left(l);
     if (!l->paused) {
-        (void)client_accept(&l->thread->worker, (uv_stream_t *)&l->tcp, l->tls, &forward_client_events,
-                            &error);
+        (void)client_accept(w, (uv_stream_t *)&l->tcp, l->tls, &forward_client_events, &error);
     } else if (!was_paused) {
         error = UV_EMFILE;
     }
+    strangers_spent(&w->strangers, w->clock() - begun);
     if (error != 0) {
         note_accept_fault(l, error);
     }
@@ -659,7 +663,8 @@ static void on_connection(uv_stream_t *server, int status)
     worker_wake(&l->thread->worker);
     if (status != 0) {
         note_accept_fault(l, status);
-    } else if (l->accepts >= ACCEPTS_A_TURN) {
+    } else if (l->accepts >= ACCEPTS_A_TURN ||
+               (l->accepts > 0 && strangers_are_through(&l->thread->worker.strangers))) {
         l->put_off = true;
     } else {
         take_connection(l);

@@ -25,6 +25,7 @@
 #include "proxy/registry.h"
 #include "proxy/released.h"
 #include "proxy/shared.h"
+#include "proxy/strangers.h"
 #include "proxy/stream.h"
 #include "proxy/timers.h"
 #include "proxy/traffic.h"
@@ -48,8 +49,9 @@ struct worker {
     struct stream_env env;
     uint8_t *receive; /* where every connection's bytes arrive */
     size_t receive_size;
-    struct conn *dirty;   /* connections with output of this turn */
-    struct conn *resumed; /* connections whose kept bytes are to be looked at again */
+    struct strangers strangers; /* what is left of this turn for those who have not bound */
+    struct conn *dirty;         /* connections with output of this turn */
+    struct conn *resumed;       /* connections whose kept bytes are to be looked at again */
     struct registry clients, legs;
     struct probe *probes; /* sessions that try a link */
     unsigned probes_count;

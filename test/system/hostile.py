@@ -13,15 +13,16 @@ IP_BIND_ADDRESS_NO_PORT = 24     # of <linux/in.h>
 
 # case: (options that bound it, the answer, the counter)
 CASES = {
-    'slow bytes': ('partial-timeout', 'closed when the PDU is not whole in time',
-                   'sessions_timed_out_total{reason="partial_pdu_timeout"}'),
-    'no bind': ('session-init, max-unbound', 'closed when no bind came in time; more connections are closed at once',
+    'slow bytes': ('partial-timeout, unbound-turn', 'closed when the PDU is not whole in time; read after those who have bound',
+                   'sessions_timed_out_total{reason="partial_pdu_timeout"}, connections_put_off_total'),
+    'no bind': ('session-init, max-unbound, unbound-turn',
+                'closed when no bind came in time; more connections are closed at once',
                 'sessions_timed_out_total{reason="session_init_timeout"}, connections_refused_total'),
     'wrong passwords': ('password-tries, password-pause, password-pause-max, auth-queue',
                         'ESME_RINVPASWD; then ESME_RBINDFAIL unread, for that address and system_id alone',
                         'client_binds_credentials_total, client_binds_too_soon_total'),
-    'wrong system_ids': ('auth-queue', 'ESME_RINVPASWD; ESME_RBINDFAIL unread for an address that has half of the queue',
-                         'client_binds_credentials_total, auth_queue_full_total'),
+    'wrong system_ids': ('auth-queue', 'ESME_RINVPASWD, as late as for a wrong password; ESME_RBINDFAIL unread for an '
+                         'address that has half of the queue', 'client_binds_credentials_total, auth_queue_full_total'),
     'enquire_link flood': ('max-own-answers', 'answered; then not read for the rest of the second', 'session_floods_total'),
     'unknown commands': ('max-own-answers', 'generic_nack ESME_RINVCMDID; then as above', 'session_floods_total, '
                          'session_refused_total{reason="unknown_command"}'),
@@ -33,9 +34,9 @@ CASES = {
                                    'session_refused_total{reason="stray_response"}, session_floods_total'),
     'thousands of TLVs': ('max-pdu-bound', 'forwarded as they are', 'pdus_total'),
     'never reads': ('out-limit', 'closed', 'slow_readers_closed_total'),
-    'many connections of one address': ('max-sessions-per-address', 'closed at once',
-                                        'connections_of_address_refused_total'),
-    'handshake never finished': ('session-init, max-unbound, max-handshakes-per-address',
+    'many connections of one address': ('max-sessions-per-address, unbound-turn', 'closed at once',
+                                        'connections_of_address_refused_total, connections_put_off_total'),
+    'handshake never finished': ('session-init, max-unbound, max-handshakes-per-address, unbound-turn',
                                  'closed when it is not done in time; beyond so many a second of an address at once',
                                  'connections_accepted_total, handshakes_of_address_refused_total'),
     'renegotiation': ('-', 'refused by TLS itself', 'connections_accepted_total'),

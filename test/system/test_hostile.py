@@ -181,6 +181,23 @@ def test_slow_bytes_and_no_bind(siege):
 
 
 @pytest.mark.sanitize
+def test_a_crowd_has_a_share_of_a_turn(siege):
+    """However small, all get what is theirs in the end, and those who have bound do not wait for them."""
+    daemon = siege.start(unbound_turn=Raw('1us'))
+    enquire = Pdu('enquire_link', 0, 3).octets()
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(siege.connect()) for _ in range(60)]
+        for octets in (enquire[:5], enquire[5:]):
+            for sock in socks:
+                sock.sendall(octets)
+        siege.resident.p99(20)
+        siege.world.bound()
+        for sock in socks:
+            assert read_pdu(sock).name == 'enquire_link_resp'
+        assert daemon.wait_metric('connections_put_off_total', 1) >= 1
+
+
+@pytest.mark.sanitize
 def test_wrong_passwords(siege):
     """From one address: a few are judged, the rest wait. From another, and with a password that was right before, the client
     binds all the while."""

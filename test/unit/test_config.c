@@ -574,7 +574,7 @@ static const struct {
     {1, "# c\nworkers = 65", 2, "workers \"65\" is out of range; allowed: 1 to 64"},
     {1, "workers = two", 1, "workers \"two\" is no number; allowed: 1 to 64"},
     {1, "workers = 1\nworkers = 2", 2, "\"workers\" is given again, first in line 1; give it once"},
-    {1, "drain = 10", 1, "drain \"10\" has no unit; allowed: 0ms to 10m (units: ms, s, m, h)"},
+    {1, "drain = 10", 1, "drain \"10\" has no unit; allowed: 0us to 10m (units: us, ms, s, m, h)"},
     {1, "state-directory = \"/nonexistent\"", 1,
      "state-directory \"/nonexistent\" cannot be used: No such file"},
     {1, "state-directory = \"/etc/passwd\"", 1, "state-directory \"/etc/passwd\" "},
@@ -673,7 +673,7 @@ static const struct {
      "\"10.0.0.1/8\" }",
      10, "networks \"10.0.0.1/8\" has bits set after its prefix; allowed: networks such as"},
     {9, "client \"acme\" { password-hash = \"" HASH "\" shortcodes = { \"5001\" }\nhold-budget = 61s", 10,
-     "hold-budget \"61s\" is out of range; allowed: 0ms to 1m"},
+     "hold-budget \"61s\" is out of range; allowed: 0us to 1m"},
     {9,
      "client \"acme\" { password-hash = \"" HASH
      "\" shortcodes = { \"5001\" }\nbind-types = { receiver, sender }",

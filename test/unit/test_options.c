@@ -81,12 +81,12 @@ static const struct option_row *row_of(enum option_section section, const char *
 /* The unit in which every limit of a type is a whole number. */
 static uint64_t smallest(const struct option_row *row)
 {
-    return row->type == OPTION_DURATION ? 1000000 : 1;
+    return row->type == OPTION_DURATION ? 1000 : 1;
 }
 
 static const char *smallest_name(const struct option_row *row)
 {
-    return row->type == OPTION_DURATION ? "ms" : "";
+    return row->type == OPTION_DURATION ? "us" : "";
 }
 
 static void check_end(const struct option_row *row, uint64_t value, bool allowed)
@@ -334,7 +334,7 @@ static void test_the_allowed_is_told(void **state)
     (void)state;
     char out[256];
     option_allowed(row_of(SECTION_CLIENT, "hold-budget"), out, sizeof out);
-    assert_string_equal(out, "0ms to 1m (units: ms, s, m, h)");
+    assert_string_equal(out, "0us to 1m (units: us, ms, s, m, h)");
     option_allowed(row_of(SECTION_ROOT, "max-pdu-open"), out, sizeof out);
     assert_string_equal(out, "64 to 64k (k: 1024, m: 1024k)");
     option_allowed(row_of(SECTION_LOG, "format"), out, sizeof out);
