@@ -1,12 +1,14 @@
-/* Passwords of clients, verified in libuv's thread pool and remembered on the loop.
+/* Passwords of clients, verified on threads of their own and remembered on the loop.
  *
  *   auth_check ──HMAC(hash, password)──▶ equal to the one remembered of this client? GOOD at once
- *        └─▶ struct check, in the list ──pool──▶ crypt_r ──loop──▶ verdict, done, wiped and freed
+ *        └─▶ struct check, in the list ──verifier──▶ crypt_r, or as long as one took ──loop──▶ verdict, done, wiped, freed
  *
- * A known and an unknown system_id take the same way through all of it: an HMAC, a place in the queue, one
- * crypt of the usual cost. Only the verdict of an unknown one is settled beforehand. Failures are not
- * remembered: a table of them would be the attacker's to fill, and a password that was wrong may be right
- * after a reload. */
+ * A known and an unknown system_id take the same way through all of it: an HMAC, a place in the queue, and there as long
+ * as a crypt takes. Only the verdict of an unknown one is settled beforehand, so nothing is computed for it: its place is
+ * held for as long as one of the last crypts took, whichever that is. Once a second one is made all the same, to know.
+ * So names that nobody has, which can be had without end, cost next to no processor time, and answers still come as
+ * late. Failures are not remembered: a table of them would be the attacker's to fill, and a password that was wrong may
+ * be right after a reload. */
 #include "proxy/auth.h"
 
 #include <crypt.h>
@@ -17,10 +19,15 @@
 #include <openssl/rand.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <time.h>
 
-enum { MAC_LEN = 32 };
+#include "proxy/verifier.h"
+
+#define SECOND 1000000000ULL
+enum { MAC_LEN = 32, TOOK = 8 };
 
 /* For unknown ids while no client is configured: yescrypt at the cost that turnoutctl uses, of a password
  * that nobody has kept. */
@@ -33,12 +40,12 @@ struct remembered {
 
 /* One password under way. About 33 KB: crypt_r's work space is too much for a thread's stack. */
 struct check {
-    uv_work_t work;
+    struct verifier_job job; /* first */
     struct auth *auth;
     LIST_ENTRY(check) entry;
     uint64_t token;
     uint64_t address;
-    bool settled; /* whatever crypt says, it is BAD: unknown client, or a password that no hash can be of */
+    bool settled;    /* it is BAD: unknown client, or a password that no hash can be of */
     bool known_good; /* proved by another check while this one waited */
     unsigned client; /* index; of no meaning where settled */
     enum auth_verdict verdict;
@@ -49,7 +56,10 @@ struct check {
 };
 
 struct auth {
-    uv_loop_t *loop;
+    struct verifier *verifier;
+    _Atomic uint64_t took[TOOK]; /* ns, the last crypts */
+    _Atomic uint64_t crypts;     /* made */
+    _Atomic uint64_t crypted;    /* when the last began, ns */
     unsigned queue, waiting;
     auth_done *done;
     void *ctx;
@@ -121,7 +131,7 @@ static void spare_the_rest(struct auth *auth, const struct check *good)
     LIST_FOREACH(c, &auth->checks, entry)
     {
         if (!c->settled && c->client == good->client && CRYPTO_memcmp(c->mac, good->mac, MAC_LEN) == 0 &&
-            uv_cancel((uv_req_t *)&c->work) == 0)
+            verifier_cancel(auth->verifier, &c->job))
             c->known_good = true;
     }
 }
@@ -136,11 +146,43 @@ static void remember(struct auth *auth, const struct check *good)
 
 /* --- one check -------------------------------------------------------------------------------- */
 
-/* On a thread of the pool. A hash that crypt cannot handle, or no memory for it, is our fault: BUSY. */
-static void verify(uv_work_t *work)
+/* How long to hold the place of one that is settled, ns; 0: not known, or not lately. Which of the last crypts it is like
+ * is as random as its HMAC. */
+static uint64_t time_to_hold(struct check *c)
 {
-    struct check *c = (struct check *)work->data;
+    struct auth *auth = c->auth;
+    uint64_t crypted = atomic_load(&auth->crypted);
+    uint64_t count = atomic_load(&auth->crypts);
+    bool lately = count > 0 && uv_hrtime() - crypted < SECOND;
+    if (!lately && (count == 0 || atomic_compare_exchange_strong(&auth->crypted, &crypted, uv_hrtime())))
+        return 0;
+    return atomic_load(&auth->took[c->mac[0] % (count < TOOK ? count : TOOK)]);
+}
+
+/* crypt_r, timed. */
+static const char *crypt_it(struct check *c)
+{
+    struct auth *auth = c->auth;
+    uint64_t begun = uv_hrtime();
+    atomic_store(&auth->crypted, begun);
     const char *made = crypt_r(c->password, c->hash, &c->data);
+    atomic_store(&auth->took[atomic_load(&auth->crypts) % TOOK], uv_hrtime() - begun);
+    atomic_fetch_add(&auth->crypts, 1);
+    return made;
+}
+
+/* On a thread of the verifier. A hash that crypt cannot handle, or no memory for it, is our fault: BUSY. */
+static void verify(struct verifier_job *job)
+{
+    struct check *c = (struct check *)job;
+    uint64_t hold = c->settled ? time_to_hold(c) : 0;
+    if (hold > 0) {
+        const struct timespec time = {(time_t)(hold / SECOND), (long)(hold % SECOND)};
+        c->verdict = AUTH_BAD;
+        (void)nanosleep(&time, NULL);
+        return;
+    }
+    const char *made = crypt_it(c);
     if (made == NULL || made[0] == '*') {
         c->verdict = AUTH_BUSY;
         return;
@@ -162,21 +204,23 @@ static void auth_destroy(struct auth *auth)
         explicit_bzero(auth->remembered, auth->remembered_count * sizeof *auth->remembered);
     free(auth->remembered);
     EVP_MAC_CTX_free(auth->hmac);
+    if (auth->verifier != NULL)
+        verifier_free(auth->verifier);
     free(auth);
 }
 
 /* On the loop. */
-static void verified(uv_work_t *work, int status)
+static void verified(void *ctx, struct verifier_job *job, bool cancelled)
 {
-    struct check *c = (struct check *)work->data;
-    struct auth *auth = c->auth;
+    struct check *c = (struct check *)job;
+    struct auth *auth = ctx;
     uint64_t token = c->token;
     enum auth_verdict verdict = c->verdict;
-    if (status == UV_ECANCELED)
+    if (cancelled)
         verdict = c->known_good ? AUTH_GOOD : AUTH_BUSY;
     LIST_REMOVE(c, entry);
     auth->waiting--;
-    if (verdict == AUTH_GOOD && status == 0 && !auth->closing) {
+    if (verdict == AUTH_GOOD && !cancelled && !auth->closing) {
         remember(auth, c);
         spare_the_rest(auth, c);
     }
@@ -194,7 +238,7 @@ static struct check *check_new(struct auth *auth, const char *hash, const uint8_
         return NULL;
     bool fits = len < sizeof c->password && memchr(password, '\0', len) == NULL;
     c->auth = auth;
-    c->work.data = c;
+    c->job.work = verify;
     c->settled = !fits;
     memcpy(c->hash, hash, strlen(hash) + 1); /* it fits: auth_check */
     memcpy(c->password, password, len < sizeof c->password ? len : sizeof c->password - 1);
@@ -212,7 +256,7 @@ static const char *usable_dummy(const char *dummy_hash)
 
 static enum auth_verdict check_queue(struct auth *auth, struct check *c)
 {
-    if (uv_queue_work(auth->loop, &c->work, verify, verified) != 0) {
+    if (!verifier_post(auth->verifier, &c->job)) {
         check_free(c);
         return AUTH_BUSY;
     }
@@ -270,13 +314,13 @@ struct auth *auth_new(uv_loop_t *loop, unsigned queue, auth_done *done, void *ct
     struct auth *auth = calloc(1, sizeof *auth);
     if (auth == NULL)
         return NULL;
-    auth->loop = loop;
+    auth->verifier = verifier_new(loop, verified, auth);
     auth->queue = queue;
     auth->done = done;
     auth->ctx = ctx;
     LIST_INIT(&auth->checks);
     auth->hmac = hmac_new();
-    if (auth->hmac == NULL) {
+    if (auth->hmac == NULL || auth->verifier == NULL) {
         auth_destroy(auth);
         return NULL;
     }
@@ -294,5 +338,6 @@ void auth_free(struct auth *auth)
     }
     struct check *c;
     LIST_FOREACH(c, &auth->checks, entry)
-    uv_cancel((uv_req_t *)&c->work); /* those that have not begun; the callback comes all the same */
+    (void)verifier_cancel(auth->verifier,
+                          &c->job); /* those that have not begun; the callback comes all the same */
 }

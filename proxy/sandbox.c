@@ -123,8 +123,8 @@ static const char *const allowed[] = {
     "arch_prctl", "brk", "exit", "exit_group", "futex", "get_robust_list", "madvise", "membarrier", "mlock",
     "mmap", "mprotect", "mremap", "msync", "munlock", "munmap", "prctl", "restart_syscall", "rseq",
     "rt_sigaction", "rt_sigpending", "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait", "sched_getaffinity",
-    "sched_getparam", "sched_getscheduler", "sched_setaffinity", "sched_yield", "set_robust_list",
-    "set_tid_address", "sigaltstack", "tgkill",
+    "sched_getparam", "sched_getscheduler", "sched_setaffinity", "sched_setscheduler", "sched_yield",
+    "set_robust_list", "set_tid_address", "sigaltstack", "tgkill",
     /* about itself and the machine */
     "getegid", "geteuid", "getgid", "getgroups", "getpgrp", "getpid", "getppid", "getrandom", "getresgid",
     "getresuid", "getrlimit", "getrusage", "gettid", "getuid", "prlimit64", "setrlimit", "sysinfo", "uname"};
