@@ -35,6 +35,7 @@ struct tls_stream {
     struct stream base;
     struct stream *inner; /* NULL once it has closed */
     SSL *ssl;
+    SSL_CTX *context; /* of an accepted one until its first octets: what ssl is to be made of */
     enum tls_state state;
     enum stream_end end;
     bool reading;       /* the owner wants it */
@@ -173,6 +174,13 @@ static BIO *new_bio(struct tls_stream *t)
 
 /* --- the end ------------------------------------------------------------------------------------------- */
 
+static void tls_free(struct tls_stream *t)
+{
+    SSL_free(t->ssl);
+    SSL_CTX_free(t->context);
+    free(t);
+}
+
 static void on_handle_closed(uv_handle_t *handle)
 {
     struct tls_stream *t = handle->data;
@@ -182,8 +190,7 @@ static void on_handle_closed(uv_handle_t *handle)
     chain_drop(&t->kept, t->base.env->chunks);
     chain_drop(&t->out, t->base.env->chunks);
     t->base.events->closed(t->base.owner, t->end, t->detail);
-    SSL_free(t->ssl);
-    free(t);
+    tls_free(t);
 }
 
 static void set_detail(struct tls_stream *t, const char *detail)
@@ -353,8 +360,41 @@ static void adjust(struct tls_stream *t)
     }
 }
 
+static SSL *new_ssl(struct tls_stream *t, SSL_CTX *context)
+{
+    SSL *ssl = SSL_new(context);
+    BIO *bio = new_bio(t);
+    if (ssl == NULL || bio == NULL) {
+        SSL_free(ssl);
+        BIO_free(bio);
+        return NULL;
+    }
+    SSL_set_bio(ssl, bio, bio);
+    SSL_set_app_data(ssl, t);
+    SSL_set_verify(ssl, SSL_get_verify_mode(ssl), on_verify);
+    return ssl;
+}
+
+/* Only now: many who connect never say a word, or are shown out first, and it costs as much as accepting them did. */
+static bool begin_to_accept(struct tls_stream *t)
+{
+    t->ssl = new_ssl(t, t->context);
+    ERR_clear_error();
+    if (t->ssl == NULL) {
+        return false;
+    }
+    SSL_CTX_free(t->context);
+    t->context = NULL;
+    SSL_set_accept_state(t->ssl);
+    return true;
+}
+
 static void handshake(struct tls_stream *t)
 {
+    if (t->ssl == NULL && !begin_to_accept(t)) {
+        end(t, STREAM_END_MEMORY, "no memory for TLS", false);
+        return;
+    }
     ERR_clear_error();
     int result = SSL_do_handshake(t->ssl);
     enum stream_end why = result == 1 ? STREAM_END_COUNT : fault_of(t, result);
@@ -596,36 +636,14 @@ static const struct stream_kind tls_kind = {
 
 /* --- making one ---------------------------------------------------------------------------------------- */
 
-static SSL *new_ssl(struct tls_stream *t, SSL_CTX *context)
-{
-    SSL *ssl = SSL_new(context);
-    BIO *bio = new_bio(t);
-    if (ssl == NULL || bio == NULL) {
-        SSL_free(ssl);
-        BIO_free(bio);
-        return NULL;
-    }
-    SSL_set_bio(ssl, bio, bio);
-    SSL_set_app_data(ssl, t);
-    SSL_set_verify(ssl, SSL_get_verify_mode(ssl), on_verify);
-    return ssl;
-}
-
-static struct tls_stream *tls_new(struct stream_env *env, SSL_CTX *context, uint64_t timeout_ms,
+static struct tls_stream *tls_new(struct stream_env *env, uint64_t timeout_ms,
                                   const struct stream_events *events, void *owner)
 {
     struct tls_stream *t = calloc(1, sizeof(*t));
-    if (t == NULL) {
-        return NULL;
+    if (t != NULL) {
+        stream_init(&t->base, &tls_kind, env, events, owner);
+        t->deadline = uv_now(env->loop) + timeout_ms;
     }
-    stream_init(&t->base, &tls_kind, env, events, owner);
-    t->ssl = new_ssl(t, context);
-    ERR_clear_error();
-    if (t->ssl == NULL) {
-        free(t);
-        return NULL;
-    }
-    t->deadline = uv_now(env->loop) + timeout_ms;
     return t;
 }
 
@@ -636,12 +654,6 @@ static void init_handles(struct tls_stream *t)
     (void)uv_idle_init(t->base.env->loop, &t->turn);
     t->timer.data = t->turn.data = t;
     t->handles = 2;
-}
-
-static void tls_free(struct tls_stream *t)
-{
-    SSL_free(t->ssl);
-    free(t);
 }
 
 /* The name to ask for (SNI has no addresses, and a length), and the one that the certificate must bear. */
@@ -659,11 +671,13 @@ static bool expect_name(SSL *ssl, const char *name)
 struct stream *stream_tls_connect(struct stream_env *env, const struct stream_target *target,
                                   const struct stream_events *events, void *owner)
 {
-    struct tls_stream *t = tls_new(env, target->tls, target->timeout_ms, events, owner);
+    struct tls_stream *t = tls_new(env, target->timeout_ms, events, owner);
     if (t == NULL) {
         return NULL;
     }
-    bool named = expect_name(t->ssl, target->tls_name != NULL ? target->tls_name : target->host);
+    t->ssl = new_ssl(t, target->tls);
+    bool named =
+        t->ssl != NULL && expect_name(t->ssl, target->tls_name != NULL ? target->tls_name : target->host);
     ERR_clear_error();
     t->inner = named ? stream_tcp_connect(env, target, &inner_events, t) : NULL;
     if (t->inner == NULL) {
@@ -679,7 +693,7 @@ struct stream *stream_tls_accept(struct stream_env *env, uv_stream_t *server, SS
                                  uint64_t handshake_ms, const struct stream_events *events, void *owner,
                                  int *error)
 {
-    struct tls_stream *t = tls_new(env, tls, handshake_ms, events, owner);
+    struct tls_stream *t = tls_new(env, handshake_ms, events, owner);
     if (t == NULL) {
         stream_tcp_refuse(server);
         *error = UV_ENOMEM;
@@ -691,7 +705,8 @@ struct stream *stream_tls_accept(struct stream_env *env, uv_stream_t *server, SS
         return NULL;
     }
     init_handles(t);
-    SSL_set_accept_state(t->ssl);
+    SSL_CTX_up_ref(tls);
+    t->context = tls;
     start_handshake(t);
     adjust(t);
     return &t->base;
