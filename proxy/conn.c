@@ -534,8 +534,17 @@ static bool keep(struct conn *c, const uint8_t *data, size_t len)
     if (len > 0) {
         memmove(c->kept, data, len);
     }
+    c->kept_from = 0;
     c->kept_len = (uint32_t)len;
     return true;
+}
+
+/* Part of a PDU is not waited for without end. */
+static void watch_partial(struct conn *c)
+{
+    if (c->kept_len > 0 && !c->paused && !c->flooded && c->smpp.limits.partial != 0) {
+        timer_set_earlier(&c->worker->timers, &c->timer, c->worker->now + c->smpp.limits.partial);
+    }
 }
 
 /* data[0 .. len) is all that has arrived and was not consumed yet. */
@@ -549,9 +558,20 @@ static void take_in(struct conn *c, uint8_t *data, size_t len)
         conn_close(c, "no_memory", false);
         return;
     }
-    if (c->kept_len > 0 && !c->paused && !c->flooded && c->smpp.limits.partial != 0) {
-        timer_set_earlier(&c->worker->timers, &c->timer, c->worker->now + c->smpp.limits.partial);
+    watch_partial(c);
+}
+
+/* What is kept, where it is: a peer that ignores its window has a buffer full of PDUs here, and has them taken a window at
+ * a time. */
+static void take_kept(struct conn *c)
+{
+    uint32_t taken = (uint32_t)consume(c, c->kept + c->kept_from, c->kept_len);
+    if (c->closing || c->stream == NULL) {
+        return;
     }
+    c->kept_from += taken;
+    c->kept_len -= taken;
+    watch_partial(c);
 }
 
 static uint8_t *on_room(void *owner, size_t *len)
@@ -566,7 +586,7 @@ static void on_bytes(void *owner, size_t len)
     struct conn *c = owner;
     worker_wake(c->worker);
     if (c->kept_len > 0) {
-        memcpy(c->worker->receive, c->kept, c->kept_len);
+        memcpy(c->worker->receive, c->kept + c->kept_from, c->kept_len);
     }
     take_in(c, c->worker->receive, c->kept_len + len);
 }
@@ -612,8 +632,7 @@ void conn_resume_all(struct worker *w)
             continue;
         }
         if (c->kept_len > 0) {
-            memcpy(w->receive, c->kept, c->kept_len);
-            take_in(c, w->receive, c->kept_len);
+            take_kept(c);
         }
         if (c->stream != NULL && !c->closing && !c->paused && !c->flooded) {
             stream_read_start(c->stream);
@@ -707,7 +726,7 @@ void conn_forget(struct conn *c)
     drop_out(c);
     free(c->kept);
     c->kept = NULL;
-    c->kept_len = c->kept_size = 0;
+    c->kept_from = c->kept_len = c->kept_size = 0;
     window_clear(&c->window);
     stop_counting(c);
 }

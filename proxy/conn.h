@@ -55,7 +55,7 @@ struct conn {
     uint64_t round_trip;   /* of the last enquire_link that was answered, ns; 0: none was */
     uint64_t listening;    /* since when it is read again after a pause, ns */
     uint8_t *kept;
-    uint32_t kept_len, kept_size;
+    uint32_t kept_from, kept_len, kept_size; /* where it begins in kept, how long, room of kept */
     struct conn *next_dirty, *next_resumed;
     const char *why; /* why we are closing it ourselves, NULL for the stream's own reason */
     bool is_dirty, is_resumed;
