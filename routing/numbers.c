@@ -147,14 +147,27 @@ static bool read_whole(int fd, char *into, size_t size)
     return true;
 }
 
+/* Whether it is a table of this size, before the whole of it is read. */
+static bool check_head(int fd, size_t size, char *error, size_t cap)
+{
+    struct numbers_header header = {.magic = 0};
+    size_t head = size < sizeof(header) ? size : sizeof(header);
+    ssize_t got = pread(fd, &header, head, 0);
+    if (got < 0)
+        return fail(error, cap, "cannot be read: %s", strerrordesc_np(errno));
+    return check_kind(&header, size, error, cap) && check_size(&header, size, error, cap);
+}
+
 static struct numbers *open_file(int fd, char *error, size_t cap)
 {
     struct stat about;
-    if (fstat(fd, &about) != 0 || !S_ISREG(about.st_mode) || about.st_size == 0) {
-        fail(error, cap, "is no portability table; \"turnoutctl numbers build\" makes one");
+    if (fstat(fd, &about) != 0 || !S_ISREG(about.st_mode)) {
+        fail(error, cap, "is no file");
         return NULL;
     }
     size_t size = (size_t)about.st_size;
+    if (!check_head(fd, size, error, cap))
+        return NULL;
     void *image = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (image == MAP_FAILED) {
         fail(error, cap, "there is no memory for its %zu octets", size);
@@ -171,7 +184,7 @@ static struct numbers *open_file(int fd, char *error, size_t cap)
 
 struct numbers *numbers_open(const char *path, char *error, size_t cap)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would be waited for */
     if (fd < 0) {
         fail(error, cap, "cannot be read: %s", strerrordesc_np(errno));
         return NULL;
