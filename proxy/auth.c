@@ -1,14 +1,13 @@
 /* Passwords of clients, verified on threads of their own and remembered on the loop.
  *
  *   auth_check ──HMAC(hash, password)──▶ equal to the one remembered of this client? GOOD at once
- *        └─▶ struct check, in the list ──verifier──▶ crypt_r, or as long as one took ──loop──▶ verdict, done, wiped, freed
+ *        └─▶ struct check, in the list ──verifier──▶ crypt_r ──loop──▶ verdict, done ──▶ wiped and freed
  *
- * A known and an unknown system_id take the same way through all of it: an HMAC, a place in the queue, and there as long
- * as a crypt takes. Only the verdict of an unknown one is settled beforehand, so nothing is computed for it: its place is
- * held for as long as one of the last crypts took, whichever that is. Once a second one is made all the same, to know.
- * So names that nobody has, which can be had without end, cost next to no processor time, and answers still come as
- * late. Failures are not remembered: a table of them would be the attacker's to fill, and a password that was wrong may
- * be right after a reload. */
+ * A known and an unknown system_id take the same way through all of it: an HMAC, a place in the queue, one
+ * crypt of the usual cost. Only the verdict of an unknown one is settled beforehand. (To hold its place for as long as a
+ * crypt took lately would cost nothing, but told which ids there are: times that are played back can be told from times
+ * that are.) Failures are not remembered: a table of them would be the attacker's to fill, and a password that was wrong
+ * may be right after a reload. */
 #include "proxy/auth.h"
 
 #include <crypt.h>
@@ -22,12 +21,10 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <time.h>
 
 #include "proxy/verifier.h"
 
-#define SECOND 1000000000ULL
-enum { MAC_LEN = 32, TOOK = 8 };
+enum { MAC_LEN = 32 };
 
 /* For unknown ids while no client is configured: yescrypt at the cost that turnoutctl uses, of a password
  * that nobody has kept. */
@@ -38,29 +35,26 @@ struct remembered {
     uint8_t mac[MAC_LEN];
 };
 
-/* One password under way. About 33 KB: crypt_r's work space is too much for a thread's stack. */
+/* One password under way. Two threads may be at it; they write nothing but the verdict, which is the same. */
 struct check {
     struct verifier_job job; /* first */
     struct auth *auth;
     LIST_ENTRY(check) entry;
     uint64_t token;
     uint64_t address;
-    bool settled;    /* it is BAD: unknown client, or a password that no hash can be of */
+    bool settled; /* whatever crypt says, it is BAD: unknown client, or a password that no hash can be of */
     bool known_good; /* proved by another check while this one waited */
     unsigned client; /* index; of no meaning where settled */
-    enum auth_verdict verdict;
+    _Atomic enum auth_verdict verdict;
     uint8_t mac[MAC_LEN];
     char hash[CRYPT_OUTPUT_SIZE];
     char password[CRYPT_MAX_PASSPHRASE_SIZE];
-    struct crypt_data data;
 };
 
 struct auth {
     struct verifier *verifier;
-    _Atomic uint64_t took[TOOK]; /* ns, the last crypts */
-    _Atomic uint64_t crypts;     /* made */
-    _Atomic uint64_t crypted;    /* when the last began, ns */
     unsigned queue, waiting;
+    unsigned held; /* checks that are not freed */
     auth_done *done;
     void *ctx;
     bool closing;
@@ -146,50 +140,30 @@ static void remember(struct auth *auth, const struct check *good)
 
 /* --- one check -------------------------------------------------------------------------------- */
 
-/* How long to hold the place of one that is settled, ns; 0: not known, or not lately. Which of the last crypts it is like
- * is as random as its HMAC. */
-static uint64_t time_to_hold(struct check *c)
+/* A hash that crypt cannot handle, or no memory for it, is our fault: BUSY. crypt_r's work space, 33 KB, is too much for a
+ * thread's stack. */
+static enum auth_verdict verdict_of(const struct check *c)
 {
-    struct auth *auth = c->auth;
-    uint64_t crypted = atomic_load(&auth->crypted);
-    uint64_t count = atomic_load(&auth->crypts);
-    bool lately = count > 0 && uv_hrtime() - crypted < SECOND;
-    if (!lately && (count == 0 || atomic_compare_exchange_strong(&auth->crypted, &crypted, uv_hrtime())))
-        return 0;
-    return atomic_load(&auth->took[c->mac[0] % (count < TOOK ? count : TOOK)]);
+    struct crypt_data *data = calloc(1, sizeof *data);
+    if (data == NULL)
+        return AUTH_BUSY;
+    enum auth_verdict verdict = AUTH_BUSY;
+    const char *made = crypt_r(c->password, c->hash, data);
+    if (made != NULL && made[0] != '*') {
+        size_t len = strlen(c->hash);
+        bool equal = strlen(made) == len && CRYPTO_memcmp(made, c->hash, len) == 0;
+        verdict = equal && !c->settled ? AUTH_GOOD : AUTH_BAD;
+    }
+    explicit_bzero(data, sizeof *data);
+    free(data);
+    return verdict;
 }
 
-/* crypt_r, timed. */
-static const char *crypt_it(struct check *c)
-{
-    struct auth *auth = c->auth;
-    uint64_t begun = uv_hrtime();
-    atomic_store(&auth->crypted, begun);
-    const char *made = crypt_r(c->password, c->hash, &c->data);
-    atomic_store(&auth->took[atomic_load(&auth->crypts) % TOOK], uv_hrtime() - begun);
-    atomic_fetch_add(&auth->crypts, 1);
-    return made;
-}
-
-/* On a thread of the verifier. A hash that crypt cannot handle, or no memory for it, is our fault: BUSY. */
+/* On a thread of the verifier. */
 static void verify(struct verifier_job *job)
 {
     struct check *c = (struct check *)job;
-    uint64_t hold = c->settled ? time_to_hold(c) : 0;
-    if (hold > 0) {
-        const struct timespec time = {(time_t)(hold / SECOND), (long)(hold % SECOND)};
-        c->verdict = AUTH_BAD;
-        (void)nanosleep(&time, NULL);
-        return;
-    }
-    const char *made = crypt_it(c);
-    if (made == NULL || made[0] == '*') {
-        c->verdict = AUTH_BUSY;
-        return;
-    }
-    size_t len = strlen(c->hash);
-    bool equal = strlen(made) == len && CRYPTO_memcmp(made, c->hash, len) == 0;
-    c->verdict = equal && !c->settled ? AUTH_GOOD : AUTH_BAD;
+    c->verdict = verdict_of(c);
 }
 
 static void check_free(struct check *c)
@@ -224,12 +198,20 @@ static void verified(void *ctx, struct verifier_job *job, bool cancelled)
         remember(auth, c);
         spare_the_rest(auth, c);
     }
-    check_free(c);
     if (!auth->closing)
         auth->done(auth->ctx, token, verdict);
-    else if (auth->waiting == 0)
+}
+
+/* On the loop. */
+static void released(void *ctx, struct verifier_job *job)
+{
+    struct auth *auth = ctx;
+    check_free((struct check *)job);
+    if (--auth->held == 0 && auth->closing)
         auth_destroy(auth);
 }
+
+static const struct verifier_events events = {.done = verified, .released = released};
 
 static struct check *check_new(struct auth *auth, const char *hash, const uint8_t *password, size_t len)
 {
@@ -262,6 +244,7 @@ static enum auth_verdict check_queue(struct auth *auth, struct check *c)
     }
     LIST_INSERT_HEAD(&auth->checks, c, entry);
     auth->waiting++;
+    auth->held++;
     return AUTH_PENDING;
 }
 
@@ -314,7 +297,7 @@ struct auth *auth_new(uv_loop_t *loop, unsigned queue, auth_done *done, void *ct
     struct auth *auth = calloc(1, sizeof *auth);
     if (auth == NULL)
         return NULL;
-    auth->verifier = verifier_new(loop, verified, auth);
+    auth->verifier = verifier_new(loop, &events, auth);
     auth->queue = queue;
     auth->done = done;
     auth->ctx = ctx;
@@ -332,7 +315,7 @@ void auth_free(struct auth *auth)
     if (auth == NULL)
         return;
     auth->closing = true;
-    if (auth->waiting == 0) {
+    if (auth->held == 0) {
         auth_destroy(auth);
         return;
     }

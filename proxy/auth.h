@@ -3,8 +3,8 @@
  *   bind ──auth_check──▶ remembered? ──yes──▶ answer at once (an HMAC under a random key of this process)
  *                             └──no──▶ verifier's threads: crypt_r (about 15 ms) ──▶ done(token, verdict)
  *
- * One a worker. An unknown system_id waits as long as the check of a known one takes, so that neither answer nor time
- * tells it from a wrong password. The number of checks waiting is bounded. */
+ * One a worker. An unknown system_id is checked against a dummy hash of the same cost, so that neither answer
+ * nor time tells it from a wrong password. The number of checks waiting is bounded. */
 #ifndef PROXY_AUTH_H
 #define PROXY_AUTH_H
 
@@ -30,7 +30,7 @@ typedef void auth_done(void *ctx, uint64_t token, enum auth_verdict verdict); /*
 struct auth *auth_new(uv_loop_t *loop, unsigned queue, auth_done *done, void *ctx);
 
 /* client NULL: unknown system_id. password is len octets; it is copied, and wiped afterwards. dummy_hash is a
- * hash of usual cost, to know how long one takes now (the first client's). token comes back with the verdict: the
+ * hash of usual cost to spend the time on (the first client's). token comes back with the verdict: the
  * session's id, not a pointer. address (visitors.h): at most half of the queue is for one; 0: for whom there is no limit. */
 enum auth_verdict auth_check(struct auth *auth, const struct config_client *client, const char *dummy_hash,
                              const uint8_t *password, size_t len, uint64_t token, uint64_t address);

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #define MS          1000000ULL
-#define HURRY_AFTER (500 * MS)
-enum { HURRIED, THREADS = 1 + VERIFIER_PATIENT, HURRY_SHARE = 10 /* one part in so many of its time */ };
+#define HURRY_AFTER (100 * MS)
+enum { HURRIED, THREADS = 1 + VERIFIER_PATIENT, HURRY_SHARE = 4 /* one part in so many of its time */ };
 
 TAILQ_HEAD(jobs, verifier_job);
 
@@ -25,10 +25,10 @@ struct hand {
 struct verifier {
     uv_poll_t poll;
     uv_timer_t hurry;
-    verifier_done *done;
+    const struct verifier_events *events;
     void *ctx;
     struct jobs waiting, cancelled;
-    unsigned under_way; /* posted, and done not called yet */
+    unsigned under_way; /* posted, and not released yet */
     unsigned handles;   /* open */
     int event;
     uint64_t rested; /* when the hurried thread may work again, ns */
@@ -87,11 +87,13 @@ static bool begin_threads(struct verifier *v)
     return any;
 }
 
-static void give(struct hand *hand, struct verifier *v)
+static void give(struct hand *hand, struct verifier *v, struct verifier_job *job)
 {
-    struct verifier_job *job = TAILQ_FIRST(&v->waiting);
-    TAILQ_REMOVE(&v->waiting, job, entry);
-    job->waiting = false;
+    if (job->waiting) {
+        TAILQ_REMOVE(&v->waiting, job, entry);
+        job->waiting = false;
+    }
+    job->hands++;
     hand->job = job;
     atomic_store(&hand->through, false);
     uv_sem_post(&hand->wake);
@@ -99,17 +101,31 @@ static void give(struct hand *hand, struct verifier *v)
 
 static void on_hurry(uv_timer_t *timer);
 
-/* Where nobody else had time for the first of those that wait. */
+/* Of those that wait, or are with a patient thread, the one posted first; NULL for none. */
+static struct verifier_job *first_posted(const struct verifier *v)
+{
+    struct verifier_job *first = TAILQ_FIRST(&v->waiting);
+    for (unsigned i = HURRIED + 1; i < THREADS; i++) {
+        struct verifier_job *job = v->hands[i].job;
+        if (job != NULL && !job->told && job->hands == 1 && (first == NULL || job->posted < first->posted)) {
+            first = job;
+        }
+    }
+    return first;
+}
+
+/* Where nobody else had time for it. */
 static void hurry(struct verifier *v, uint64_t now)
 {
     struct hand *hand = &v->hands[HURRIED];
-    if (TAILQ_EMPTY(&v->waiting) || !hand->begun || hand->job != NULL) {
+    struct verifier_job *job = first_posted(v);
+    if (job == NULL || !hand->begun || hand->job != NULL) {
         return;
     }
-    uint64_t due = TAILQ_FIRST(&v->waiting)->posted + HURRY_AFTER;
+    uint64_t due = job->posted + HURRY_AFTER;
     due = due < v->rested ? v->rested : due;
     if (now >= due) {
-        give(hand, v);
+        give(hand, v, job);
     } else if (!uv_is_active((uv_handle_t *)&v->hurry)) {
         (void)uv_timer_start(&v->hurry, on_hurry, (due - now) / MS + 1, 0);
     }
@@ -119,7 +135,7 @@ static void hand_out(struct verifier *v)
 {
     for (unsigned i = HURRIED + 1; i < THREADS && !TAILQ_EMPTY(&v->waiting); i++) {
         if (v->hands[i].begun && v->hands[i].job == NULL) {
-            give(&v->hands[i], v);
+            give(&v->hands[i], v, TAILQ_FIRST(&v->waiting));
         }
     }
     hurry(v, uv_hrtime());
@@ -130,16 +146,26 @@ static void on_hurry(uv_timer_t *timer)
     hand_out(timer->data);
 }
 
-static void finish(struct verifier *v, struct verifier_job *job, bool cancelled)
+/* A thread is through with it, or it was cancelled. */
+static void finish(struct verifier *v, struct verifier_job *job)
 {
-    if (--v->under_way == 0) {
+    bool first = !job->told;
+    bool last = job->hands == 0;
+    job->told = true;
+    hand_out(v);
+    if (first) {
+        v->events->done(v->ctx, job, job->cancelled);
+    }
+    if (last && --v->under_way == 0) {
         uv_unref((uv_handle_t *)&v->poll);
         (void)uv_timer_stop(&v->hurry);
     }
-    v->done(v->ctx, job, cancelled);
+    if (last) {
+        v->events->released(v->ctx, job);
+    }
 }
 
-/* One that is through, or was cancelled; NULL for none. */
+/* One that a thread is through with, or that was cancelled; NULL for none. */
 static struct verifier_job *take_finished(struct verifier *v)
 {
     struct verifier_job *job = TAILQ_FIRST(&v->cancelled);
@@ -152,6 +178,7 @@ static struct verifier_job *take_finished(struct verifier *v)
         if (hand->job != NULL && atomic_load(&hand->through)) {
             job = hand->job;
             hand->job = NULL;
+            job->hands--;
             v->rested = i == HURRIED ? uv_hrtime() + (HURRY_SHARE - 1) * hand->took : v->rested;
             return job;
         }
@@ -159,7 +186,7 @@ static struct verifier_job *take_finished(struct verifier *v)
     return NULL;
 }
 
-/* One at a time: done may post, cancel, and free the verifier after the last. */
+/* One at a time: done may post and cancel, and released free the verifier after the last. */
 static void on_said(uv_poll_t *poll, int status, int events)
 {
     struct verifier *v = poll->data;
@@ -170,8 +197,7 @@ static void on_said(uv_poll_t *poll, int status, int events)
     (void)events;
     (void)got;
     while (!uv_is_closing((uv_handle_t *)poll) && (job = take_finished(v)) != NULL) {
-        hand_out(v);
-        finish(v, job, job->cancelled);
+        finish(v, job);
     }
 }
 
@@ -182,7 +208,8 @@ bool verifier_post(struct verifier *v, struct verifier_job *job)
     }
     job->posted = uv_hrtime();
     job->waiting = true;
-    job->cancelled = false;
+    job->cancelled = job->told = false;
+    job->hands = 0;
     if (v->under_way++ == 0) {
         uv_ref((uv_handle_t *)&v->poll);
     }
@@ -206,7 +233,7 @@ bool verifier_cancel(struct verifier *v, struct verifier_job *job)
 
 /* --- begin and end ------------------------------------------------------------------------------------------- */
 
-struct verifier *verifier_new(uv_loop_t *loop, verifier_done *done, void *ctx)
+struct verifier *verifier_new(uv_loop_t *loop, const struct verifier_events *events, void *ctx)
 {
     struct verifier *v = calloc(1, sizeof *v);
     if (v == NULL) {
@@ -221,7 +248,7 @@ struct verifier *verifier_new(uv_loop_t *loop, verifier_done *done, void *ctx)
     (void)uv_timer_init(loop, &v->hurry);
     v->handles = 2;
     v->poll.data = v->hurry.data = v;
-    v->done = done;
+    v->events = events;
     v->ctx = ctx;
     TAILQ_INIT(&v->waiting);
     TAILQ_INIT(&v->cancelled);

@@ -5,7 +5,7 @@
 
 struct verifier {
     uv_loop_t *loop;
-    verifier_done *done;
+    const struct verifier_events *events;
     void *ctx;
 };
 
@@ -28,8 +28,12 @@ static void on_through(uv_work_t *work, int status)
 {
     struct errand *errand = (struct errand *)work;
     (void)status;
-    errand->verifier->done(errand->verifier->ctx, errand->job, errand->job->cancelled);
+    const struct verifier_events *events = errand->verifier->events;
+    void *ctx = errand->verifier->ctx;
+    struct verifier_job *job = errand->job;
     free(errand);
+    events->done(ctx, job, job->cancelled);
+    events->released(ctx, job);
 }
 
 bool verifier_post(struct verifier *verifier, struct verifier_job *job)
@@ -52,11 +56,11 @@ bool verifier_cancel(struct verifier *verifier, struct verifier_job *job)
     return job->waiting;
 }
 
-struct verifier *verifier_new(uv_loop_t *loop, verifier_done *done, void *ctx)
+struct verifier *verifier_new(uv_loop_t *loop, const struct verifier_events *events, void *ctx)
 {
     struct verifier *verifier = calloc(1, sizeof *verifier);
     if (verifier != NULL) {
-        *verifier = (struct verifier){loop, done, ctx};
+        *verifier = (struct verifier){loop, events, ctx};
     }
     return verifier;
 }

@@ -225,8 +225,8 @@ def test_wrong_passwords(siege):
 
 @pytest.mark.sanitize
 def test_wrong_system_ids(siege):
-    """Another one each time: each waits as long as a real one's verification, but an address has no more than half of the
-    queue, so that a client elsewhere, whose password is not remembered yet, binds meanwhile."""
+    """Another one each time: each is verified as a real one's would be, but an address has no more than half of the queue, so
+    that a client elsewhere, whose password is not remembered yet, binds meanwhile."""
     daemon = siege.start(auth_queue=8)
     names = itertools.count()
 
