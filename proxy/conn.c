@@ -251,6 +251,7 @@ static void hand_over(struct conn *c)
     if (!stream_busy(c->stream)) { /* else older octets are still on their way */
         c->sent_version = c->out_version;
     }
+    message_index_settle(&c->worker->ids_put); /* what a client is told of, it may ask about */
     c->out = c->out_last = NULL;
     c->out_len = 0;
     stream_write(c->stream, first);
@@ -356,7 +357,7 @@ bool conn_unbind(struct conn *c)
 
 void conn_flush_all(struct worker *w)
 {
-    message_index_settle(&w->ids_put); /* what a client is told of, it may ask about */
+    message_index_settle(&w->ids_put); /* also those that nobody is told of yet: a receipt may come by another worker */
     while (w->dirty != NULL) {
         struct conn *c = w->dirty;
         w->dirty = c->next_dirty;

@@ -341,7 +341,7 @@ static void push(struct tcp_stream *t)
         if (written < 0 && errno == EINTR) {
             continue;
         }
-        if (written < 0 && errno != EAGAIN) {
+        if (written < 0 && errno != EAGAIN && errno != ENOBUFS) {
             write_failed(t, uv_translate_sys_error(errno));
             return;
         }
