@@ -142,6 +142,19 @@ def bench(chosen):
     return report.result(machine, chosen, runs, calls, found)
 
 
+def saved_run(path):
+    """What --json wrote once, None where nothing is to be compared."""
+    if path is None:
+        return None
+    try:
+        run = json.loads(path.read_text())
+        if not all(part in run for part in ('machine', 'runs', 'still')):
+            sys.exit('bench: %s is no run that --json has written' % path)
+        return run
+    except (OSError, ValueError) as fault:
+        sys.exit('bench: %s cannot be compared with: %s' % (path, fault))
+
+
 def end_by_signal(number, _frame):
     sys.exit(128 + number)
 
@@ -150,13 +163,17 @@ def main():
     chosen = options()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end_by_signal)
-    before = json.loads(chosen.compare.read_text()) if chosen.compare else None
+    before = saved_run(chosen.compare)
+    if chosen.json:
+        chosen.json.touch() # that it cannot be written shows before an hour of measuring, not after it
     began = time.monotonic()
     try:
         result = bench(chosen)
     except Failed as fault:
         sys.exit('bench: %s' % fault)
     result['took_seconds'] = round(time.monotonic() - began, 1)
+    if chosen.json:
+        chosen.json.write_text(json.dumps(result, indent=1) + '\n')
     report.show(result)
     if chosen.peers:
         print(WITHOUT_KANNEL)
@@ -164,8 +181,6 @@ def main():
         chosen.svg.write_text(drawing.draw(result))
     if before:
         report.show_differences(before, result)
-    if chosen.json:
-        chosen.json.write_text(json.dumps(result, indent=1) + '\n')
     return 0 if result['still'] or any(not run['discarded'] for run in result['runs']) else 1
 
 
