@@ -36,6 +36,7 @@
       "an upstream session ended, and why; unknown outcomes are counted")                                  \
     X(EVENT_FEW_DESCRIPTORS, "few_descriptors", LOG_WARNING,                                               \
       "the limit of open files is below what the config may need")                                         \
+    X(EVENT_AS_ROOT, "as_root", LOG_WARNING, "it goes on as root, since the config names no user")         \
     X(EVENT_LEG_RETRY, "leg_retry", LOG_DEBUG, "another attempt of an upstream session failed, and why")   \
     X(EVENT_LEG_ENDED, "leg_ended", LOG_INFO, "an upstream session was ended by us")                       \
     X(EVENT_STOP_NOTICED, "stop_noticed", LOG_WARNING,                                                     \

@@ -4,7 +4,7 @@
  *   socket has octets ──strangers_may──▶ read, answered, closed ──strangers_spent──▶ less is left of the turn
  *                            └─ not in this turn: left as it is, the loop comes with it again in the next
  *
- * At least one is served in a turn. Who comes first in a turn goes round: the loop tells of sockets in much the same order
+ * Where it is full, who comes first in a turn goes round, and a turn in which fewer ask than before may serve none: the loop tells of sockets in much the same order
  * each time, and those at its begin, always with something to read, would keep all others out. Plain data of one worker;
  * zeroed, there is no limit until the first turn. */
 #ifndef PROXY_STRANGERS_H

@@ -918,6 +918,15 @@ static bool confine(const struct config *config, char *error, size_t cap)
     return true;
 }
 
+/* It may listen and read keys as root, and has no need of it later. */
+static void warn_of_root(void)
+{
+    if (geteuid() == 0) {
+        log_event(EVENT_AS_ROOT,
+                  LOG_TEXT("advice", "set user, or start it as one (User= in a systemd unit)"));
+    }
+}
+
 static bool start(struct turnoutd *d, const char *config_file, char *error, size_t cap)
 {
     struct config *config = config_read(config_file, &d->ids, error, cap);
@@ -933,6 +942,7 @@ static bool start(struct turnoutd *d, const char *config_file, char *error, size
         config_free(config);
         return false;
     }
+    warn_of_root();
     if (!lock_state(config, error, cap)) {
         config_free(config);
         return false;
