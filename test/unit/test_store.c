@@ -617,6 +617,22 @@ static void wait_at_gate(uv_work_t *work)
     uv_sem_wait(&gate);
 }
 
+static int passed;
+
+static void on_passed(uv_work_t *work, int status)
+{
+    (void)work;
+    (void)status;
+    passed++;
+}
+
+static bool all_have_passed(struct world *world, const char *text)
+{
+    (void)world;
+    (void)text;
+    return passed == POOL;
+}
+
 static void a_version_counts_as_applied_when_it_is_on_disk(void **state)
 {
     (void)state;
@@ -629,13 +645,14 @@ static void a_version_counts_as_applied_when_it_is_on_disk(void **state)
     wait_for(&world, entry_has, "applied=1");
     assert_int_equal(uv_sem_init(&gate, 0), 0);
     for (int i = 0; i < POOL; i++)
-        assert_int_equal(uv_queue_work(&world.loop, &busy[i], wait_at_gate, NULL), 0);
+        assert_int_equal(uv_queue_work(&world.loop, &busy[i], wait_at_gate, on_passed), 0);
     change("100", "omni");
     wait_for(&world, entry_has, "desired=2");
     assert_true(version_is(&world, "2") && entry_has(&world, "applied=1"));
     for (int i = 0; i < POOL; i++)
         uv_sem_post(&gate);
     wait_for(&world, entry_has, "applied=2");
+    wait_for(&world, all_have_passed, "the others in the pool");
     world_close(&world);
     uv_sem_destroy(&gate);
 }
