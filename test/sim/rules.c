@@ -26,13 +26,30 @@ static void check_conn(const struct process *p, const struct conn *c, const char
     }
 }
 
+/* One more than may wait of a carrier, and one more than a window, have been read when reading stops. */
+static void check_queues(const struct process *p, const struct client *client)
+{
+    for (unsigned carrier = 0; client->held != NULL && carrier < NAMES_MAX; carrier++) {
+        if (client->held[carrier].count > client->account->wait_count + 1U) {
+            violated(RULE_LIMITS, 0, "%s: %u messages of a client wait for one carrier, of %u", p->name,
+                     client->held[carrier].count, client->account->wait_count);
+        }
+    }
+    if (client->held_bytes > client->account->wait_bytes) {
+        violated(RULE_LIMITS, 0, "%s: %zu octets of a client wait, of %zu", p->name, client->held_bytes,
+                 (size_t)client->account->wait_bytes);
+    }
+    if (client->in_flight > client->account->window + 1U) {
+        violated(RULE_LIMITS, 0, "%s: a client has %u requests in a window of %u", p->name, client->in_flight,
+                 client->account->window);
+    }
+}
+
 static void check_client(const struct process *p, const struct client *client)
 {
     check_conn(p, &client->conn, "client");
-    if (client->account != NULL && (client->held_count > (client->account->wait_count + 1U) * CARRIERS ||
-                                    client->held_bytes > client->account->wait_bytes)) {
-        violated(RULE_LIMITS, 0, "%s: a client has %u messages of %zu octets waiting", p->name,
-                 client->held_count, client->held_bytes);
+    if (client->account != NULL) {
+        check_queues(p, client);
     }
 }
 
