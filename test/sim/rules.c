@@ -5,6 +5,7 @@
 #include "proxy/client.h"
 #include "proxy/leg.h"
 
+#define RULE_OLD_LEG "5: after the flip the old leg stays bound"
 #define RULE_LIMITS  "8: memory, queues and windows within their limits"
 #define RULE_FORWARD "9: an instance's table goes forward only"
 #define RULE_END     "every buffer and slot back at the end"
@@ -53,6 +54,23 @@ static void check_client(const struct process *p, const struct client *client)
     }
 }
 
+/* A bound leg that no route needs any more is not said good-bye to before its time, while its client is there. (One
+ * that a reload has given another shape is begun anew.) */
+static void check_leg(const struct process *p, const struct worker *w, const struct leg *leg)
+{
+    const struct client *client = client_find(w, leg->client);
+    bool bound = leg->conn.stream != NULL && !leg->peer_unbinds && !leg->conn.smpp.parting &&
+                 (smpp_state_is_bound(leg->conn.smpp.state) || leg->conn.smpp.state == SMPP_UNBINDING);
+    bool by_us = leg->state == LEG_ENDING && bound && leg->unneeded_since > 0 && !leg->for_query &&
+                 leg->config == w->config;
+    check_conn(p, &leg->conn, "leg");
+    if (by_us && !shape.clocks && client != NULL && !client->ending && !w->draining &&
+        w->now_s < leg->unneeded_since + w->config->linger / SECOND) {
+        violated(RULE_OLD_LEG, 0, "%s: a leg of %s ends %" PRIu64 " s after the last route that needed it",
+                 p->name, leg->name, w->now_s - leg->unneeded_since);
+    }
+}
+
 void rules_after_turn(struct process *p, unsigned number)
 {
     struct worker *w = p->workers[number];
@@ -75,7 +93,7 @@ void rules_after_turn(struct process *p, unsigned number)
     for (uint32_t i = 0; i < w->legs.capacity; i++) {
         const struct leg *leg = registry_at(&w->legs, i);
         if (leg != NULL) {
-            check_conn(p, &leg->conn, "leg");
+            check_leg(p, w, leg);
         }
     }
     if (held != metric_get(&w->metrics->waiting_messages)) {
