@@ -1,6 +1,7 @@
 """Fixtures: `world` (see harness.py) and `redis_own` for tests that stop or empty their Redis. A failed test prints its
 world: config, log, and every PDU that its peers saw."""
 import pathlib
+import signal
 import sys
 import tempfile
 import uuid
@@ -9,6 +10,10 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import harness  # noqa: E402
+
+# What a shell starts behind it ignores SIGINT, and so would all that is started here: Ctrl-C is among what is tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config):
