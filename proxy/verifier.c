@@ -31,7 +31,8 @@ struct verifier {
     unsigned under_way; /* posted, and not released yet */
     unsigned handles;   /* open */
     int event;
-    uint64_t rested; /* when the hurried thread may work again, ns */
+    uint64_t rested;   /* when the hurried thread may work again, ns */
+    uint64_t progress; /* when a patient one was last through, ns */
     struct hand hands[THREADS];
 };
 
@@ -114,7 +115,12 @@ static struct verifier_job *first_posted(const struct verifier *v)
     return first;
 }
 
-/* Where nobody else had time for it. */
+static uint64_t later(uint64_t one, uint64_t other)
+{
+    return one > other ? one : other;
+}
+
+/* Where nobody else had time for it: while patient threads come on, even a long queue is no reason. */
 static void hurry(struct verifier *v, uint64_t now)
 {
     struct hand *hand = &v->hands[HURRIED];
@@ -122,8 +128,7 @@ static void hurry(struct verifier *v, uint64_t now)
     if (job == NULL || !hand->begun || hand->job != NULL) {
         return;
     }
-    uint64_t due = job->posted + HURRY_AFTER;
-    due = due < v->rested ? v->rested : due;
+    uint64_t due = later(later(job->posted, v->progress) + HURRY_AFTER, v->rested);
     if (now >= due) {
         give(hand, v, job);
     } else if (!uv_is_active((uv_handle_t *)&v->hurry)) {
@@ -179,7 +184,8 @@ static struct verifier_job *take_finished(struct verifier *v)
             job = hand->job;
             hand->job = NULL;
             job->hands--;
-            v->rested = i == HURRIED ? uv_hrtime() + (HURRY_SHARE - 1) * hand->took : v->rested;
+            *(i == HURRIED ? &v->rested : &v->progress) =
+                uv_hrtime() + (i == HURRIED ? (HURRY_SHARE - 1) * hand->took : 0);
             return job;
         }
     }

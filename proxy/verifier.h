@@ -6,9 +6,9 @@
  *                                                                                      quarter of its time ──▶ done
  *
  * The pool of libuv would not do: its four threads are equals of the worker, which on one processor gets a fifth of it
- * then, and up to 5 ms late (measured). Where all processors are busy for long, a patient thread comes to a stop: then the
- * hurried one sees to it, in the order of the posts, that whoever binds gets an answer. It begins anew what a patient one
- * has begun; whichever is through first counts.
+ * then, and up to 5 ms late (measured). Where all processors are busy for long, patient threads come to a stop: when none
+ * has been through for a tenth of a second, the hurried one sees to it, in the order of the posts, that whoever binds gets
+ * an answer. It begins anew what a patient one has begun; whichever is through first counts.
  *
  * A patient thread may be stopped anywhere, for long, so the loop must never wait for one: all queues are the loop's, jobs
  * are handed over by single stores, and an eventfd says that one is through. A lock, or uv_async_send, which makes the
