@@ -343,17 +343,31 @@ static const word *bucket_of(const struct message_index *index, const word *word
     return words + (hash & (index->slots / BUCKET - 1)) * BUCKET;
 }
 
-/* The last word of a segment that has the hash's fingerprint, 0 for none: what comes later stands behind. */
-static uint64_t search(const struct message_index *index, const word *words, uint64_t hash)
+/* What is asked of a segment. */
+struct wanted {
+    uint64_t hash;
+    int link;              /* -1: any, and of whatever age */
+    uint64_t began, now_s; /* of the segment, and now: for the age of a link's */
+};
+
+static bool is_wanted(const struct message_index *index, const struct wanted *wanted, uint64_t w)
+{
+    return w != 0 && word_matches(w, wanted->hash) &&
+           (wanted->link < 0 || (word_link(w) == wanted->link &&
+                                 !has_expired(index, word_time(w, wanted->began), wanted->now_s)));
+}
+
+/* The last word of a segment that is wanted, 0 for none: what comes later stands behind. */
+static uint64_t search(const struct message_index *index, const word *words, const struct wanted *wanted)
 {
     uint64_t found = 0;
     bool is_full = true;
     for (uint64_t i = 0; is_full && i < index->slots / BUCKET; i++) {
-        const word *bucket = bucket_of(index, words, hash + i);
+        const word *bucket = bucket_of(index, words, wanted->hash + i);
         for (unsigned k = 0; k < BUCKET; k++) {
             uint64_t w = atomic_load_explicit(&bucket[k], memory_order_acquire);
             is_full = is_full && w != 0;
-            found = w != 0 && word_matches(w, hash) ? w : found;
+            found = is_wanted(index, wanted, w) ? w : found;
         }
     }
     return found;
@@ -373,7 +387,8 @@ static void look_into(const struct message_index *index, uint64_t place, uint64_
     uint64_t touched = atomic_load_explicit(&head->touched, memory_order_acquire);
     if (number == 0 || (found->number != 0 && touched < found->time_s))
         return;
-    uint64_t w = search(index, segment_at(index, place), hash);
+    const struct wanted any = {.hash = hash, .link = -1};
+    uint64_t w = search(index, segment_at(index, place), &any);
     if (w == 0 || atomic_load_explicit(&head->number, memory_order_relaxed) != number)
         return;
     uint64_t time_s = word_time(w, began);
@@ -405,18 +420,9 @@ static bool search_link(const struct message_index *index, uint64_t place, uint6
     const struct head *head = &index->file->heads[place];
     uint64_t number = atomic_load_explicit(&head->number, memory_order_acquire);
     uint64_t began = atomic_load_explicit(&head->began, memory_order_acquire);
-    bool has = false;
-    bool is_full = number != 0;
-    for (uint64_t i = 0; is_full && i < index->slots / BUCKET; i++) {
-        const word *bucket = bucket_of(index, segment_at(index, place), hash + i);
-        for (unsigned k = 0; k < BUCKET; k++) {
-            uint64_t w = atomic_load_explicit(&bucket[k], memory_order_acquire);
-            is_full = is_full && w != 0;
-            has = has || (w != 0 && word_matches(w, hash) && word_link(w) == link &&
-                          !has_expired(index, word_time(w, began), now_s));
-        }
-    }
-    return has && atomic_load_explicit(&head->number, memory_order_relaxed) == number;
+    const struct wanted its = {hash, link, began, now_s};
+    return number != 0 && search(index, segment_at(index, place), &its) != 0 &&
+           atomic_load_explicit(&head->number, memory_order_relaxed) == number;
 }
 
 bool message_index_has(const struct message_index *index, uint64_t client, const uint8_t *id, size_t len,
