@@ -357,8 +357,8 @@ bool conn_unbind(struct conn *c)
 
 void conn_flush_all(struct worker *w)
 {
-    message_index_settle(
-        &w->ids_put); /* also those that nobody is told of yet: a receipt may come by another worker */
+    /* also those that nobody is told of yet: a receipt may come by another worker */
+    message_index_settle(&w->ids_put);
     while (w->dirty != NULL) {
         struct conn *c = w->dirty;
         w->dirty = c->next_dirty;

@@ -115,11 +115,6 @@ static struct verifier_job *first_posted(const struct verifier *v)
     return first;
 }
 
-static uint64_t later(uint64_t one, uint64_t other)
-{
-    return one > other ? one : other;
-}
-
 /* Where nobody else had time for it: while patient threads come on, even a long queue is no reason. */
 static void hurry(struct verifier *v, uint64_t now)
 {
@@ -128,7 +123,9 @@ static void hurry(struct verifier *v, uint64_t now)
     if (job == NULL || !hand->begun || hand->job != NULL) {
         return;
     }
-    uint64_t due = later(later(job->posted, v->progress) + HURRY_AFTER, v->rested);
+    uint64_t still_since = job->posted > v->progress ? job->posted : v->progress;
+    uint64_t due = still_since + HURRY_AFTER;
+    due = due < v->rested ? v->rested : due;
     if (now >= due) {
         give(hand, v, job);
     } else if (!uv_is_active((uv_handle_t *)&v->hurry)) {
@@ -170,6 +167,15 @@ static void finish(struct verifier *v, struct verifier_job *job)
     }
 }
 
+static void note_through(struct verifier *v, unsigned hand)
+{
+    if (hand == HURRIED) {
+        v->rested = uv_hrtime() + (HURRY_SHARE - 1) * v->hands[HURRIED].took;
+    } else {
+        v->progress = uv_hrtime();
+    }
+}
+
 /* One that a thread is through with, or that was cancelled; NULL for none. */
 static struct verifier_job *take_finished(struct verifier *v)
 {
@@ -184,8 +190,7 @@ static struct verifier_job *take_finished(struct verifier *v)
             job = hand->job;
             hand->job = NULL;
             job->hands--;
-            *(i == HURRIED ? &v->rested : &v->progress) =
-                uv_hrtime() + (i == HURRIED ? (HURRY_SHARE - 1) * hand->took : 0);
+            note_through(v, i);
             return job;
         }
     }
