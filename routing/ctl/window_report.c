@@ -151,22 +151,23 @@ static void put_lost(struct document *document, const json_t *summary)
         partly > 0 ? "at least " : "", unknown);
 }
 
+static void put_wrong_of(struct document *document, const char *carrier, long long mo, long long receipts,
+                         const char *came, const char *named)
+{
+    if (mo + receipts > 0) {
+        document_paragraph(document,
+                           "Wrong path, the carrier had %s: %lld messages from handsets and %lld receipts "
+                           "came by %s while the routes named %s.",
+                           carrier, mo, receipts, came, named);
+    }
+}
+
 static void put_wrong(struct document *document, const json_t *wrong)
 {
-    if (number(wrong, "stayed_mo") + number(wrong, "stayed_receipts") > 0) {
-        document_paragraph(
-            document,
-            "Wrong path, the carrier had not moved yet: %lld messages from handsets and %lld receipts "
-            "came by another platform while the routes named the new one.",
-            number(wrong, "stayed_mo"), number(wrong, "stayed_receipts"));
-    }
-    if (number(wrong, "early_mo") + number(wrong, "early_receipts") > 0) {
-        document_paragraph(
-            document,
-            "Wrong path, the carrier had moved early (or had not gone back): %lld messages from "
-            "handsets and %lld receipts came by the new platform while the routes named another.",
-            number(wrong, "early_mo"), number(wrong, "early_receipts"));
-    }
+    put_wrong_of(document, "not moved yet", number(wrong, "stayed_mo"), number(wrong, "stayed_receipts"),
+                 "another platform", "the new one");
+    put_wrong_of(document, "moved early (or had not gone back)", number(wrong, "early_mo"),
+                 number(wrong, "early_receipts"), "the new platform", "another");
 }
 
 static void put_summary(struct report *report)
