@@ -14,6 +14,8 @@ import harness  # noqa: E402
 # What a shell starts behind it ignores SIGINT, and so would all that is started here: Ctrl-C is among what is tested.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# And who ends the tests by SIGTERM has what they started ended, too.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_configure(config):

@@ -7,8 +7,8 @@
  *
  * The Nth call of all, or of those with one stack: a number for the way in the code on which it is made, the same in
  * every run of a build.
- * What fails in libuv only where it is misused (uv_async_send, uv_timer_start, uv_poll_start, uv_tcp_init) is not
- * here. uv_accept fails as it does in libuv: the connection is taken and its handle must be closed. A few allocations
+ * What cannot fail, or only where it is misused, is not here: faults.py has each with its reason, and a test that
+ * nothing is forgotten. uv_accept fails as it does in libuv: the connection is taken and its handle must be closed. A few allocations
  * are passed over: see beyond_us. */
 #include <dlfcn.h>
 #include <errno.h>
@@ -29,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <link.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -38,14 +39,16 @@
 
 /* clang-format off */
 #define FUNCTIONS(X)                                                                                    \
-    X(malloc) X(calloc) X(realloc) X(aligned_alloc) X(mmap) X(open) X(fopen) X(socket) X(accept4)   \
-    X(uv_accept) X(posix_fallocate) X(dup3) X(fsync) X(fdatasync) X(rename) X(mkdir)                                                           \
+    X(malloc) X(calloc) X(realloc) X(aligned_alloc) X(mmap) X(open) X(fopen) X(fdopen)                  \
+    X(open_memstream) X(socket) X(accept4) X(eventfd)                                                   \
+    X(uv_accept) X(posix_fallocate) X(dup3) X(fsync) X(fdatasync) X(rename) X(mkdir)                    \
     X(uv_async_init) X(uv_fileno) X(uv_getaddrinfo) X(uv_listen) X(uv_loop_init) X(uv_poll_init)        \
-    X(uv_queue_work) X(uv_random) X(uv_read_start) X(uv_shutdown)                      \
+    X(uv_mutex_init) X(uv_queue_work) X(uv_random) X(uv_read_start) X(uv_shutdown) X(uv_signal_init)    \
     X(uv_signal_start) X(uv_tcp_bind) X(uv_tcp_connect) X(uv_tcp_getpeername)                           \
     X(uv_tcp_getsockname) X(uv_tcp_init_ex) X(uv_tcp_nodelay) X(uv_thread_create) X(send) X(sendmsg)     \
     X(uv_write) X(BIO_new) X(BIO_meth_new) X(BIO_get_new_index) X(EVP_Digest) X(EVP_MAC_fetch)          \
-    X(EVP_MAC_CTX_new) X(EVP_MAC_init) X(HMAC) X(RAND_bytes) X(SSL_CTX_new)                             \
+    X(EVP_MAC_CTX_new) X(EVP_MAC_init) X(EVP_MAC_update) X(EVP_MAC_final) X(HMAC) X(RAND_bytes)         \
+    X(SSL_CTX_new) X(SSL_CTX_ctrl) X(SSL_ctrl) X(SSL_set_ex_data) X(X509_VERIFY_PARAM_set1_ip_asc)      \
     X(SSL_CTX_use_certificate_chain_file) X(SSL_CTX_use_PrivateKey_file) X(SSL_CTX_check_private_key)   \
     X(SSL_CTX_load_verify_file) X(SSL_CTX_set_default_verify_paths) X(X509_VERIFY_PARAM_set1_host)      \
     X(SSL_do_handshake) X(SSL_new) X(SSL_read) X(SSL_shutdown) X(SSL_write)                             \
@@ -456,6 +459,9 @@ int open(const char *path, int flags, ...)
 }
 
 FAILING_ERRNO(FILE *, fopen, EMFILE, NULL, (const char *path, const char *mode), (path, mode))
+FAILING_ERRNO(FILE *, fdopen, ENOMEM, NULL, (int fd, const char *mode), (fd, mode))
+FAILING_ERRNO(FILE *, open_memstream, ENOMEM, NULL, (char **text, size_t *len), (text, len))
+FAILING_ERRNO(int, eventfd, EMFILE, -1, (unsigned count, int flags), (count, flags))
 FAILING_ERRNO(int, fsync, ENOSPC, -1, (int fd), (fd))
 FAILING_ERRNO(int, fdatasync, ENOSPC, -1, (int fd), (fd))
 FAILING_ERRNO(int, rename, ENOSPC, -1, (const char *from, const char *to), (from, to))
@@ -491,6 +497,7 @@ FAILING(int, uv_listen, UV_EADDRINUSE, (uv_stream_t * stream, int backlog, uv_co
         (stream, backlog, cb))
 FAILING(int, uv_loop_init, UV_EMFILE, (uv_loop_t * loop), (loop))
 FAILING(int, uv_poll_init, UV_EPERM, (uv_loop_t * loop, uv_poll_t *poll, int fd), (loop, poll, fd))
+FAILING(int, uv_mutex_init, UV_ENOMEM, (uv_mutex_t * mutex), (mutex))
 FAILING(int, uv_queue_work, UV_ENOMEM,
         (uv_loop_t * loop, uv_work_t *request, uv_work_cb work, uv_after_work_cb after),
         (loop, request, work, after))
@@ -501,6 +508,7 @@ FAILING(int, uv_read_start, UV_ENOTCONN, (uv_stream_t * stream, uv_alloc_cb allo
         (stream, alloc, cb))
 FAILING(int, uv_shutdown, UV_ENOTCONN, (uv_shutdown_t * request, uv_stream_t *stream, uv_shutdown_cb cb),
         (request, stream, cb))
+FAILING(int, uv_signal_init, UV_EMFILE, (uv_loop_t * loop, uv_signal_t *handle), (loop, handle))
 FAILING(int, uv_signal_start, UV_EINVAL, (uv_signal_t * handle, uv_signal_cb cb, int number),
         (handle, cb, number))
 FAILING(int, uv_tcp_bind, UV_EINVAL, (uv_tcp_t * tcp, const struct sockaddr *address, unsigned flags),
@@ -540,6 +548,10 @@ FAILING_TLS(EVP_MAC_CTX *, EVP_MAC_CTX_new, NULL, (EVP_MAC * mac), (mac))
 FAILING_TLS(int, EVP_MAC_init, 0,
             (EVP_MAC_CTX * context, const unsigned char *key, size_t len, const OSSL_PARAM parameters[]),
             (context, key, len, parameters))
+FAILING_TLS(int, EVP_MAC_update, 0, (EVP_MAC_CTX * context, const unsigned char *data, size_t len),
+            (context, data, len))
+FAILING_TLS(int, EVP_MAC_final, 0, (EVP_MAC_CTX * context, unsigned char *out, size_t *len, size_t size),
+            (context, out, len, size))
 FAILING_TLS(unsigned char *, HMAC, NULL,
             (const EVP_MD *type, const void *key, int key_len, const unsigned char *data, size_t len,
              unsigned char *out, unsigned *size),
@@ -554,6 +566,12 @@ FAILING_TLS(int, SSL_CTX_load_verify_file, 0, (SSL_CTX * context, const char *fi
 FAILING_TLS(int, SSL_CTX_set_default_verify_paths, 0, (SSL_CTX * context), (context))
 FAILING_TLS(int, X509_VERIFY_PARAM_set1_host, 0,
             (X509_VERIFY_PARAM * parameters, const char *name, size_t len), (parameters, name, len))
+FAILING_TLS(int, X509_VERIFY_PARAM_set1_ip_asc, 0, (X509_VERIFY_PARAM * parameters, const char *address),
+            (parameters, address))
+FAILING_TLS(long, SSL_CTX_ctrl, 0, (SSL_CTX * context, int what, long number, void *thing),
+            (context, what, number, thing))
+FAILING_TLS(long, SSL_ctrl, 0, (SSL * ssl, int what, long number, void *thing), (ssl, what, number, thing))
+FAILING_TLS(int, SSL_set_ex_data, 0, (SSL * ssl, int index, void *data), (ssl, index, data))
 FAILING_TLS(int, SSL_shutdown, -1, (SSL * ssl), (ssl))
 FAILING_TLS(SSL_CTX *, SSL_CTX_new, NULL, (const SSL_METHOD *method), (method))
 FAILING_TLS(SSL *, SSL_new, NULL, (SSL_CTX * context), (context))

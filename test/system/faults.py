@@ -8,7 +8,9 @@ import collections
 import json
 import mmap
 import os
+import pathlib
 import random
+import re
 import struct
 import subprocess
 import time
@@ -156,6 +158,51 @@ def sanitizer():
     return next((name for name in ('asan', 'tsan') if 'lib' + name in linked), None)
 
 
+# What turnoutd calls of the allocator, libuv, OpenSSL and hiredis and fault.c does not let fail, by why not.
+ALLOCATING = re.compile(r'(malloc|calloc|realloc|\w*alloc|mmap|strn?dup|v?asprintf|getdelim)(64)?$')
+OF_A_LIBRARY = re.compile(r'(uv|SSL|TLS|EVP|BIO|X509|HMAC|RAND|OSSL|redis)')
+NEVER_FAIL = {
+    'it asks for memory by malloc or realloc, which fail here': '''
+        reallocarray strdup strndup __asprintf_chk __vasprintf_chk __getdelim''',
+    'it says what there is, sets it, or gives back': '''
+        BIO_clear_flags BIO_free BIO_get_data BIO_meth_set_ctrl BIO_meth_set_read BIO_meth_set_write BIO_set_data BIO_set_flags
+        BIO_set_init EVP_MAC_CTX_free EVP_MAC_free EVP_sha256 OSSL_PARAM_construct_end OSSL_PARAM_construct_utf8_string
+        SSL_CTX_free SSL_CTX_set_default_passwd_cb SSL_CTX_set_info_callback SSL_CTX_set_options SSL_CTX_set_verify
+        SSL_CTX_up_ref SSL_alert_desc_string_long SSL_free SSL_get0_param SSL_get_error SSL_get_ex_data
+        SSL_get_ex_data_X509_STORE_CTX_idx SSL_get_verify_mode SSL_pending SSL_set_accept_state SSL_set_bio
+        SSL_set_connect_state SSL_set_verify TLS_client_method TLS_server_method X509_NAME_get_text_by_NID
+        X509_STORE_CTX_get_current_cert X509_STORE_CTX_get_error X509_STORE_CTX_get_error_depth X509_STORE_CTX_get_ex_data
+        X509_VERIFY_PARAM_set_hostflags X509_get_subject_name X509_verify_cert_error_string malloc_usable_size redisAsyncFree
+        redisAsyncSetConnectCallback redisAsyncSetDisconnectCallback redisFree uv_backend_fd uv_buf_init uv_freeaddrinfo
+        uv_fs_req_cleanup uv_hrtime uv_is_active uv_is_closing uv_now uv_ref uv_strerror uv_strerror_r
+        uv_translate_sys_error uv_unref uv_update_time uv_walk''',
+    'it fails only where it is misused': '''
+        uv_async_send uv_cancel uv_check_init uv_check_start uv_close uv_fs_close uv_idle_init uv_idle_start uv_idle_stop
+        uv_inet_ntop uv_loop_close uv_mutex_destroy uv_mutex_lock uv_mutex_unlock uv_once uv_poll_start uv_poll_stop
+        uv_prepare_init uv_prepare_start uv_read_stop uv_run uv_sem_destroy uv_sem_init uv_sem_post uv_sem_wait uv_tcp_init
+        uv_thread_join uv_timer_init uv_timer_start uv_timer_stop''',
+    'it fails on what is no address, and is asked whether it is one': 'uv_ip4_addr uv_ip6_addr',
+    'it tells of an end by a callback, as of one that the test of redis makes': 'redisAsyncHandleRead redisAsyncHandleWrite',
+    'a thread of its own, which tells of windows (hooks), has Redis by it and reads again; test_hooks.py': '''
+        redisAppendCommandArgv redisConnectUnixWithTimeout redisConnectWithTimeout redisGetReply redisSetTimeout''',
+    'as redisAsyncConnect, for a socket in the file system': 'redisAsyncConnectUnix',
+}
+
+
+def forgotten():
+    """What turnoutd calls of the libraries in question and is neither let fail nor known not to; what is known and not
+    called is no matter: builds differ."""
+    source = (pathlib.Path(__file__).parent / 'fault.c').read_text()
+    table = re.search(r'#define FUNCTIONS\(X\)(.*?)\n/\*', source, re.S).group(1)
+    known = {*re.findall(r'X\((\w+)\)', table), *' '.join(NEVER_FAIL.values()).split()}
+    listed = subprocess.run(['nm', '-D', '--undefined-only', str(harness.BUILD / 'turnoutd')], capture_output=True, text=True,
+                            check=True).stdout
+    called = {line.split()[-1].partition('@')[0] for line in listed.splitlines()}
+    wanted = {name for name in called if ALLOCATING.match(name) or OF_A_LIBRARY.match(name)}
+    assert len(wanted) > 100, 'nm tells too little: %s' % sorted(wanted)
+    return sorted(name for name in wanted if name not in known and name.removesuffix('64') not in known)
+
+
 # One of an undisturbed run: the nth of its function; beyond: a library goes down with its failure, it is spared (fault.c).
 Call = collections.namedtuple('Call', 'function nth stack beyond')
 MEMORY = ('malloc', 'calloc', 'realloc')
@@ -217,6 +264,7 @@ class Sweep:
                        order of calls: where the call that failed was another one, the first of that stack follows.
         beyond[:K/N]   what the others spare, since a library goes down with it: the first call of each stack fails, and
                        what comes of it is counted, not judged
+        malloc,mmap    every call of these functions
         malloc:17      one; malloc:17:5, five in a row; malloc:1:1:5eed, the first one of a stack
         (none)         as many of `every` as fit into some seconds, in another order each day: in time, all"""
 
@@ -234,6 +282,7 @@ class Sweep:
         self.outcomes = collections.Counter()
         self.tried, self.failed, self.nothing, self.spared = 0, 0, 0, collections.Counter()
         self.hit, self.faults = set(), []
+        self.again = 0  # points after which the next round was not whole, but the one behind it
 
     def __iter__(self):
         share, shares = self.share
@@ -247,6 +296,8 @@ class Sweep:
                         yield point._replace(nth=1, stack=stack)
         elif self.wanted == 'beyond':
             yield from [point for stack, point in sorted(self.beyond.items()) if stack % shares == share - 1]
+        elif self.wanted and ':' not in os.environ['TURNOUT_FAULTS']:
+            yield from [point for point in self.all if point.function in self.wanted.split(',')]
         elif self.wanted:
             yield Point.parse(os.environ['TURNOUT_FAULTS'])
         else:
@@ -279,8 +330,9 @@ class Sweep:
 
     def tell(self, more=''):
         spared = sum(self.spared.values())
-        print('%s: tried %d of %d, at %d stacks of about %d: %d calls failed, %d were spared, %d did not come%s' % (
-            self.phase, self.tried, len(self.all), len(self.hit), len(self.known), self.failed, spared, self.nothing, more))
+        print('%s: tried %d of %d, at %d stacks of about %d: %d calls failed, %d were spared, %d did not come; '
+              '%d wanted a second round%s' % (self.phase, self.tried, len(self.all), len(self.hit), len(self.known), self.failed,
+                                              spared, self.nothing, self.again, more))
         for why, count in sorted(self.spared.items()):
             print('%s: spared %d: %s' % (self.phase, count, why))
         for (why, outcome), count in sorted(self.outcomes.items()):

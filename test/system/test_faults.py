@@ -28,7 +28,7 @@ import time
 import pytest
 
 import wire
-from faults import Faults, FaultyTurnoutd, Point, Sweep, sanitizer
+from faults import Faults, FaultyTurnoutd, Point, Sweep, forgotten, sanitizer
 from harness import PATIENCE, Raw, free_port
 from peers import Client, Ended
 
@@ -307,6 +307,10 @@ def calls_of(scene, act):
     return [call for _, calls in sorted(most.items()) for call in calls]
 
 
+def test_no_call_is_forgotten():
+    assert forgotten() == [], 'give fault.c a failure for each, or faults.py the reason why it has none'
+
+
 @pytest.mark.load
 @pytest.mark.sanitize
 @pytest.mark.parametrize('phase', ('round', 'hold', 'redis', 'window', 'reload'))
@@ -327,7 +331,9 @@ def test_any_call_may_fail_in(world, tmp_path, certificates, phase):
             sweep.note(scene.faults)
             assert daemon.running, 'it ended'
             scene.check_others()
-            assert act() or act(), 'the next round but one is not whole again'
+            if not act():  # the link of a bind that failed is left alone for a moment
+                sweep.again += 1
+                assert act(), 'the next round but one is not whole again'
             why, outcome = scene.faults.why, 'lived'
         except (AssertionError, OSError) as fault:
             scene.faults.disarm()
