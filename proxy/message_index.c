@@ -36,6 +36,7 @@
 #include <unistd.h>
 
 #include "proxy/path.h"
+#include "proxy/siphash.h"
 #include "smpp/frame.h"
 
 enum {
@@ -102,38 +103,9 @@ struct message_index {
     uint64_t ttl;             /* seconds */
 };
 
-/* --- SipHash (Aumasson, Bernstein, 2012), 2 rounds a block, 4 at the end ---------------------- */
+/* --- the hash of a message id --------------------------------------------------------------------- */
 
-struct sip {
-    uint64_t v0, v1, v2, v3;
-};
-
-static uint64_t rotl(uint64_t x, unsigned bits)
-{
-    return x << bits | x >> (64 - bits);
-}
-
-static inline void sip_round(struct sip *s)
-{
-    s->v0 += s->v1;
-    s->v2 += s->v3;
-    s->v1 = rotl(s->v1, 13) ^ s->v0;
-    s->v3 = rotl(s->v3, 16) ^ s->v2;
-    s->v0 = rotl(s->v0, 32);
-    s->v2 += s->v1;
-    s->v0 += s->v3;
-    s->v1 = rotl(s->v1, 17) ^ s->v2;
-    s->v3 = rotl(s->v3, 21) ^ s->v0;
-    s->v2 = rotl(s->v2, 32);
-}
-
-static inline void sip_block(struct sip *s, uint64_t m)
-{
-    s->v3 ^= m;
-    sip_round(s);
-    sip_round(s);
-    s->v0 ^= m;
-}
+__extension__ typedef unsigned __int128 product;
 
 static inline uint64_t little_endian_block(const uint8_t *p)
 {
@@ -141,42 +113,6 @@ static inline uint64_t little_endian_block(const uint8_t *p)
     memcpy(&m, p, sizeof m);
     return le64toh(m);
 }
-
-static struct sip sip_begin(const uint64_t key[2])
-{
-    return (struct sip){key[0] ^ 0x736f6d6570736575ULL, key[1] ^ 0x646f72616e646f6dULL,
-                        key[0] ^ 0x6c7967656e657261ULL, key[1] ^ 0x7465646279746573ULL};
-}
-
-/* The rest of the input; total is its length from the very first octet. */
-static uint64_t sip_end(struct sip *s, const uint8_t *data, size_t len, size_t total)
-{
-    for (; len >= 8; data += 8, len -= 8)
-        sip_block(s, little_endian_block(data));
-    sip_block(s, (uint64_t)total << 56 | smpp_pack(data, len));
-    s->v2 ^= 0xff;
-    for (int i = 0; i < 4; i++)
-        sip_round(s);
-    return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
-}
-
-uint64_t message_index_siphash(const uint64_t key[2], const uint8_t *data, size_t len)
-{
-    struct sip s = sip_begin(key);
-    return sip_end(&s, data, len, len);
-}
-
-/* Of a 64-bit number followed by octets. */
-static uint64_t hash_pair(const uint64_t key[2], uint64_t first, const uint8_t *data, size_t len)
-{
-    struct sip s = sip_begin(key);
-    sip_block(&s, first);
-    return sip_end(&s, data, len, len + sizeof first);
-}
-
-/* --- the hash of a message id --------------------------------------------------------------------- */
-
-__extension__ typedef unsigned __int128 product;
 
 /* Both halves of a product, each bit of which depends on many of both factors: what SipHash does in some 200
  * instructions this does in 3, which counts here and nowhere else. It is no match for somebody who sees the hashes,
@@ -440,12 +376,12 @@ bool message_index_has(const struct message_index *index, uint64_t client, const
 
 uint64_t message_index_client(const struct message_index *index, const char *system_id)
 {
-    return message_index_siphash(index->file->fixed.key, (const uint8_t *)system_id, strlen(system_id));
+    return siphash(index->file->fixed.key, (const uint8_t *)system_id, strlen(system_id));
 }
 
 static uint64_t link_checksum(const struct file *file, int link, const char *name)
 {
-    uint64_t sum = hash_pair(file->fixed.key, (uint64_t)link, (const uint8_t *)name, strlen(name));
+    uint64_t sum = siphash_after(file->fixed.key, (uint64_t)link, (const uint8_t *)name, strlen(name));
     return sum != 0 ? sum : 1;
 }
 
@@ -497,7 +433,7 @@ int message_index_link(struct message_index *index, const char *link_name)
 
 static uint64_t fixed_checksum(const struct fixed *f)
 {
-    return message_index_siphash(f->key, (const uint8_t *)f, offsetof(struct fixed, checksum));
+    return siphash(f->key, (const uint8_t *)f, offsetof(struct fixed, checksum));
 }
 
 static bool fixed_make(struct fixed *f, size_t entries)

@@ -69,7 +69,4 @@ int message_index_find(const struct message_index *index, uint64_t client, const
 bool message_index_has(const struct message_index *index, uint64_t client, const uint8_t *id, size_t len,
                        int link, uint64_t now_s);
 
-/* SipHash-2-4 (Aumasson, Bernstein, 2012), for whatever peers may choose and is hashed under a secret key. */
-uint64_t message_index_siphash(const uint64_t key[2], const uint8_t *data, size_t len);
-
 #endif

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proxy/message_index.h"
+#include "proxy/siphash.h"
 #include "routing/names.h"
 
 enum { WAYS = 8, SWEEPS = 16, SEEN_BITS = 56, TIME_BITS = 24, PLATFORM_BITS = 8 };
@@ -53,11 +53,11 @@ void multiparts_free(struct multiparts *parts)
 struct multipart multipart_of(const struct multiparts *parts, unsigned account, struct smpp_span source,
                               struct smpp_span dest, const struct smpp_part *part)
 {
-    uint64_t words[] = {message_index_siphash(parts->secret, source.p, source.len),
-                        message_index_siphash(parts->secret, dest.p, dest.len),
+    uint64_t words[] = {siphash(parts->secret, source.p, source.len),
+                        siphash(parts->secret, dest.p, dest.len),
                         (uint64_t)account << 32 | (uint64_t)part->reference << 16 |
                             (uint64_t)part->kind << 8 | part->total};
-    uint64_t key = message_index_siphash(parts->secret, (const uint8_t *)words, sizeof words);
+    uint64_t key = siphash(parts->secret, (const uint8_t *)words, sizeof words);
     return (struct multipart){.key = key == 0 ? 1 : key, .total = part->total, .number = part->number};
 }
 

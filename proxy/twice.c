@@ -1,6 +1,6 @@
 #include "proxy/twice.h"
 
-#include "proxy/message_index.h"
+#include "proxy/siphash.h"
 
 enum { TIME_BITS = 16, PLATFORM_BITS = 6, SET_BITS = 12, TELL_SECONDS = 60 };
 #define LOW_BITS(n) ((UINT64_C(1) << (n)) - 1)
@@ -9,7 +9,7 @@ _Static_assert(TWICE_SETS == 1 << SET_BITS, "the hash has the set in its lowest 
 static uint64_t add_span(uint64_t hash, struct smpp_span span)
 {
     const uint64_t key[2] = {hash, UINT64_C(0x747769636573656e)};
-    return message_index_siphash(key, span.p, span.len);
+    return siphash(key, span.p, span.len);
 }
 
 uint64_t twice_hash(const struct smpp_message_view *view)

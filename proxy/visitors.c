@@ -12,7 +12,7 @@
 #define uthash_nonfatal_oom(entry) ((void)(entry)) /* not in the table then; freed by whoever added it */
 #include <uthash.h>
 
-#include "proxy/message_index.h"
+#include "proxy/siphash.h"
 
 enum {
     SETS = 4096,
@@ -167,7 +167,7 @@ bool visitors_may_shake(struct visitors *visitors, uint64_t address, unsigned mo
     if (address == 0 || most == 0) {
         return true;
     }
-    uint64_t key = message_index_siphash(visitors->secret, (const uint8_t *)&address, sizeof address);
+    uint64_t key = siphash(visitors->secret, (const uint8_t *)&address, sizeof address);
     struct shaker *shaker = &visitors->shakers[key % SHAKERS];
     uv_mutex_lock(&visitors->lock);
     if (shaker->second != (uint32_t)now_s) {
@@ -190,7 +190,7 @@ uint64_t visitors_pair(const struct visitors *visitors, uint64_t address, const 
     if (part > 0) {
         memcpy(octets + sizeof address, system_id, part);
     }
-    uint64_t pair = message_index_siphash(visitors->secret, octets, sizeof address + part);
+    uint64_t pair = siphash(visitors->secret, octets, sizeof address + part);
     return pair == 0 ? 1 : pair;
 }
 

@@ -1,14 +1,10 @@
-/* The index against a naive model, over reopening and damage, and from several threads; SipHash against its
- * authors' vectors and OpenSSL's. */
+/* The index against a naive model, over reopening and damage, and from several threads. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 #include <fcntl.h>
-#include <openssl/core_names.h>
-#include <openssl/evp.h>
-#include <openssl/params.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -87,50 +83,6 @@ static int find(const struct message_index *index, uint64_t client, const char *
 static bool has(const struct message_index *index, uint64_t client, const char *id, int link, uint64_t now_s)
 {
     return message_index_has(index, client, (const uint8_t *)id, strlen(id), link, now_s);
-}
-
-/* --- SipHash ---------------------------------------------------------------------------------- */
-
-/* Key 00 01 .. 0f, input 00 01 .. of the length: the first, and the paper's example. */
-static void siphash_agrees_with_its_authors(void **state)
-{
-    (void)state;
-    static const uint64_t key[2] = {0x0706050403020100ULL, 0x0f0e0d0c0b0a0908ULL};
-    uint8_t data[15];
-    for (unsigned i = 0; i < sizeof data; i++)
-        data[i] = (uint8_t)i;
-    assert_int_equal(message_index_siphash(key, data, 0), 0x726fdb47dd0e0e31ULL);
-    assert_int_equal(message_index_siphash(key, data, 15), 0xa129ca6149be45e5ULL);
-}
-
-static uint64_t openssl_siphash(const uint64_t key[2], const uint8_t *data, size_t len)
-{
-    EVP_MAC *mac = EVP_MAC_fetch(NULL, "SIPHASH", NULL);
-    EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(mac);
-    size_t size = 8, written = 0;
-    uint8_t out[8];
-    uint64_t hash;
-    OSSL_PARAM params[] = {OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &size),
-                           OSSL_PARAM_construct_end()};
-    assert_int_equal(EVP_MAC_init(ctx, (const uint8_t *)key, 16, params), 1);
-    assert_int_equal(EVP_MAC_update(ctx, data, len), 1);
-    assert_int_equal(EVP_MAC_final(ctx, out, &written, sizeof out), 1);
-    EVP_MAC_CTX_free(ctx);
-    EVP_MAC_free(mac);
-    memcpy(&hash, out, sizeof hash);
-    return hash;
-}
-
-static void siphash_agrees_with_openssl(void **state)
-{
-    (void)state;
-    uint8_t data[70];
-    for (unsigned i = 0; i < sizeof data; i++)
-        data[i] = (uint8_t)(i * 37 + 200);
-    for (size_t len = 0; len <= sizeof data; len++) {
-        uint64_t key[2] = {len * 0x9e3779b97f4a7c15ULL, ~len};
-        assert_int_equal(message_index_siphash(key, data, len), openssl_siphash(key, data, len));
-    }
 }
 
 /* Two SMSCs that count their messages give the same ids: each link has its own, whichever was the newest. */
@@ -603,8 +555,6 @@ static void a_crowded_table_never_lies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(siphash_agrees_with_its_authors),
-        cmocka_unit_test(siphash_agrees_with_openssl),
         cmocka_unit_test(two_links_have_the_same_id),
         cmocka_unit_test(what_was_put_is_found_by_its_client_alone),
         cmocka_unit_test(what_is_put_is_found_when_it_is_settled),
