@@ -2,15 +2,22 @@
 
     comparison ──▶ two sides (a load on a middle each), run in turn ──▶ ratios ──▶ held against its aims
 """
+import re
+
 from measure import Cell, Comparison, Side
 
 CELLS = {'1x10': 1.1, '10x10': 1.1, '100x10': 1.1, '1x100': 1.1, '10x100': 1.3, '100x100': 1.3, '1x1000': 1.5,
          '10x1000': 1.5}  # sessions x window: CPU per message, at most
 RATE = 20000
+FLOOR = 'floor-2'  # what no proxy that reads PDUs can do without
 
 
 def cell_of(text):
-    return Cell(*map(int, text.split('x')))
+    """SESSIONSxWINDOW; ValueError of anything else."""
+    found = re.fullmatch(r'([1-9]\d*)x([1-9]\d*)', text)
+    if not found:
+        raise ValueError(text)
+    return Cell(*map(int, found.groups()))
 
 
 def against_haproxy(text):
@@ -38,8 +45,8 @@ SPECIAL = {
     'tls': Comparison('tls', Side('turnoutd', 'turnoutd-tls', Cell(10, 100, tls=True)),
                       Side('haproxy', 'haproxy-tls', Cell(10, 100, tls=True)), (('cpu', 1.1),)),
 }
-SESSIONS_FLOOR = with_itself('the same of the floor', ('1000 sessions', 'floor-2', Cell(1000, 10, RATE)),
-                             ('10 sessions', 'floor-2', Cell(10, 10, RATE)), None)
+SESSIONS_FLOOR = with_itself('the same of the floor', ('1000 sessions', FLOOR, Cell(1000, 10, RATE)),
+                             ('10 sessions', FLOOR, Cell(10, 10, RATE)), None)
 ALL = [*CELLS, *SPECIAL]
 # Against proxies that decode what they pass on; nothing is aimed at.
 PEERS = [Comparison('node-smpp %s' % text, Side('turnoutd', 'turnoutd', cell_of(text)),
@@ -49,21 +56,38 @@ WITHOUT_KANNEL = ('Kannel, the other SMPP gateway of Debian, cannot stand in the
                   'opensmppbox, is not packaged')
 
 
+FLOOR_LEVELS = """floor-N is turnout-floor, the least that a proxy of turnoutd's shape costs (test/bench/floor.c): one thread, one
+read of a socket that has something, one write a turn.
+  floor-0   copies octets, unread, as HAProxy does
+  floor-1   frames them: PDU by PDU, what is not whole yet waits for the rest
+  floor-2   finds both addresses of each message, gives each request a new sequence_number and each answer its old one
+It routes, counts and limits nothing. floor-2 / haproxy is what reading PDUs costs: where that alone is beyond an aim, no
+proxy that reads them can meet it. turnoutd / floor-2 is what turnoutd does beyond it: carrier, route, window, accounts.
+floor-1 and floor-0 / haproxy say how much of the floor is the finding, the framing and the copying."""
+
+
+def over_haproxy(name, floor=FLOOR):
+    """The comparison of a floor with HAProxy, under the load of that cell."""
+    return '%s %s' % (name, floor)
+
+
+def over_floor(name):
+    """The comparison of turnoutd with the floor, under the load of that cell."""
+    return '%s turnoutd' % name
+
+
 def floors(cells):
-    """For each of those cells: turnoutd over the floor that does what no proxy that reads PDUs can do without, and the
-    floors, from that one down to the one that reads nothing, over HAProxy. For many sessions over few, the floor's own.
-    Nothing is aimed at."""
-    pairs = (('turnoutd', 'floor-2'), ('floor-2', 'haproxy'), ('floor-1', 'haproxy'), ('floor-0', 'haproxy'))
-    found = [Comparison('%s %s' % (c.name, subject), Side(subject, subject, c.subject.cell),
-                        Side(peer, peer, c.subject.cell), (('cpu', None),))
-             for c in cells if c.name in CELLS for subject, peer in pairs]
+    """For each of those cells: turnoutd over the floor, and the floors, from that one down to the one that reads nothing,
+    over HAProxy. For many sessions over few, the floor's own. Nothing is aimed at."""
+    found = []
+    for c in [c for c in cells if c.name in CELLS]:
+        pairs = [(over_floor(c.name), 'turnoutd', FLOOR)]
+        pairs += [(over_haproxy(c.name, floor), floor, 'haproxy') for floor in (FLOOR, 'floor-1', 'floor-0')]
+        found += [Comparison(name, Side(subject, subject, c.subject.cell), Side(peer, peer, c.subject.cell),
+                             (('cpu', None),)) for name, subject, peer in pairs]
     return found + ([SESSIONS_FLOOR] if SPECIAL['sessions'] in cells else [])
 
 
 def comparison(name):
     """By its name in the command line: SESSIONSxWINDOW, or one of SPECIAL."""
     return SPECIAL[name] if name in SPECIAL else against_haproxy(name)
-
-
-def meets(measure, ratio, aim):
-    return ratio >= aim if measure == 'messages_per_second' else ratio <= aim

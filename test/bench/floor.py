@@ -3,19 +3,19 @@ kernel, and of it what is not the C library's.
 
     turnout-load ──MESSAGES──▶ callgrind: turnout-floor ──▶ turnout-smsc ──▶ cost by object ÷ MESSAGES
 
-Beside them stand turnoutd's own, as test/bench/budget counts them, at as wide a window.
+Beside them stand turnoutd's own, as test/bench/budget counts them (counting.py), at as wide a window.
 """
 import collections
 import json
-import pathlib
 import re
-import shutil
 
+import counting
 from middles import FLOORS, PASSWORD, SHORTCODE, SYSTEM_ID, destinations
 from world import Child, Failed
 
 SESSIONS, WINDOW, MESSAGES = 10, 100, 100000  # what starting costs is 2 or 3 of it
-BUDGET = pathlib.Path(__file__).with_name('budget.json')
+NOTE = ('Instructions of the floor are counted by callgrind with %d sessions and a window of %d, those of turnoutd with as '
+        'wide a window and sockets in memory.' % (SESSIONS, WINDOW))
 
 
 def costs_by_object(text):
@@ -60,18 +60,19 @@ def counted(world, middle):
     return sum(costs.values()) / MESSAGES, own / MESSAGES
 
 
+def row(what, value):
+    return {'name': 'floor', 'what': what, 'value': value, 'unit': 'instructions', 'aim': None, 'note': NOTE}
+
+
 def instructions(world, smsc, progress):
-    if not shutil.which('valgrind'):
-        progress('no valgrind: the instructions of the floor are not counted')
-        return []
+    """Rows as those of still.py."""
     rows = []
     for kind in FLOORS:
         progress('instructions of %s' % kind.name)
         whole, own = counted(world, kind(world, smsc.ports, WINDOW))
-        for what, value in (('all but the kernel', whole), ('without the C library', own)):
-            rows.append({'name': 'instructions', 'what': '%s a message, %s' % (kind.name, what), 'value': value,
-                         'unit': '', 'aim': None})
-    cells = json.loads(BUDGET.read_text())['cells']
-    ours = sum(cells['%s, %d at a time' % (phase, WINDOW)]['instructions'] for phase in ('submit', 'answer'))
-    return rows + [{'name': 'instructions', 'what': 'turnoutd a message, without the C library (budget.json)',
-                    'value': ours, 'unit': '', 'aim': None}]
+        rows += [row('%s a message, all but the kernel' % kind.name, whole),
+                 row('%s a message, without the C library' % kind.name, own)]
+    progress('instructions of turnoutd')
+    cells = counting.measure_all(world.build)
+    ours = sum(cells['%s, %d at a time' % (phase, WINDOW)]['instructions'] for phase in counting.PHASES)
+    return rows + [row('turnoutd a message, without the C library', ours)]

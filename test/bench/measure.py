@@ -5,7 +5,8 @@
                                                                of the middle by the kernel's clock of that process
 
 A run is discarded, with its reasons, where it did not do what all others did: refusals, missing answers, failed
-sessions, a dead process, or another count of messages at the SMSC than at the client.
+sessions, a dead process, or another count of messages at the SMSC than at the client; or where it is no measurement, by
+the rule of judging.py.
 """
 import contextlib
 import dataclasses
@@ -18,6 +19,7 @@ import signal
 import subprocess
 import time
 
+import judging
 from middles import PASSWORD, SHORTCODE, SYSTEM_ID, destinations
 from world import Child, Control, Failed
 
@@ -69,6 +71,7 @@ class Run:
     cell: str
     middle: str
     pair: int = 0
+    attempt: int = 0
     seconds: float = 0
     messages: int = 0
     messages_per_second: float = 0
@@ -77,7 +80,10 @@ class Run:
     cpu: float = 0
     latency_p50: float = 0           # microseconds, of the whole run
     latency_p99: float = 0
+    middle_busy: float = 0           # share of its processor that the middle used
+    ends_busy: float = 0             # share of theirs that client and SMSC used
     others_on_middle: float = 0      # share of the middle's processor that went to others, or was stolen
+    others_on_ends: float = 0        # and of the ends'
     discarded: list = dataclasses.field(default_factory=list)
 
 
@@ -88,6 +94,8 @@ class Sample:
     cpu: float
     ticks: tuple
     processor: int
+    ends_cpu: float
+    ends_processor: int
 
 
 def busy_ticks(cpu):
@@ -100,8 +108,8 @@ def busy_ticks(cpu):
 class Load:
     """A turnout-load on its way."""
 
-    def __init__(self, cell, middle, seconds):
-        self.cell, self.middle, self.world = cell, middle, middle.world
+    def __init__(self, cell, middle, smsc, seconds):
+        self.cell, self.middle, self.smsc, self.world = cell, middle, smsc, middle.world
         self.path = self.world.directory / 'load.sock'
         self.path.unlink(missing_ok=True)
         self.control = None
@@ -123,7 +131,8 @@ class Load:
         messages = self.messages()
         child = self.middle.child
         return Sample(time.monotonic(), messages, child.cpu_seconds(), child.cpu_ticks(),
-                      busy_ticks(self.world.middle_cpu))
+                      busy_ticks(self.world.middle_cpu), self.child.cpu_seconds() + self.smsc.child.cpu_seconds(),
+                      busy_ticks(self.world.ends_cpu))
 
     def finish(self):
         self.control.ask('quit')
@@ -147,7 +156,10 @@ def fill(run, first, last, report):
     run.cpu_user = run.cpu * user / max(user + system, 1)
     run.cpu_system = run.cpu - run.cpu_user
     run.latency_p50, run.latency_p99 = report['latency_us']['p50'], report['latency_us']['p99']
+    ends_cpu = last.ends_cpu - first.ends_cpu
+    run.middle_busy, run.ends_busy = cpu / run.seconds, ends_cpu / run.seconds
     run.others_on_middle = max(0, (last.processor - first.processor) / TICKS - cpu) / run.seconds
+    run.others_on_ends = max(0, (last.ends_processor - first.ends_processor) / TICKS - ends_cpu) / run.seconds
 
 
 def faults(report, arrived):
@@ -165,7 +177,7 @@ def under_load(cell, middle, smsc, seconds, work):
     try:
         middle.child_now()
         before = smsc.accepted()
-        with contextlib.closing(Load(cell, middle, seconds)) as load:
+        with contextlib.closing(Load(cell, middle, smsc, seconds)) as load:
             load.warm_up()
             work(load)
             report = load.finish()
@@ -177,8 +189,8 @@ def under_load(cell, middle, smsc, seconds, work):
     return report, discarded
 
 
-def timed(name, side, middle, smsc, seconds):
-    """A Run: messages a second, processor time, latency."""
+def timed(name, side, middle, smsc, seconds, others_most):
+    """A Run: messages a second, processor time, latency. others_most: per cent, beyond which it does not count."""
     cell, run = side.cell, Run(name, side.label)
     samples = []
 
@@ -190,6 +202,7 @@ def timed(name, side, middle, smsc, seconds):
     report, run.discarded = under_load(cell, middle, smsc, seconds, work)
     if not run.discarded:
         fill(run, *samples, report)
+        run.discarded.extend(judging.reasons(dataclasses.asdict(run), cell.rate, others_most))
     return run
 
 

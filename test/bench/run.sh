@@ -24,9 +24,11 @@ for argument in "$@"; do
     case $argument in -h | --help) exec "$python" -B "$root/test/bench/bench.py" --help ;; esac
 done
 
+# What is wrong with the arguments is said before minutes of building.
+[ ! -x "$python" ] || "$python" -B "$root/test/bench/bench.py" --build "$build" --check "$@"
 "$root/docker/install.sh" bench
 quietly cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSANITIZE=
-quietly ninja -C "$build" turnoutd turnoutctl turnout-smsc turnout-load turnout-floor lookups
+quietly ninja -C "$build" turnoutd turnoutctl turnout-smsc turnout-load turnout-floor lookups budget
 rm -f "$log"
 
 exec "$python" -B "$root/test/bench/bench.py" --build "$build" "$@"

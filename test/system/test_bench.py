@@ -1,7 +1,10 @@
-"""The judgement of test/bench, by figures made up for it: which function grew, by which compiler. Nothing is measured here."""
+"""The judgement of test/bench, by figures made up for it: what counts, what is met, what is noise, what it says to a
+wrong argument. Nothing is measured here."""
+import argparse
 import importlib.machinery
 import importlib.util
 import json
+import subprocess
 import sys
 
 import pytest
@@ -11,7 +14,275 @@ from harness import ROOT
 BENCH = ROOT / 'test/bench'
 sys.path.append(str(BENCH))  # behind ours: both have a hostile.py
 
+import bench  # noqa: E402
+import comparisons  # noqa: E402
 import counting  # noqa: E402
+import differences  # noqa: E402
+import drawing  # noqa: E402
+import judging  # noqa: E402
+import measure  # noqa: E402
+import report  # noqa: E402
+
+MACHINE = {'cpu': 'a processor', 'processors': 2, 'memory_gb': 4, 'host': 'here', 'kernel': '6.1', 'middle_on': 1,
+           'ends_on': 0, 'versions': {'haproxy': 'HAProxy 2.6', 'turnoutd': 'turnoutd 1'}, 'date': '2026-11-25 10:00:00 UTC',
+           'load_average': {'before': [0, 0, 0], 'after': [0, 0, 0]}}
+MADE = {'commit': 'abc', 'compiler': 'cc 12.2.0', 'build': 'RelWithDebInfo'}
+
+
+def run_of(middle, cpu, pair=0, cell='1x10', **more):
+    return measure.Run(cell, middle, pair, cpu=cpu, messages_per_second=1e6 / cpu, latency_p50=10, latency_p99=20, **more)
+
+
+def runs_of(ratios, cell='1x10', subject='turnoutd', peer='haproxy'):
+    """A pair for each ratio of CPU per message."""
+    return [run for pair, ratio in enumerate(ratios)
+            for run in (run_of(subject, 4 * ratio, pair, cell), run_of(peer, 4, pair, cell))]
+
+
+def result_of(runs, cells=('1x10',), still=(), quick=False, made=MADE, machine=MACHINE, unmeasured=()):
+    chosen = argparse.Namespace(quick=quick, pairs=5, seconds=5, others=10,
+                                cells=[comparisons.comparison(name) if isinstance(name, str) else name for name in cells])
+    found = report.result({'made': made, 'machine': machine}, chosen, runs, [], list(still), dict(unmeasured))
+    return json.loads(json.dumps(found | {'took_seconds': 1}))  # as --json has it
+
+
+def verdict_of(result, measure='cpu'):
+    return next(row['verdict'] for row in result['aims'] if row['measure'] == measure)
+
+
+# --- what counts ------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('share, rate, words', [
+    ({'others_on_middle': 0.09, 'others_on_ends': 0.1}, 0, []),
+    ({'others_on_middle': 0.11}, 0, ["others took 11 % of the middle's processor"]),
+    ({'others_on_ends': 0.5}, 0, ["others took 50 % of the ends' processor"]),
+    ({'ends_busy': 0.99}, 0, []),
+    ({'ends_busy': 0.99}, 300000, ['the load was the limit: 250000 of 300000 messages/s, and its processor full']),
+    ({'ends_busy': 0.99}, 250000, []),
+    ({'ends_busy': 0.6}, 300000, []),  # it is the middle that could not
+])
+def test_a_run_is_discarded_by_the_rule(share, rate, words):
+    run = run_of('turnoutd', 4, **share)
+    assert list(judging.reasons(vars(run), rate, 10)) == words
+
+
+def tries(*outcomes):
+    """The runs of a pair whose tries end so; True: it counts."""
+    made = []
+
+    def run_once(attempt):
+        runs = [run_of('turnoutd', 4), run_of('haproxy', 4)]
+        for run in runs:
+            run.attempt, run.discarded = attempt, [] if outcomes[attempt] else ['others']
+        made.append(attempt)
+        return runs
+
+    return bench.run_until_it_counts(run_once), made
+
+
+def test_a_pair_is_run_again_until_it_counts():
+    assert len(tries(True)[0]) == 2
+    runs, made = tries(False, True)
+    assert made == [0, 1] and [bool(run.discarded) for run in runs] == [True, True, False, False]
+    runs, made = tries(*[False] * 9)
+    assert len(made) == 1 + judging.REPEATS and all(run.discarded for run in runs)
+
+
+def test_the_partner_of_a_discarded_run_goes_with_it(monkeypatch):
+    def timed(name, side, *_):
+        run = run_of(side.label, 4, cell=name)
+        run.discarded = ['others'] if side.label == 'haproxy' else []
+        return run
+
+    monkeypatch.setattr(bench.measure, 'timed', timed)
+    monkeypatch.setattr(bench, 'progress', lambda text: None)
+    chosen = argparse.Namespace(seconds=1, others=10)
+    middles = {'turnoutd': None, 'haproxy': None}
+    for number, order in ((0, ['turnoutd', 'haproxy']), (1, ['haproxy', 'turnoutd'])):
+        runs = bench.run_pair(number, 0, comparisons.comparison('1x10'), chosen, None, middles)
+        assert [run.middle for run in runs] == order, 'which side is first changes'
+        assert {run.middle: run.discarded for run in runs} == {'turnoutd': [judging.PARTNER], 'haproxy': ['others']}
+
+
+def test_discarded_runs_are_in_no_figure_and_are_listed(capsys):
+    runs = runs_of([1, 1, 1])
+    odd = runs_of([9])
+    for run in odd:
+        run.attempt, run.discarded = 1, ['others took 40 % of the middle\'s processor']
+    result = result_of(runs + odd)
+    assert result['summary']['1x10']['ratio']['cpu'] == [1, 1, 1]
+    assert result['summary']['1x10']['turnoutd']['cpu'] == [4, 4, 4]
+    report.show(result)
+    said = capsys.readouterr().out
+    assert 'discarded: 2 runs' in said and "1x10 haproxy pair 1, try 2: others took 40 % of the middle's processor" in said
+    assert '1x10: given up; 3 of 5 pairs count' in said
+    assert ' '.join(judging.rule(10).split()) in ' '.join(said.split())
+
+
+def test_what_was_not_measured_is_a_failure():
+    assert bench.whole(result_of(runs_of([1])))
+    none = runs_of([1])
+    for run in none:
+        run.discarded = ['others']
+    assert not bench.whole(result_of(none))
+    assert not bench.whole(result_of(runs_of([1]), unmeasured={'storm': 'wants root'}))
+
+
+# --- what holds an aim ------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('ratios, verdict', [
+    ([0.9, 1.0, 1.1], 'met'),
+    ([1.11, 1.2, 1.3], 'MISSED'),
+    ([1.0, 1.0, 1.0, 1.0, 1.2], 'undecided, 4 of 5 within'),
+    ([0.5, 0.5], 'not judged'),
+    ([], 'not judged'),
+])
+def test_an_aim_is_judged_by_all_pairs(ratios, verdict):
+    result = result_of(runs_of(ratios))
+    assert verdict_of(result) == verdict
+    drawing.draw(result)
+
+
+def test_messages_a_second_are_to_be_many():
+    assert verdict_of(result_of(runs_of([0.5] * 3)), 'messages_per_second') == 'met'
+    assert verdict_of(result_of(runs_of([2] * 3)), 'messages_per_second') == 'MISSED'
+
+
+def test_quick_judges_nothing():
+    row = {'name': 'table', 'what': 'size', 'value': 99, 'unit': 'MB', 'aim': 64}
+    result = result_of(runs_of([2] * 5), still=[row, row | {'aim': None}], quick=True)
+    assert {found['verdict'] for found in result['aims']} == {'not judged'}
+    assert [found['verdict'] for found in result['still']] == ['not judged', '']
+    assert result_of([], (), [row])['still'][0]['verdict'] == 'MISSED'
+
+
+def test_several_values_of_what_is_no_load_are_judged_as_pairs_are():
+    row = {'name': 'storm', 'what': 'ratio', 'value': 1.9, 'values': [1.5, 1.9, 2.1], 'range': [1.5, 2.1], 'unit': '', 'aim': 2}
+    assert result_of([], (), [row])['still'][0]['verdict'] == 'undecided, 2 of 3 within'
+
+
+def test_where_the_ends_were_full_messages_a_second_say_so(capsys):
+    runs = runs_of([1] * 3)
+    for run in runs:
+        run.ends_busy = 0.99 if run.middle == 'haproxy' else 0.7
+    report.show(result_of(runs))
+    said = capsys.readouterr().out
+    assert 'met, ends full (haproxy)' in said and 'messages/s are those of the whole chain' in said
+
+
+def floored(turnoutd, floor, cells=('1x10',)):
+    """A run with --floor: turnoutd / haproxy, and floor-2 / haproxy."""
+    base = [comparisons.comparison(name) for name in cells]
+    runs = runs_of([turnoutd] * 3) + runs_of([turnoutd / floor] * 3, '1x10 turnoutd', 'turnoutd', 'floor-2')
+    for level in (2, 1, 0):
+        runs += runs_of([floor] * 3, '1x10 floor-%d' % level, 'floor-%d' % level)
+    return result_of(runs, [*base, *comparisons.floors(base)])
+
+
+def test_a_missed_aim_has_its_floor_beside_it(capsys):
+    row = floored(2, 0.8)['aims'][0]
+    assert row['verdict'] == 'MISSED' and row['floor'] == {'over': [0.8] * 3, 'under': [2.5] * 3, 'beyond': False}
+    report.show(floored(2, 1.6))
+    said = capsys.readouterr().out
+    assert 'MISSED, out of reach: the floor misses it, too' in said
+    assert 'floor-2   finds both addresses' in said, 'what the levels do is said where they are'
+    assert floored(1, 0.8)['aims'][0]['floor'] == {}
+    assert [row['cell'] for row in floored(2, 1.6)['aims']] == ['1x10'] * 2, 'what nothing is aimed at is no target'
+
+
+# --- another day ------------------------------------------------------------------------------------------------------
+
+def compared(before, after, capsys):
+    differences.show(before, after)
+    return capsys.readouterr().out
+
+
+def test_a_difference_is_noise_where_the_ranges_meet():
+    assert judging.difference('cpu', [1, 2, 3], [3, 4, 5]) == 'noise'
+    assert judging.difference('cpu', [1, 2, 3], [4, 5, 6]) == 'worse'
+    assert judging.difference('cpu', [4, 5, 6], [1, 2, 3]) == 'better'
+    assert judging.difference('messages_per_second', [1, 2, 3], [4, 5, 6]) == 'better'
+
+
+def test_what_was_another_than_then_is_said(capsys):
+    result = result_of(runs_of([1] * 3))
+    assert 'commit, compiler, machine and programs are the same' in compared(result, result, capsys)
+    said = compared(result, result | {'made': MADE | {'commit': 'def', 'compiler': 'cc 13.1.0'}}, capsys)
+    assert 'cc 13.1.0' in said and 'abc' in said and 'def' in said and 'another machine' not in said
+    old = {name: part for name, part in result.items() if name != 'made'}
+    assert 'not recorded' in compared(old, result, capsys)
+
+
+def test_times_of_another_machine_are_not_compared(capsys):
+    row = {'name': 'look-up', 'what': 'random', 'value': 90, 'unit': 'ns', 'aim': None}
+    result = result_of(runs_of([1.0, 1.1, 1.2]), still=[row, row | {'what': 'size', 'unit': 'MB'}])
+    said = compared(result, result, capsys)
+    assert 'turnoutd' in said and 'random' in said and 'size' in said
+    said = compared(result, result | {'machine': MACHINE | {'cpu': 'another'}}, capsys)
+    assert 'another machine' in said and 'random' not in said and 'size' in said
+    assert '1.1 -> 1.1 (+0 %, noise)' in said, 'ratios are'
+
+
+def test_a_peer_that_differs_too_is_the_machine(capsys):
+    before, after = runs_of([1] * 3), runs_of([1] * 3)
+    for run in after:
+        run.cpu *= 2
+    said = compared(result_of(before), result_of(after), capsys)
+    assert '4 -> 8 (+100 %, worse)' in said and 'HAProxy, which we do not change, differs by more than noise, too (1x10)' in said
+
+
+def test_few_pairs_say_nothing_about_noise(capsys):
+    few = result_of(runs_of([1])) | {'pairs': 1}
+    said = compared(few, few, capsys)
+    assert 'nothing is said about noise' in said and '(+0 %)' in said
+
+
+# --- what is said before anything is measured -------------------------------------------------------------------------
+
+def said_to(directory, *arguments):
+    done = subprocess.run(['/usr/bin/python3', '-B', BENCH / 'bench.py', '--build', directory, '--check',
+                           *map(str, arguments)], capture_output=True, text=True, timeout=30)
+    assert done.stdout == '' and 'Traceback' not in done.stderr, done.stderr
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize('arguments, words', [
+    (['--cells', '1x10x3'], 'wanted is SESSIONSxWINDOW'),
+    (['--cells', '1x0'], 'wanted is SESSIONSxWINDOW'),
+    (['--pairs', '0'], 'wanted is a number of pairs, 1 or more'),
+    (['--seconds', '0'], 'wanted are seconds'),
+    (['--seconds', 'nan'], 'wanted are seconds'),
+    (['--others', '101'], 'wanted is per cent'),
+    (['--still', 'rain'], 'one of lookups'),
+    (['--json', '/nowhere/run.json'], '/nowhere/run.json cannot be written'),
+    (['--svg', '/'], '/ cannot be written'),
+    (['--compare', '/nowhere/run.json'], '/nowhere/run.json cannot be compared with'),
+    (['--compare', '/etc/hostname'], '/etc/hostname cannot be compared with'),
+])
+def test_wrong_arguments_are_explained(tmp_path, arguments, words):
+    code, said = said_to(tmp_path, *arguments)
+    assert code == 2 and words in said
+
+
+def test_a_look_at_a_file_leaves_it_as_it_was(tmp_path):
+    old, new = tmp_path / 'old', tmp_path / 'new'
+    old.write_text('figures')
+    assert said_to(tmp_path, '--json', new, '--svg', old) == (0, '')
+    assert old.read_text() == 'figures' and not new.exists()
+
+
+def test_what_the_machine_lacks_is_named(tmp_path, monkeypatch):
+    chosen = argparse.Namespace(cells=[comparisons.comparison('1x10')], still=[], no_calls=True, floor=False, build=tmp_path)
+    monkeypatch.setattr(bench.shutil, 'which', lambda name: None if name == 'haproxy' else '/bin/' + name)
+    with pytest.raises(bench.Unready, match='not installed: haproxy. As root: apt-get install haproxy'):
+        bench.look_at_machine(chosen)
+    monkeypatch.setattr(bench.shutil, 'which', lambda name: '/bin/' + name)
+    with pytest.raises(bench.Unready, match='has no turnoutd: test/bench/run.sh builds it'):
+        bench.look_at_machine(chosen)
+    (tmp_path / 'turnoutd').touch()
+    monkeypatch.setattr(bench.os, 'sched_getaffinity', lambda pid: {0})
+    with pytest.raises(bench.Unready, match='two processors are needed'):
+        bench.look_at_machine(chosen)
 
 
 # --- the budget -------------------------------------------------------------------------------------------------------
