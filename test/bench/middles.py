@@ -35,7 +35,9 @@ class Smsc:
     """One turnout-smsc with a link a carrier; the same one behind every middle."""
 
     def __init__(self, world, name='smsc'):
+        self.world = world
         path = world.directory / (name + '.sock')
+        path.unlink(missing_ok=True)
         links = [word for carrier in PREFIXES
                  for word in ('--name', '%s-%s' % (carrier, PLATFORM), '--listen', '127.0.0.1:0')]
         self.child = Child(world, name, [world.build / 'turnout-smsc', '--control', path, *links], world.ends_cpu)
@@ -45,6 +47,10 @@ class Smsc:
 
     def accepted(self):
         return self.control.ask('stats')['mt_accepted']
+
+    def close(self):
+        self.control.close()
+        self.world.end(self.child)
 
 
 class Middle:

@@ -1,22 +1,26 @@
-"""What is measured without a load to compare: look-ups in full tables, memory of idle sessions, the cost of 10,000 of
-them, a storm of binds. Each function gives rows of {name, what, value, unit, aim}, with a range where value is a median;
-an aim is an upper limit.
+"""What is measured without a load to compare: look-ups in full tables, instructions of a message, memory of idle sessions,
+the cost of 10,000 of them, a storm of binds. Each function gives rows of {name, what, value, unit, aim}, with values and
+range where value is a median; an aim is an upper limit. A note says what has to be known to read the row.
 """
 import contextlib
 import json
 import pathlib
 import re
+import resource
 import subprocess
 import time
 from statistics import median
 
+import counting
 from middles import HAPROXY_LISTEN, PASSWORD, PASSWORD_HASH, PREFIXES, SYSTEM_ID, Haproxy, Smsc, Turnoutd
-from world import Child, Control, free_port, wait_for
+from world import Child, Control, Failed, free_port, wait_for
 
 ACCOUNTS, BINDS = 10, 1000      # a client may bind so often
 NO_LEGS, ONE_LEG, ALL_LEGS = '5900', '5901', '5001'  # shortcodes: without a route, with one carrier, with all
 STORM_ACCOUNTS, STORMS = 5, 5
 OTHERS, FORWARDED = 'onenz', 1000  # the carrier that a storm is not about; messages a second there meanwhile
+SPARE_DESCRIPTORS = 1000
+LATE = 1  # second, in which messages go out that had to wait while a storm's clients left
 SETTLE = 4  # seconds, after which buffers of the binds are given back
 
 
@@ -26,7 +30,7 @@ def row(name, what, value, unit, aim=None):
 
 def row_of(name, what, values, unit, aim=None):
     """Of a measure that was taken several times."""
-    return row(name, what, median(values), unit, aim) | {'range': [min(values), max(values)]}
+    return row(name, what, median(values), unit, aim) | {'range': [min(values), max(values)], 'values': list(values)}
 
 
 # --- the proxy, and clients that do nothing ---------------------------------------------------------------------------
@@ -147,22 +151,71 @@ def memory(world, smsc, progress):
             row('idle session', 'with legs to 4 carriers', memory_of(world, smsc, 'all', 4, 500) / 1024, 'KB', 16)]
 
 
-def idle(world, smsc, progress, seconds=30):
-    progress('%d idle sessions, %d s' % (ACCOUNTS * BINDS, seconds))
+def may_open(wanted):
+    """How many descriptors each of our children may have; asks the kernel for more where that is too few."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+def idle_binds(may, legs):
+    """Sessions of each account, with so many legs each, where a process may have so many descriptors."""
+    return min(BINDS, (may - SPARE_DESCRIPTORS) // (ACCOUNTS * (1 + legs)))
+
+
+def idle_share(world, smsc, kind, binds, seconds):
+    """Per cent of a core that so many idle sessions of each account cost."""
     with contextlib.ExitStack() as stack, proxy_of(world, smsc.ports) as proxy:
-        make_known(proxy, 'none', ACCOUNTS)
-        sessions_of(stack, proxy, 'none', range(ACCOUNTS), BINDS)
+        make_known(proxy, kind, ACCOUNTS)
+        sessions_of(stack, proxy, kind, range(ACCOUNTS), binds)
         time.sleep(2)
         before = proxy.child.cpu_seconds()
         time.sleep(seconds)
-        used = proxy.child.cpu_seconds() - before
-    return [row('%d idle sessions' % (ACCOUNTS * BINDS), 'enquire_link every 30 s', 100 * used / seconds, '% of a core', 2)]
+        return 100 * (proxy.child.cpu_seconds() - before) / seconds
+
+
+IDLE_NOTE = ('The idle sessions send an enquire_link every 30 s, which turnoutd answers; over each of their legs it sends one '
+             'every 30 s, too, its default, so that with legs to 4 carriers there are five times as many PDUs. Where a process '
+             'may not open the %d files that all of these take (ulimit -n), fewer are measured, and the figure is in '
+             'proportion.' % (ACCOUNTS * BINDS * (1 + len(PREFIXES))))
+
+
+def idle_rows(world, progress, kind, what, legs, seconds=30):
+    binds = idle_binds(may_open(ACCOUNTS * BINDS * (1 + legs) + SPARE_DESCRIPTORS), legs)
+    what += ', by %d of them' % (ACCOUNTS * binds) if binds < BINDS else ''
+    progress('idle sessions %s, %d s' % (what, seconds))
+    if binds < 1:
+        raise Failed('too few open files a process, %d: ulimit -n' % may_open(0))
+    with contextlib.closing(Smsc(world, 'smsc-idle')) as own:  # begun after the limit was raised
+        share = idle_share(world, own, kind, binds, seconds) * BINDS / binds
+    return [row('%d idle sessions' % (ACCOUNTS * BINDS), what, share, '% of a core', 2) | {'note': IDLE_NOTE}]
+
+
+def idle(world, _smsc, progress):
+    return idle_rows(world, progress, 'none', 'without legs', 0)
+
+
+def idle_legs(world, _smsc, progress):
+    return idle_rows(world, progress, 'all', 'with legs to %d carriers' % len(PREFIXES), len(PREFIXES))
+
+
+STORM_NOTE = (
+    'In a storm the client and the SMSC of the forwarding whose p99 is taken run with SCHED_FIFO (chrt): they share the '
+    'ends\' processor with the %d clients of the storm and their SMSC, and would wait for those, which would be measured in '
+    'place of the middle. The middle treats both alike, at nice -20, so that what else the machine does is not measured '
+    'either. HAProxy is treated the same.' % (STORM_ACCOUNTS * BINDS))
+
+
+def raise_priority(*command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Failed('a storm wants root, or CAP_SYS_NICE, for the priority of what it measures: ' + done.stderr.strip())
 
 
 class Forwarding:
-    """A modest load of its own, for its latency. The storm's own ends use the same processor, and would be what is
-    measured: so this one and its SMSC go before them there, and only the middle treats both alike. That goes before
-    whatever else the machine does."""
+    """A modest load of its own, for its latency; STORM_NOTE says what it may that others may not."""
 
     def __init__(self, middle, smsc):
         self.world, self.path = middle.world, middle.world.directory / 'forwarding.sock'
@@ -174,8 +227,8 @@ class Forwarding:
         self.control = Control(self.child, self.path)
         self.child.wait_for(lambda: self.control.ask('stats')['bound'] == 10, 'all binds')
         for child in (self.child, smsc.child):
-            subprocess.run(['chrt', '--fifo', '--pid', '1', str(child.pid)], check=True)
-        subprocess.run(['renice', '-n', '-20', '-g', str(middle.child.pid)], check=True, stdout=subprocess.DEVNULL)
+            raise_priority('chrt', '--fifo', '--pid', '1', str(child.pid))
+        raise_priority('renice', '-n', '-20', '-g', str(middle.child.pid))
 
     @contextlib.contextmanager
     def p99(self):
@@ -206,7 +259,7 @@ class StormHaproxy(Haproxy):
 
 
 def one_storm(middle, smsc, forwarding, seconds=1.5):
-    """(seconds until all are bound, p99 before, p99 meanwhile)"""
+    """(seconds until all are bound, p99 before, p99 meanwhile, p99 while all of them leave)"""
     legs = smsc.control.ask('stats')['sessions']
     with forwarding.p99() as quiet:
         time.sleep(seconds)
@@ -215,8 +268,12 @@ def one_storm(middle, smsc, forwarding, seconds=1.5):
             began = time.monotonic()
             sessions_of(stack, middle, 'one', range(STORM_ACCOUNTS), BINDS)
             took = time.monotonic() - began
-    middle.child.wait_for(lambda: smsc.control.ask('stats')['sessions'] == legs, 'the end of all legs')
-    return took, quiet(), stormy()
+        leaving = stack.pop_all()
+    with forwarding.p99() as left:
+        leaving.close()
+        middle.child.wait_for(lambda: smsc.control.ask('stats')['sessions'] == legs, 'the end of all legs')
+        time.sleep(LATE)
+    return took, quiet(), stormy(), left()
 
 
 def storms(world, smsc, kind):
@@ -232,12 +289,13 @@ def storms(world, smsc, kind):
 
 
 def rows_of_storms(name, found, seconds_aim, ratio_aim):
-    took, quiet, stormy = zip(*found)
+    took, quiet, stormy, left = zip(*found)
     ratios = [after / before for before, after in zip(quiet, stormy)]
     return [row_of(name, '%d clients with a leg each, all bound' % (STORM_ACCOUNTS * BINDS), took, 's', seconds_aim),
             row_of(name, 'forwarding p99 of others, before', quiet, 'us'),
             row_of(name, 'forwarding p99 of others, meanwhile', stormy, 'us'),
-            row_of(name, 'forwarding p99 of others, meanwhile / before', ratios, '', ratio_aim)]
+            row_of(name, 'forwarding p99 of others, while all of them leave', left, 'us'),
+            row_of(name, 'forwarding p99 of others, meanwhile / before', ratios, '', ratio_aim) | {'note': STORM_NOTE}]
 
 
 def storm(world, smsc, progress):
@@ -247,5 +305,15 @@ def storm(world, smsc, progress):
     return rows + rows_of_storms('at HAProxy', storms(world, smsc, StormHaproxy), None, None)
 
 
-MEASURES = {'lookups': lookups, 'memory': memory, 'idle': idle, 'storm': storm}
-TAKES = {'lookups': '10 s', 'memory': '45 s', 'idle': '40 s', 'storm': '25 s'}
+def instructions(world, _smsc, progress):
+    progress('instructions of a message')
+    found = []
+    for name, cell in counting.measure_all(world.build).items():
+        found += [row(name, what, cell[key], 'instructions') for what, key in (
+            ("all of turnoutd's own code", 'instructions'), ('of them for the metrics', 'counting'),
+            ('of them for the counters of each route', 'route_counters'))]
+    return found
+
+
+MEASURES = {'lookups': lookups, 'instructions': instructions, 'memory': memory, 'idle': idle, 'idle-legs': idle_legs, 'storm': storm}
+TAKES = {'lookups': '10 s', 'instructions': '20 s', 'memory': '45 s', 'idle': '40 s', 'idle-legs': '60 s', 'storm': '40 s'}

@@ -22,6 +22,7 @@ import drawing  # noqa: E402
 import judging  # noqa: E402
 import measure  # noqa: E402
 import report  # noqa: E402
+import still  # noqa: E402
 
 MACHINE = {'cpu': 'a processor', 'processors': 2, 'memory_gb': 4, 'host': 'here', 'kernel': '6.1', 'middle_on': 1,
            'ends_on': 0, 'versions': {'haproxy': 'HAProxy 2.6', 'turnoutd': 'turnoutd 1'}, 'date': '2026-11-25 10:00:00 UTC',
@@ -188,6 +189,11 @@ def test_a_missed_aim_has_its_floor_beside_it(capsys):
     assert 'floor-2   finds both addresses' in said, 'what the levels do is said where they are'
     assert floored(1, 0.8)['aims'][0]['floor'] == {}
     assert [row['cell'] for row in floored(2, 1.6)['aims']] == ['1x10'] * 2, 'what nothing is aimed at is no target'
+
+
+def test_as_many_sessions_are_idle_as_files_may_be_open():
+    assert still.idle_binds(1000000, 4) == still.idle_binds(51000, 4) == still.BINDS == still.idle_binds(11000, 0)
+    assert 0 < still.idle_binds(20000, 4) < still.BINDS and still.idle_binds(1024, 4) == 0
 
 
 # --- another day ------------------------------------------------------------------------------------------------------
