@@ -44,6 +44,10 @@ void conn_bound(struct conn *c, uint8_t peer_version)
     smpp_session_bound(&c->smpp, peer_version, c->worker->now);
     recount(c);
     conn_rearm(c);
+    if (c->owner->side == SIDE_CLIENT && !c->paused && !c->flooded) {
+        stream_read_stop(c->stream); /* among strangers it may have waited for its turn, and is none any more */
+        stream_read_start(c->stream);
+    }
 }
 
 static void end_session(struct conn *c)
@@ -154,7 +158,7 @@ static struct strangers *stranger_of(const struct conn *c)
 static bool is_put_off(struct conn *c, uint64_t now)
 {
     struct strangers *strangers = stranger_of(c);
-    if (strangers == NULL || strangers_may(strangers)) {
+    if (strangers == NULL || strangers_may(strangers, NULL)) {
         return false;
     }
     timer_set(&c->worker->timers, &c->timer, now + TURN_PAUSE);

@@ -1,36 +1,59 @@
-/* The share of a worker's turn that goes to connections which have not bound, so that those who have are served in
- * between, however many strangers there are and whatever they do.
+/* The share of a worker's turn that goes to connections which have not bound, or have ended, so that those who are bound
+ * are served in between, however many strangers there are and whatever they do.
  *
  *   socket has octets ──strangers_may──▶ read, answered, closed ──strangers_spent──▶ less is left of the turn
- *                            └─ not in this turn: left as it is, the loop comes with it again in the next
+ *                            └─ not now ──strangers_wait──▶ queue: it is not read ──strangers_turn, some each turn──▶
+ *                                                                                      it is called, and read again
  *
- * Where it is full, who comes first in a turn goes round, and a turn in which fewer ask than before may serve none: the loop tells of sockets in much the same order
- * each time, and those at its begin, always with something to read, would keep all others out. Plain data of one worker;
- * zeroed, there is no limit until the first turn. */
+ * Who waits is not read, so that the loop does not come with it: with thousands that are left as they are, a turn would
+ * be about little else. First come, first served: so many are called as the turn has time for, by what others took, and
+ * all of them are served; who has had its turn waits behind the others next time. Plain data of one worker; zeroed,
+ * there is no limit until the first turn. */
 #ifndef PROXY_STRANGERS_H
 #define PROXY_STRANGERS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct strangers {
-    bool limited;
-    int64_t left;           /* ns of this turn */
-    unsigned asked, served; /* in this turn */
-    unsigned first;         /* of those who ask, to be served in this turn */
-    unsigned put_off;       /* in this turn */
+struct strangers;
+
+/* A connection, as part of whatever it is; zeroed but for read_on. */
+struct stranger {
+    void (*read_on)(struct stranger *one); /* it is called: to be read again */
+    struct strangers *among;               /* NULL: it neither waits nor is called */
+    struct stranger *next, *previous;      /* while it waits */
+    bool called;
 };
 
-/* A turn of the loop begins, with so many ns for strangers. Returns how many were put off in the one before. */
+struct strangers {
+    bool limited;
+    int64_t left;     /* ns of this turn */
+    uint64_t spent;   /* ns, in this turn */
+    unsigned bills;   /* of them */
+    uint64_t usual;   /* ns, what one takes: over some turns */
+    unsigned served;  /* in this turn */
+    unsigned put_off; /* in this turn */
+    unsigned called;  /* have not had their turn yet */
+    struct stranger *first, *last;
+};
+
+/* A turn of the loop begins, with so many ns for strangers, and some of those who wait are called. Returns how many were
+ * put off in the one before. */
 unsigned strangers_turn(struct strangers *s, uint64_t allowance);
 
-/* One more has something to be done for. */
-bool strangers_may(struct strangers *s);
+/* There is something to be done for one (NULL: for one that is never read, and does not wait). False: not now. */
+bool strangers_may(struct strangers *s, struct stranger *one);
 
 /* That took so many ns. */
 void strangers_spent(struct strangers *s, uint64_t ns);
 
 /* Is nothing left of this turn? */
 bool strangers_are_through(const struct strangers *s);
+
+/* It is not read until it is called. */
+void strangers_wait(struct strangers *s, struct stranger *one);
+
+/* It is no stranger any more, or is read for another reason; no matter whether it waits. */
+void strangers_leave(struct stranger *one);
 
 #endif

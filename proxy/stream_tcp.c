@@ -55,6 +55,8 @@ struct tcp_stream {
     struct chain out;
     size_t writing;              /* octets at the front of out that uv_write is about */
     struct strangers *strangers; /* whose time the present read takes; NULL: nobody's */
+    struct stranger stranger;    /* among them */
+    bool put_off;                /* the present read is not done */
     struct resolve *resolve;
     struct addrinfo *addresses, *next; /* resolved; next: not tried yet */
     uint64_t deadline;
@@ -127,6 +129,7 @@ static void end(struct tcp_stream *t, enum stream_end why, int error)
         return;
     }
     t->state = TCP_ENDING;
+    strangers_leave(&t->stranger);
     t->end = why;
     t->error = error;
     if (t->resolve != NULL) {
@@ -140,16 +143,18 @@ static void end(struct tcp_stream *t, enum stream_end why, int error)
 
 /* --- reading ------------------------------------------------------------------------------------------- */
 
-/* Without room libuv reads nothing, says so, and comes again in the next turn. */
+/* Without room libuv reads nothing, and says so. */
 static inline bool put_off(struct tcp_stream *t, uv_buf_t *buf)
 {
     t->strangers = t->base.events->stranger != NULL ? t->base.events->stranger(t->base.owner) : NULL;
-    if (t->strangers == NULL || strangers_may(t->strangers)) {
-        return false;
+    t->put_off = t->strangers != NULL && !strangers_may(t->strangers, &t->stranger);
+    if (t->strangers == NULL) {
+        strangers_leave(&t->stranger); /* it has been called, and has become known meanwhile */
+    } else if (t->put_off) {
+        buf->base = NULL;
+        buf->len = 0;
     }
-    buf->base = NULL;
-    buf->len = 0;
-    return true;
+    return t->put_off;
 }
 
 static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
@@ -189,26 +194,41 @@ static void on_end_of_octets(struct tcp_stream *t, int error)
     }
 }
 
+static void wait_for_turn(struct tcp_stream *t)
+{
+    (void)uv_read_stop((uv_stream_t *)&t->handle);
+    strangers_wait(t->strangers, &t->stranger);
+}
+
 static void take_in(struct tcp_stream *t, ssize_t count)
 {
     if (count > 0) {
         t->base.events->bytes(t->base.owner, (size_t)count);
-    } else if (count < 0 && count != UV_ENOBUFS) { /* which is: put off */
+    } else if (count < 0) {
         on_end_of_octets(t, (int)count);
+    }
+}
+
+/* What has been read, or that it was put off, at the cost of whoever it was read for. */
+static inline void do_read(struct tcp_stream *t, ssize_t count,
+                           void (*take)(struct tcp_stream *t, ssize_t count))
+{
+    if (t->put_off) {
+        wait_for_turn(t);
+    } else if (t->strangers == NULL) {
+        take(t, count);
+    } else {
+        struct strangers *strangers = t->strangers;
+        uint64_t begun = uv_hrtime();
+        take(t, count);
+        strangers_spent(strangers, uv_hrtime() - begun + READ_COST);
     }
 }
 
 static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buf)
 {
-    struct tcp_stream *t = handle->data;
     (void)buf;
-    if (t->strangers == NULL) {
-        take_in(t, count);
-        return;
-    }
-    uint64_t begun = uv_hrtime();
-    take_in(t, count);
-    strangers_spent(t->strangers, uv_hrtime() - begun + READ_COST);
+    do_read(handle->data, count, take_in);
 }
 
 static void start_reading(struct tcp_stream *t)
@@ -238,6 +258,7 @@ static void tcp_read_stop(struct stream *s)
     if (t->state != TCP_OPEN) {
         return;
     }
+    strangers_leave(&t->stranger);
     (void)uv_read_stop((uv_stream_t *)&t->handle);
     if (t->broken) {
         end(t, STREAM_END_RESET, t->error);
@@ -389,20 +410,34 @@ static void on_discard_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buf
     buf->len = sizeof(nothing);
 }
 
-static void on_discard(uv_stream_t *handle, ssize_t count, const uv_buf_t *buf)
+static void discard(struct tcp_stream *t, ssize_t count)
 {
-    struct tcp_stream *t = handle->data;
-    (void)buf;
-    if (count == UV_ENOBUFS) { /* put off */
-        return;
-    }
-    uint64_t begun = uv_hrtime();
     t->peer_done = t->peer_done || count == UV_EOF;
     if (count < 0 && (count != UV_EOF || t->finished)) {
         end(t, STREAM_END_CLOSED, 0);
     }
-    if (t->strangers != NULL) {
-        strangers_spent(t->strangers, uv_hrtime() - begun + READ_COST);
+}
+
+static void on_discard(uv_stream_t *handle, ssize_t count, const uv_buf_t *buf)
+{
+    (void)buf;
+    do_read(handle->data, count, discard);
+}
+
+static void start_discarding(struct tcp_stream *t)
+{
+    if (uv_read_start((uv_stream_t *)&t->handle, on_discard_room, on_discard) != 0) {
+        end(t, STREAM_END_CLOSED, 0);
+    }
+}
+
+static void on_called(struct stranger *stranger)
+{
+    struct tcp_stream *t = (struct tcp_stream *)((char *)stranger - offsetof(struct tcp_stream, stranger));
+    if (t->state == TCP_FLUSHING) {
+        start_discarding(t);
+    } else {
+        start_reading(t);
     }
 }
 
@@ -431,11 +466,10 @@ static void flush(struct tcp_stream *t)
 {
     t->state = TCP_FLUSHING;
     (void)uv_timer_start(&t->timer, on_flush_too_long, STREAM_FLUSH_MS, 0);
+    strangers_leave(&t->stranger);
     (void)uv_read_stop((uv_stream_t *)&t->handle);
-    int error = uv_read_start((uv_stream_t *)&t->handle, on_discard_room, on_discard);
-    if (error != 0) {
-        end(t, STREAM_END_CLOSED, 0);
-    } else if (t->out.first == NULL) {
+    start_discarding(t);
+    if (t->state == TCP_FLUSHING && t->out.first == NULL) {
         send_fin(t);
     }
 }
@@ -487,6 +521,7 @@ static struct tcp_stream *tcp_new(struct stream_env *env, const struct stream_ev
         return NULL;
     }
     stream_init(&t->base, &tcp_kind, env, events, owner);
+    t->stranger.read_on = on_called;
     open_socket_handle(t);
     (void)uv_timer_init(env->loop, &t->timer);
     t->timer.data = t;

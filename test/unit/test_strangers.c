@@ -10,12 +10,58 @@
 
 enum { TURN = 1000, MANY = 100 };
 
+/* One that has something to be read all the time, where it is read. */
+struct peer {
+    struct stranger stranger;
+    bool is_read;
+    unsigned served;
+};
+
+static struct peer peers[MANY];
+
+static void read_on(struct stranger *one)
+{
+    struct peer *peer = (struct peer *)one;
+    assert_false(peer->is_read);
+    peer->is_read = true;
+}
+
+static void begin(unsigned count)
+{
+    memset(peers, 0, sizeof peers);
+    for (unsigned i = 0; i < count; i++) {
+        peers[i] = (struct peer){.stranger.read_on = read_on, .is_read = true};
+    }
+}
+
+/* The loop comes with each that is read. */
+static unsigned turn(struct strangers *s, unsigned count, uint64_t cost)
+{
+    unsigned looks = 0;
+    strangers_turn(s, TURN);
+    for (unsigned i = 0; i < count; i++) {
+        if (!peers[i].is_read) {
+            continue;
+        }
+        looks++;
+        if (strangers_may(s, &peers[i].stranger)) {
+            peers[i].served++;
+            strangers_spent(s, cost);
+        } else {
+            peers[i].is_read = false;
+            strangers_wait(s, &peers[i].stranger);
+        }
+    }
+    return looks;
+}
+
 static void without_turns_there_is_no_limit(void **state)
 {
     (void)state;
     struct strangers s = {.limited = false};
+    begin(1);
     for (unsigned i = 0; i < MANY; i++) {
-        assert_true(strangers_may(&s));
+        assert_true(strangers_may(&s, &peers[0].stranger));
         strangers_spent(&s, TURN);
     }
     assert_false(strangers_are_through(&s));
@@ -26,13 +72,13 @@ static void a_turn_is_over_when_its_time_is(void **state)
     (void)state;
     struct strangers s = {.limited = false};
     assert_int_equal(strangers_turn(&s, TURN), 0);
-    assert_true(strangers_may(&s));
+    assert_true(strangers_may(&s, NULL));
     strangers_spent(&s, TURN - 1);
-    assert_true(strangers_may(&s));
+    assert_true(strangers_may(&s, NULL));
     strangers_spent(&s, 1);
     assert_true(strangers_are_through(&s));
-    assert_false(strangers_may(&s));
-    assert_false(strangers_may(&s));
+    assert_false(strangers_may(&s, NULL));
+    assert_false(strangers_may(&s, NULL));
     assert_int_equal(strangers_turn(&s, TURN), 2);
     assert_int_equal(strangers_turn(&s, TURN), 0);
 }
@@ -44,45 +90,87 @@ static void one_is_served_however_little_is_left(void **state)
     strangers_turn(&s, TURN);
     strangers_spent(&s, 10ULL * TURN); /* accepting took it all */
     assert_true(strangers_are_through(&s));
-    assert_true(strangers_may(&s));
-    assert_false(strangers_may(&s));
+    assert_true(strangers_may(&s, NULL));
+    assert_false(strangers_may(&s, NULL));
 }
 
-/* All have something to read all the time, and are told of in the same order in each turn. */
 static void nobody_is_kept_out_by_those_before(void **state)
 {
     (void)state;
-    unsigned served[MANY] = {0};
     struct strangers s = {.limited = false};
-    for (unsigned turn = 0; turn < 3 * MANY; turn++) {
-        strangers_turn(&s, TURN);
-        for (unsigned i = 0; i < MANY; i++) {
-            if (strangers_may(&s)) {
-                served[i]++;
-                strangers_spent(&s, TURN / 4);
-            }
-        }
+    unsigned least = UINT32_MAX;
+    unsigned most = 0;
+    begin(MANY);
+    for (unsigned i = 0; i < 10 * MANY; i++) {
+        turn(&s, MANY, TURN / 4);
     }
     for (unsigned i = 0; i < MANY; i++) {
-        assert_in_range(served[i], 8, 16); /* 12 each */
+        least = peers[i].served < least ? peers[i].served : least;
+        most = peers[i].served > most ? peers[i].served : most;
     }
+    assert_in_range(most - least, 0, 1);
+    assert_in_range(least, 30, 50); /* 4 or 5 a turn */
 }
 
-/* Where fewer ask than in the turn before, the next one begins from the first again. */
-static void those_who_are_left_come_first(void **state)
+static void a_turn_is_not_about_those_who_wait(void **state)
 {
     (void)state;
     struct strangers s = {.limited = false};
-    strangers_turn(&s, TURN);
+    begin(MANY);
+    assert_int_equal(turn(&s, MANY, TURN), MANY); /* they all come, and all but one wait from then on */
     for (unsigned i = 0; i < MANY; i++) {
-        if (strangers_may(&s)) {
-            strangers_spent(&s, TURN / 10);
+        assert_in_range(turn(&s, MANY, TURN), 1, 4);
+    }
+}
+
+static void first_come_first_served(void **state)
+{
+    (void)state;
+    struct strangers s = {.limited = false};
+    begin(MANY);
+    for (unsigned round = 1; round <= 3; round++) {
+        while (peers[MANY - 1].served < round) {
+            assert_in_range(peers[0].served, round - 1, round);
+            turn(&s, MANY, TURN);
         }
     }
-    assert_int_equal(strangers_turn(&s, TURN), MANY - 10);
-    assert_false(strangers_may(&s)); /* the place of one who was served */
+}
+
+/* So many as the turn has time for, whatever they turn out to take; and all of them in that turn. */
+static void who_is_called_is_served(void **state)
+{
+    (void)state;
+    struct strangers s = {.limited = false};
+    begin(MANY);
+    for (unsigned i = 0; i < 200; i++) {
+        turn(&s, MANY, TURN / 40);
+        assert_int_equal(s.called, 0);
+    }
+    assert_in_range(s.served, 30, 41);
+    turn(&s, MANY, TURN / 2); /* now each takes longer: for some such turns, and then it is known */
+    assert_in_range(s.served, 30, 41);
+    for (unsigned i = 0; i < 30; i++) {
+        turn(&s, MANY, TURN / 2);
+    }
+    assert_in_range(s.served, 2, 3);
+}
+
+static void whoever_leaves_is_not_called(void **state)
+{
+    (void)state;
+    struct strangers s = {.limited = false};
+    begin(3);
+    turn(&s, 3, TURN); /* 1 and 2 wait */
+    strangers_leave(&peers[1].stranger);
+    strangers_leave(&peers[1].stranger);
+    assert_ptr_equal(s.first, &peers[2].stranger);
     strangers_turn(&s, TURN);
-    assert_true(strangers_may(&s));
+    assert_false(peers[1].is_read);
+    assert_true(peers[2].is_read);
+    strangers_leave(&peers[2].stranger);
+    assert_int_equal(s.called, 0);
+    assert_null(s.first);
+    assert_null(s.last);
 }
 
 int main(void)
@@ -92,7 +180,10 @@ int main(void)
         cmocka_unit_test(a_turn_is_over_when_its_time_is),
         cmocka_unit_test(one_is_served_however_little_is_left),
         cmocka_unit_test(nobody_is_kept_out_by_those_before),
-        cmocka_unit_test(those_who_are_left_come_first),
+        cmocka_unit_test(a_turn_is_not_about_those_who_wait),
+        cmocka_unit_test(first_come_first_served),
+        cmocka_unit_test(who_is_called_is_served),
+        cmocka_unit_test(whoever_leaves_is_not_called),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
