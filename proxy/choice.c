@@ -46,11 +46,28 @@ SELDOM static uint8_t by_message_tlv(const struct client *client, const struct s
     return by_tlv(client, smpp_view_message(s->pdu, s->len, &view) ? view.tlvs : none);
 }
 
+/* What is looked up may be another form of the number; what is forwarded is not. */
+SELDOM static struct carrier_choice by_other_form(const struct client *client,
+                                                  const struct smpp_address *dest)
+{
+    const struct worker *w = client->conn.worker;
+    struct number_read read;
+    struct carrier_choice choice = carrier_choose_read(w->config->carrier_map, w->table, dest->ton,
+                                                       dest->digits.p, dest->digits.len, &read);
+    if (read.form != NUMBER_AS_SENT) {
+        metric_add(&w->metrics->numbers_read, 1);
+    }
+    return choice;
+}
+
 static uint8_t by_number(const struct client *client, const struct smpp_address *dest)
 {
     const struct worker *w = client->conn.worker;
     struct carrier_choice choice =
         carrier_choose(w->config->carrier_map, w->table, dest->digits.p, dest->digits.len);
+    if (carrier_may_be_read(choice, dest->ton)) {
+        choice = by_other_form(client, dest);
+    }
     count_step(client, choice.step);
     return choice.carrier;
 }

@@ -29,6 +29,7 @@ struct reader {
     struct faults faults, warnings;
     const struct config_ids *ids; /* as they are */
     struct names names;           /* as they would become */
+    struct number_rules rules;
 };
 
 /* --- sections into structs --- */
@@ -474,6 +475,50 @@ static int value_line(cfg_t *tree, const char *option, const char *text)
     return line;
 }
 
+/* A row for national numbers would stand before those that the same numbers have in their international form. */
+static void report_national(struct reader *reader, int line, const char *what, const char *number)
+{
+    char longer[NUMBER_READ_MAX + 1];
+    struct number_read read;
+    size_t len = strspn(number, "0123456789");
+    /* a digit more, since it may be the prefix itself */
+    snprintf(longer, sizeof longer, "%.*s1", (int)(len < NUMBER_DIGITS_MAX ? len : NUMBER_DIGITS_MAX),
+             number);
+    bool reads =
+        number_read(&reader->rules, NUMBER_TON_UNKNOWN, (const uint8_t *)longer, strlen(longer), &read);
+    if (reads && strcmp(read.digits, longer) != 0)
+        fault_add(
+            &reader->faults, line,
+            "%s \"%.40s\" is not in the international form; allowed: %.*s (country-code, national-prefix and "
+            "international-prefix say how others are read)",
+            what, number, (int)read.len - 1, read.digits);
+}
+
+static void read_rules(struct reader *reader)
+{
+    struct config *config = reader->config;
+    const struct {
+        const char *name, *text;
+    } rules[] = {{"country-code", config->country_code},
+                 {"national-prefix", config->national_prefix},
+                 {"international-prefix", config->international_prefix}};
+    bool fine = true;
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        const char *text = rules[i].text;
+        if (text == NULL || text[strspn(text, "0123456789")] != '\0' || (i == 0 && *text == '0')) {
+            fine = false;
+            fault_add(&reader->faults, file_line(reader->tree, rules[i].name),
+                      "%s \"%.40s\" is no %s; allowed: %s", rules[i].name, text == NULL ? "" : text,
+                      i == 0 ? "country code" : "prefix of digits",
+                      i == 0 ? "1 to 3 digits, the first not 0" : "digits");
+        }
+    }
+    reader->rules =
+        fine ? number_rules_of(config->country_code, config->national_prefix, config->international_prefix)
+             : number_rules_of(NULL, NULL, NULL);
+    carrier_map_set_rules(config->carrier_map, &reader->rules);
+}
+
 /* From carriers as a table numbers them to ours. */
 static void call_carriers(struct reader *reader, struct numbers *numbers, int line, const char *what)
 {
@@ -524,6 +569,8 @@ static void add_override(struct reader *reader, struct numbers_builder *builder,
                                        : numbers_builder_add(builder, number, equals + 1, (unsigned)line);
     if (wrong != NULL)
         fault_add(&reader->faults, line, "number-overrides: \"%.80s\" %s", text, wrong);
+    else
+        report_national(reader, line, "number-overrides:", number + (*number == '+'));
     free(number);
 }
 
@@ -557,6 +604,7 @@ static void map_carriers(struct reader *reader)
         fault_add(&reader->faults, 0, "there is no memory for it");
         return;
     }
+    read_rules(reader);
     read_portability_table(reader);
     read_overrides(reader);
     carrier_map_set_numbers(config->carrier_map, config->overrides, config->numbers);
@@ -568,6 +616,10 @@ static void map_carriers(struct reader *reader)
             report_prefix(reader, carrier,
                           value_line(tree_of(reader, SECTION_CARRIER, i), "prefixes", carrier->prefixes[p]),
                           carrier->prefixes[p], added);
+            if (added == CARRIER_MAP_ADDED)
+                report_national(
+                    reader, value_line(tree_of(reader, SECTION_CARRIER, i), "prefixes", carrier->prefixes[p]),
+                    "prefix", carrier->prefixes[p]);
         }
     }
 }

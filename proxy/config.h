@@ -142,11 +142,12 @@ struct config {
     char *portability_table; /* file name; NULL: none */
     char **number_overrides; /* "NUMBER=CARRIER" each */
     size_t number_overrides_count;
-    uint64_t session_init;    /* from connect to bind */
-    uint64_t partial_timeout; /* a PDU begun but not completed */
-    uint64_t drain;           /* SIGTERM: how long in-flight messages may take */
-    uint64_t linger;          /* how long the legs of a platform left stay bound while idle */
-    uint64_t linger_max;      /* and in all */
+    char *country_code, *national_prefix, *international_prefix; /* digits or "" */
+    uint64_t session_init;                                       /* from connect to bind */
+    uint64_t partial_timeout;                                    /* a PDU begun but not completed */
+    uint64_t drain;      /* SIGTERM: how long in-flight messages may take */
+    uint64_t linger;     /* how long the legs of a platform left stay bound while idle */
+    uint64_t linger_max; /* and in all */
     uint32_t max_pdu_open, max_pdu_bound;
     unsigned max_sessions;    /* client sessions in all */
     unsigned max_of_address;  /* of them, from one address; 0: any number */

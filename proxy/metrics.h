@@ -70,6 +70,8 @@ static inline uint64_t metric_get(metric *m)
       "Messages of clients with carrier-tlv that did not have it.")                                          \
     X(carrier_tlv_unknown, counter, "carrier_tlv_unknown_total",                                             \
       "Messages whose carrier TLV said nothing that is known.")                                              \
+    X(numbers_read, counter, "numbers_not_international_total",                                              \
+      "Destinations that were looked up in their international form, since they came in another.")           \
     X(stops, counter, "stops_noticed_total",                                                                 \
       "Times that a worker found that it had been stopped while its lease ran out, and caught up.")          \
     X(multipart_messages, gauge, "multipart_messages", "Messages in several parts that are remembered.")     \

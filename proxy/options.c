@@ -138,6 +138,16 @@ const struct option_row option_rows[] = {
     {SECTION_ROOT, OPTION_LIST, "number-overrides", LIST(struct config, number_overrides), RANGE(3, 80),
      .help = "NUMBER=CARRIER, before the portability table is asked and after what turnoutctl numbers set says; NUMBER "
              "may be a range FIRST-LAST or a prefix and *"},
+    /* All three only to look a number up: it is forwarded as it came. No international number begins with 0. */
+    {SECTION_ROOT, OPTION_TEXT, "country-code", FIELD(struct config, country_code), .standard = "", RANGE(0, 3),
+     .help = "such as 64: national numbers (behind national-prefix, or without it and with TON national) are looked up as "
+             "international ones of this country; empty: as they are, so that prefixes and tables may be national"},
+    {SECTION_ROOT, OPTION_TEXT, "national-prefix", FIELD(struct config, national_prefix), .standard = "0",
+     RANGE(0, NUMBER_RULE_MAX),
+     .help = "what national numbers begin with, and is left out behind country-code; empty: they begin with nothing"},
+    {SECTION_ROOT, OPTION_TEXT, "international-prefix", FIELD(struct config, international_prefix), .standard = "00",
+     RANGE(0, NUMBER_RULE_MAX),
+     .help = "what international numbers may begin with instead of +, left out to look them up; empty: nothing"},
     {SECTION_ROOT, OPTION_DURATION, "session-init", FIELD(struct config, session_init), .standard = "5s",
      RANGE(100 * MS, 10 * MINUTE), .help = "from a client's connect to its bind; then the connection is closed"},
     /* Ten seconds carry 70 KiB over the slowest link that still deserves the name. */

@@ -9,6 +9,8 @@
 #include "routing/carrier.h"
 
 #include <endian.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,7 +32,9 @@ struct carrier_map {
     struct node *nodes;
     uint32_t count, capacity;
     uint8_t default_carrier;
-    const struct numbers *overrides, *table; /* either may be NULL */
+    struct number_rules rules;
+    const struct numbers *overrides;       /* or NULL */
+    _Atomic(const struct numbers *) table; /* or NULL; main swaps it */
 };
 
 static const struct node no_children = {.carrier = NAME_NONE};
@@ -64,7 +68,9 @@ struct carrier_map *carrier_map_new(uint8_t default_carrier)
     map->count = 1;
     map->capacity = NODES_FIRST;
     map->default_carrier = default_carrier;
-    map->overrides = map->table = NULL;
+    map->overrides = NULL;
+    atomic_init(&map->table, NULL);
+    map->rules = number_rules_of(NULL, NULL, NULL);
     for (unsigned i = 0; i < STARTS; i++)
         map->starts[i] = (struct start){.carrier = NAME_NONE};
     return map;
@@ -165,7 +171,22 @@ void carrier_map_set_numbers(struct carrier_map *map, const struct numbers *over
                              const struct numbers *table)
 {
     map->overrides = overrides;
-    map->table = table;
+    atomic_store_explicit(&map->table, table, memory_order_release);
+}
+
+const struct numbers *carrier_map_swap_table(struct carrier_map *map, const struct numbers *table)
+{
+    return atomic_exchange_explicit(&map->table, table, memory_order_acq_rel);
+}
+
+void carrier_map_set_rules(struct carrier_map *map, const struct number_rules *rules)
+{
+    map->rules = *rules;
+}
+
+static const struct numbers *table_now(const struct carrier_map *map)
+{
+    return atomic_load_explicit(&map->table, memory_order_acquire);
 }
 
 /* On from a node, which the digits before have led to; carrier is what they said. */
@@ -219,18 +240,53 @@ static uint8_t find_set(const struct table *routes, const uint8_t *digits, size_
     return routes == NULL ? NAME_NONE : table_number(routes, digits, len);
 }
 
-uint8_t carrier_by(const struct carrier_map *map, const struct table *routes, enum carrier_step step,
-                   const uint8_t *digits, size_t len)
+/* Its longest prefix that names a carrier; how many digits that has is returned. */
+static size_t prefix_length(const struct carrier_map *map, const uint8_t *digits, size_t len)
 {
+    const struct node *node = &map->nodes[0];
+    size_t found = 0;
+    for (size_t i = 0; i < len; i++) {
+        uint8_t digit = (uint8_t)(digits[i] - '0');
+        if (digit > 9 || node->child[digit] == 0)
+            break;
+        node = &map->nodes[node->child[digit]];
+        found = node->carrier != NAME_NONE ? i + 1 : found;
+    }
+    return found;
+}
+
+static uint8_t by_numbers(const struct numbers *numbers, const uint8_t *digits, size_t len,
+                          char row[CARRIER_ROW_MAX + 1])
+{
+    return numbers == NULL ? NAME_NONE : numbers_find_row(numbers, digits, len, row);
+}
+
+uint8_t carrier_by(const struct carrier_map *map, const struct table *routes, enum carrier_step step,
+                   const uint8_t *digits, size_t len, char row[CARRIER_ROW_MAX + 1])
+{
+    size_t plus = len > 0 && digits[0] == '+';
+    digits += plus;
+    len -= plus;
+    row[0] = '\0';
+    uint8_t carrier = NAME_NONE;
     switch (step) {
-    case CARRIER_BY_SET: return find_set(routes, digits, len);
-    case CARRIER_BY_OVERRIDE: return find_number(map->overrides, digits, len);
-    case CARRIER_BY_TABLE: return find_number(map->table, digits, len);
-    case CARRIER_BY_PREFIX: return find_prefix(map, digits, len);
+    case CARRIER_BY_SET:
+        carrier = find_set(routes, digits, len);
+        if (carrier != NAME_NONE)
+            snprintf(row, CARRIER_ROW_MAX + 1, "%.*s", (int)len, (const char *)digits);
+        return carrier;
+    case CARRIER_BY_OVERRIDE: return by_numbers(map->overrides, digits, len, row);
+    case CARRIER_BY_TABLE: return by_numbers(table_now(map), digits, len, row);
+    case CARRIER_BY_PREFIX:
+        snprintf(row, CARRIER_ROW_MAX + 1, "%.*s", (int)prefix_length(map, digits, len),
+                 (const char *)digits);
+        return find_prefix(map, digits, len);
     case CARRIER_BY_DEFAULT: return map->default_carrier;
     default: return NAME_NONE;
     }
 }
+
+/* --- the choice -------------------------------------------------------------------------------------------- */
 
 struct carrier_choice carrier_choose(const struct carrier_map *map, const struct table *routes,
                                      const uint8_t *digits, size_t len)
@@ -244,7 +300,7 @@ struct carrier_choice carrier_choose(const struct carrier_map *map, const struct
     uint8_t carrier = find_number(map->overrides, digits, len);
     if (carrier == NAME_NONE) {
         step = CARRIER_BY_TABLE;
-        carrier = find_number(map->table, digits, len);
+        carrier = find_number(table_now(map), digits, len);
     }
     if (carrier == NAME_NONE) {
         step = CARRIER_BY_PREFIX;
@@ -255,6 +311,29 @@ struct carrier_choice carrier_choose(const struct carrier_map *map, const struct
         carrier = map->default_carrier;
     }
     return (struct carrier_choice){carrier, (uint8_t)step};
+}
+
+static void read_as_sent(const uint8_t *digits, size_t len, struct number_read *read)
+{
+    size_t plus = len > 0 && digits[0] == '+';
+    read->form = NUMBER_AS_SENT;
+    read->len = (uint8_t)(len - plus < NUMBER_READ_MAX ? len - plus : NUMBER_READ_MAX);
+    memcpy(read->digits, digits + plus, read->len);
+    read->digits[read->len] = '\0';
+}
+
+struct carrier_choice carrier_choose_read(const struct carrier_map *map, const struct table *routes,
+                                          uint8_t ton, const uint8_t *digits, size_t len,
+                                          struct number_read *read)
+{
+    struct carrier_choice as_sent = carrier_choose(map, routes, digits, len);
+    if (carrier_may_be_read(as_sent, ton) && number_read(&map->rules, ton, digits, len, read)) {
+        struct carrier_choice choice = carrier_choose(map, routes, (const uint8_t *)read->digits, read->len);
+        if (choice.step < CARRIER_BY_DEFAULT || as_sent.step >= CARRIER_BY_DEFAULT)
+            return choice;
+    }
+    read_as_sent(digits, len, read);
+    return as_sent;
 }
 
 uint8_t carrier_map_find(const struct carrier_map *map, const uint8_t *digits, size_t len)

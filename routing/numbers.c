@@ -226,8 +226,8 @@ void numbers_call(struct numbers *numbers, unsigned carrier, uint8_t id)
 
 /* --- the look-up ------------------------------------------------------------------------------------------- */
 
-/* Of the last bound at or below the key. */
-static uint8_t find_bound(const struct numbers *numbers, uint64_t key)
+/* How many bounds are at or below the key. */
+static size_t bounds_upto(const struct numbers *numbers, uint64_t key)
 {
     uint64_t wanted = entry_of(key, UINT8_MAX);
     size_t low = 0, high = numbers->bounds_count;
@@ -238,7 +238,23 @@ static uint8_t find_bound(const struct numbers *numbers, uint64_t key)
         else
             high = middle;
     }
-    return low == 0 ? NAME_NONE : numbers->id[numbers->bounds[low - 1] & UINT8_MAX];
+    return low;
+}
+
+/* Of the last bound at or below the key. */
+static uint8_t find_bound(const struct numbers *numbers, uint64_t key)
+{
+    size_t below = bounds_upto(numbers, key);
+    return below == 0 ? NAME_NONE : numbers->id[numbers->bounds[below - 1] & UINT8_MAX];
+}
+
+/* The slot of a key, or one of another where it has none. */
+static inline uint64_t slot_of(const struct numbers *numbers, uint64_t scrambled)
+{
+    const uint64_t *slot = &numbers->slots[key_home(scrambled, numbers->homes)];
+    while (*slot != 0 && entry_key(*slot) < scrambled) /* the last slot is greater than all */
+        slot++;
+    return *slot;
 }
 
 uint8_t numbers_find(const struct numbers *numbers, const uint8_t *digits, size_t len)
@@ -247,12 +263,36 @@ uint8_t numbers_find(const struct numbers *numbers, const uint8_t *digits, size_
     if (key == 0)
         return NAME_NONE;
     uint64_t scrambled = key_scramble(key);
-    const uint64_t *slot = &numbers->slots[key_home(scrambled, numbers->homes)];
-    while (*slot != 0 && entry_key(*slot) < scrambled) /* the last slot is greater than all */
-        slot++;
-    if (entry_key(*slot) == scrambled)
-        return numbers->id[*slot & UINT8_MAX];
+    uint64_t slot = slot_of(numbers, scrambled);
+    if (entry_key(slot) == scrambled)
+        return numbers->id[slot & UINT8_MAX];
     return numbers->bounds_count == 0 ? NAME_NONE : find_bound(numbers, key);
+}
+
+/* From the last bound at or below the key to before the next. Numbers of two lengths never stand in one range. */
+static void range_text(const struct numbers *numbers, uint64_t key, char row[NUMBERS_ROW_MAX + 1])
+{
+    char first[NUMBER_DIGITS_MAX + 1], last[NUMBER_DIGITS_MAX + 1] = "";
+    size_t below = bounds_upto(numbers, key);
+    key_text(entry_key(numbers->bounds[below - 1]), first);
+    if (below < numbers->bounds_count)
+        key_text(entry_key(numbers->bounds[below]) - 1, last);
+    snprintf(row, NUMBERS_ROW_MAX + 1, "%s-%s", first, last);
+}
+
+uint8_t numbers_find_row(const struct numbers *numbers, const uint8_t *digits, size_t len,
+                         char row[NUMBERS_ROW_MAX + 1])
+{
+    uint8_t carrier = numbers_find(numbers, digits, len);
+    row[0] = '\0';
+    if (carrier == NAME_NONE)
+        return carrier;
+    uint64_t key = number_key(digits, len), scrambled = key_scramble(key);
+    if (entry_key(slot_of(numbers, scrambled)) == scrambled)
+        key_text(key, row);
+    else
+        range_text(numbers, key, row);
+    return carrier;
 }
 
 /* --- numbers_verify ---------------------------------------------------------------------------------------- */

@@ -60,6 +60,12 @@ void numbers_call(struct numbers *numbers, unsigned carrier, uint8_t id);
  * no number. Any thread. */
 uint8_t numbers_find(const struct numbers *numbers, const uint8_t *digits, size_t len);
 
+/* The same, and what says so: the number, or FIRST-LAST of the range around it that is of one carrier, which may be part
+ * of the one that the table was made of. "" where nothing does. */
+enum { NUMBERS_ROW_MAX = 2 * NUMBER_DIGITS_MAX + 1 };
+uint8_t numbers_find_row(const struct numbers *numbers, const uint8_t *digits, size_t len,
+                         char row[NUMBERS_ROW_MAX + 1]);
+
 /* Looks into the file as closely as can be: order, places, bounds. True where all is as numbers_build makes it;
  * else error says what is not. Counts the numbers by carrier into counts[0 .. carriers). numbers_open does not
  * need it, since the checksum vouches for it and a look-up stays inside of the memory whatever it finds there. */

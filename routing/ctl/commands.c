@@ -567,7 +567,8 @@ const struct command command_table[] = {
         .text = "LEASE is the time until an instance counts as dead unless it is heard of again; for a dead "
                 "one, how "
                 "long it has been silent. DESIRED is the version it knows of, APPLIED the one its messages "
-                "go by. With --ask the living ones are asked themselves: one that hangs or is cut off from "
+                "go by. With --ask the living ones are asked "
+                "themselves: one that hangs or is cut off from "
                 "Redis does not answer.",
         .json = "instances [id, alive, lease_ms, silent_ms, fields], pending [version, deadline_ms, left_ms, "
                 "who]; with --ask instances [id, answered, program, pid, started_s, uptime_s, config, "
@@ -665,8 +666,8 @@ const struct command command_table[] = {
             "standard "
             "input. VERSION is what the table calls itself, by default the CSV file's name. OUT is replaced "
             "whole; "
-            "give it as portability-table to the instances, and SIGHUP to those that have it. Redis is not "
-            "needed.",
+            "give it as portability-table to the instances; those that have it take it "
+            "by SIGHUP. Redis is not needed.",
         .json = "rows, dropped, " JSON_TABLE ", errors [line, error]",
         .exits = EXIT(CTL_INVALID),
         .run = run_numbers_build,
@@ -709,7 +710,10 @@ const struct command command_table[] = {
             "their disks, in the log, undone by rollback. It comes before the instances' number-overrides "
             "and "
             "their portability table; only the TLV by which a client names the carrier comes before it. At "
-            "most 10000 numbers; for more there is the portability table.",
+            "most 10000 numbers; for more there is the portability table. A NUMBER in another form than the "
+            "international one is taken as the instances look it up (country-code in their configs), and "
+            "refused "
+            "where it could never match.",
         .json = JSON_CHANGE,
         .exits = EXITS_CHANGE,
         .run = run_numbers_set,
@@ -739,19 +743,26 @@ const struct command command_table[] = {
         .args = "NUMBER",
         .args_min = 1,
         .args_max = 1,
+        .takes = OPTION(TON),
         .brief = "show which carrier a number would go to, and why",
         .text =
-            "Every living instance is asked what it would choose, and what each step says by itself: numbers "
-            "set, number-overrides, portability table, longest prefix, default. The first that knows the "
-            "number decides. "
-            "A "
-            "TLV by which a client names the carrier (carrier-tlv) would come before. Fails where an "
-            "instance "
-            "does not answer, or where they do not agree.",
-        .json = "number, instances [id, answered, carrier, step (set, override, table, prefix, default, "
-                "none), by "
-                "{step: "
-                "carrier}, table (as in numbers version); error], ms",
+            "NUMBER as a client sends it, --ton as its type of number. Every living instance is asked what "
+            "it would "
+            "choose, and what each step says by itself and by which of its rows: numbers set, "
+            "number-overrides, "
+            "portability table, longest prefix, default. The first that knows the number decides. The "
+            "clients that "
+            "name the carrier themselves (carrier-tlv), which comes before, are listed; and who set the "
+            "number, and "
+            "when. Fails where an instance does not answer, or where they do not agree on anything of it.",
+        .json =
+            "number, set (carrier, changed_ms, version, who, why; null: its number is not set), instances "
+            "[id, "
+            "answered, read (what is looked up), form (as_sent, international_prefix, national_prefix, "
+            "national_ton), carrier, step (set, override, table, prefix, default, none), row, by {step: "
+            "carrier}, "
+            "rows {step: number, range or prefix}, tlv_clients, tlv_clients_left_out, table (as in numbers "
+            "version); error], ms",
         .exits = EXIT(CTL_INCOMPLETE),
         .run = run_carrier,
     },

@@ -1,8 +1,8 @@
-/* numbers and carrier: the portability table as a file, and as the instances have it.
+/* numbers build, check and version: the portability table as a file, and as the instances have it.
  *
  *   FILE.csv, line by line ──csv_field_take──▶ numbers_builder_add ──numbers_build──▶ OUT, written beside it and renamed
  *   FILE ──numbers_open, numbers_verify──▶ what is in it
- *   question ──ask_command──▶ every instance: the table that it has, the carrier that it would choose
+ *   question ──ask_command──▶ every instance: the table that it has
  */
 #include "routing/numbers.h"
 
@@ -15,7 +15,6 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "routing/carrier.h"
 #include "routing/ctl/ask.h"
 #include "routing/ctl/commands.h"
 #include "routing/ctl/csv.h"
@@ -294,88 +293,32 @@ static void show_versions(const struct ask *ask)
     grid_free(grid);
 }
 
-/* Fails where instances that answered say different things in a member of a member (NULL: of the answer itself). */
-static enum ctl_exit fail_unless_same(struct ctl *ctl, enum ctl_exit code, const char *inner,
-                                      const char *member, const char *what)
+/* Do two instances that answered have different tables? */
+static bool tables_differ(const struct ctl *ctl)
 {
     const json_t *first = NULL;
     size_t i;
     json_t *item;
     json_array_foreach(json_object_get(ctl->answer, "instances"), i, item)
     {
-        const json_t *object = inner ? json_object_get(item, inner) : item;
-        const json_t *value = json_is_object(object) ? json_object_get(object, member) : object;
-        if (!json_is_true(json_object_get(item, "answered")) || json_object_get(item, "error")) {
+        const json_t *table = json_object_get(item, "table");
+        const json_t *its = json_is_object(table) ? json_object_get(table, "checksum") : table;
+        if (!its) {
             continue;
         }
-        if (first && !json_equal(first, value)) {
-            return ctl_fail(ctl, CTL_FAILED, NULL, "the instances do not agree: %s", what);
+        if (first && !json_equal(first, its)) {
+            return true;
         }
-        first = value;
+        first = its;
     }
-    return code;
+    return false;
 }
 
 enum ctl_exit run_numbers_version(struct ctl *ctl)
 {
     enum ctl_exit code = ask_command(ctl, need(json_pack("{s:s}", "kind", "numbers")), show_versions);
-    return code == CTL_DONE
-               ? fail_unless_same(ctl, code, "table", "checksum", "their portability tables differ")
-               : code;
-}
-
-/* "the portability table" of "table". */
-static const char *step_text(const char *label)
-{
-    for (unsigned i = 0; i < CARRIER_STEP_COUNT; i++) {
-        if (strcmp(carrier_step_label((enum carrier_step)i), label) == 0) {
-            return carrier_step_name((enum carrier_step)i);
-        }
-    }
-    return label;
-}
-
-static const char *or_dash(const json_t *object, const char *name)
-{
-    const char *text = json_member(object, name);
-    return *text ? text : "-";
-}
-
-static void show_choices(const struct ask *ask)
-{
-    static const struct column columns[] = {
-        {"INSTANCE", false},        {"CARRIER", false}, {"BY", false},     {"SET", false},
-        {"OVERRIDE", false},        {"TABLE", false},   {"PREFIX", false}, {"DEFAULT", false},
-        {"TABLE'S VERSION", false}, {"", false}};
-    struct grid *grid = grid_new(columns, sizeof columns / sizeof *columns);
-    for (size_t i = 0; i < ask->count; i++) {
-        const struct ask_item *item = &ask->items[i];
-        const json_t *by = json_object_get(item->answer, "by");
-        bool fine = !ask_failed(item);
-        grid_cell(grid, "%s", item->instance);
-        grid_cell(grid, "%s", fine ? or_dash(item->answer, "carrier") : "");
-        grid_cell(grid, "%s", fine ? step_text(json_member(item->answer, "step")) : "");
-        for (unsigned step = CARRIER_BY_SET; step < CARRIER_BY_NONE; step++) {
-            grid_cell(grid, "%s", fine ? or_dash(by, carrier_step_label((enum carrier_step)step)) : "");
-        }
-        grid_cell(grid, "%s", json_member(json_object_get(item->answer, "table"), "version"));
-        grid_cell(grid, "%s", fine ? "" : ask_failed(item));
-    }
-    grid_print(grid, stdout, "");
-    grid_free(grid);
-}
-
-enum ctl_exit run_carrier(struct ctl *ctl)
-{
-    const char *number = ctl->args[0];
-    if (strlen(number) > SHORTCODE_LEN_MAX || number[strspn(number, "+0123456789")] || !*number) {
-        return ctl_fail(ctl, CTL_USAGE, NULL, "%.40s is no number: up to %d digits, with or without +",
-                        number, SHORTCODE_LEN_MAX);
-    }
-    ctl_answer(ctl, "number", json_text(number));
-    enum ctl_exit code =
-        ask_command(ctl, need(json_pack("{s:s, s:s}", "kind", "carrier", "number", number)), show_choices);
-    return code == CTL_DONE
-               ? fail_unless_same(ctl, code, NULL, "carrier", "they would send to different carriers")
+    return code == CTL_DONE && tables_differ(ctl)
+               ? ctl_fail(ctl, CTL_FAILED, NULL,
+                          "the instances do not agree: their portability tables differ")
                : code;
 }

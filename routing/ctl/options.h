@@ -95,6 +95,8 @@
     X(GUARD_ACTION, guard_action, OPTION_TEXT, "guard-action", "ACTION", NULL, "alert",                      \
       "what a guard does: alert (raise an alarm), or rollback (and set the change back)")                    \
     X(GUARD_FOR, guard_for_ms, OPTION_PERIOD, "guard-for", "TIME", NULL, "1h", "how long a guard watches")   \
+    X(TON, ton, OPTION_COUNT, "ton", "TON", NULL, "0",                                                       \
+      "type of number that a client sends with it: 0 unknown, 1 international, 2 national")                  \
     X(TEXT, text, OPTION_TEXT, "text", "TEXT", NULL, "Turnout test", "what the test message says")
 
 enum option_kind {
@@ -148,7 +150,7 @@ struct options {
     uint64_t version;
     bool json, strict, force, any_link, create, no_wait, dry_run, yes, follow, by_instance, all, ask,
         outside_window, automatic, detailed, after_end;
-    unsigned timeout_ms, confirm_within_ms, drain_ms, last, replicas;
+    unsigned timeout_ms, confirm_within_ms, drain_ms, last, replicas, ton;
     const char *kind; /* of an event */
     option_set given; /* on the command line: not by default, nor by the environment */
 };

@@ -1,6 +1,6 @@
 /* numbers set, unset and list: the carriers that numbers are given by themselves, in the routing table.
  *
- *   NUMBER CARRIER ──▶ the row +NUMBER, one cell under .number ──apply──▶ turnout_change and barrier
+ *   NUMBER CARRIER ──number_row.h──▶ the row +NUMBER, one cell under .number ──apply──▶ turnout_change and barrier
  *   set of these rows ──▶ their cells, some hundreds at a time ──▶ list
  */
 #include <stdlib.h>
@@ -9,36 +9,15 @@
 #include "routing/ctl/apply.h"
 #include "routing/ctl/cells.h"
 #include "routing/ctl/commands.h"
+#include "routing/ctl/number_row.h"
 #include "routing/ctl/output.h"
-#include "routing/numbers.h"
+#include "routing/ctl/redis.h"
 
-enum { ROW_SIZE = 1 + NUMBER_DIGITS_MAX + 1, ASKED_AT_ONCE = 500 };
+enum { ASKED_AT_ONCE = 500 };
 
-/* The row of the first argument; false, with ctl_fail called, where that is no number. */
-static bool row_of(struct ctl *ctl, char row[ROW_SIZE])
+static enum ctl_exit change_row(struct ctl *ctl, const char *row, const char *to)
 {
-    const char *number = ctl->args[0];
-    const char *digits = number + (*number == '+');
-    size_t len = strlen(digits);
-    if (len == 0 || len > NUMBER_DIGITS_MAX || digits[strspn(digits, "0123456789")]) {
-        ctl_fail(ctl, CTL_USAGE, NULL, "%.40s is no number: 1 to %d digits, with or without +", number,
-                 NUMBER_DIGITS_MAX);
-        return false;
-    }
-    row[0] = '+';
-    memcpy(row + 1, digits, len + 1);
-    return true;
-}
-
-static enum ctl_exit change_number(struct ctl *ctl, const char *to)
-{
-    char row[ROW_SIZE];
-    if (*to && !name_fine(to)) {
-        return ctl_fail(ctl, CTL_USAGE, NULL,
-                        "\"%s\" is no name: 1 to %d letters, digits, dots, dashes or underscores", to,
-                        NAME_LEN_MAX);
-    }
-    json_t *request = row_of(ctl, row) ? request_new(ctl, "set") : NULL;
+    json_t *request = request_new(ctl, "set");
     if (!request) {
         return CTL_USAGE;
     }
@@ -48,12 +27,39 @@ static enum ctl_exit change_number(struct ctl *ctl, const char *to)
 
 enum ctl_exit run_numbers_set(struct ctl *ctl)
 {
-    return change_number(ctl, ctl->args[1]);
+    char row[NUMBER_ROW_SIZE];
+    const char *to = ctl->args[1];
+    if (!name_fine(to)) {
+        return ctl_fail(ctl, CTL_USAGE, NULL,
+                        "\"%s\" is no name: 1 to %d letters, digits, dots, dashes or underscores", to,
+                        NAME_LEN_MAX);
+    }
+    enum ctl_exit code = number_row_read(ctl, ctl->args[0], row);
+    return code == CTL_DONE ? change_row(ctl, row, to) : code;
 }
 
+/* Is there such a row? False also where Redis failed, which the next call to it finds, too. */
+static bool row_exists(struct ctl *ctl, const char *row)
+{
+    const char *const get[] = {"HEXISTS", redis_key(ctl->redis, "route:%s", row), NUMBER_NAME};
+    redisReply *reply = redis_call(ctl->redis, get, 3);
+    bool there = reply && reply->integer == 1;
+    freeReplyObject(reply);
+    return there;
+}
+
+/* A row as it is written is meant, if there is one: it may be of before the instances read numbers as they do now. */
 enum ctl_exit run_numbers_unset(struct ctl *ctl)
 {
-    return change_number(ctl, "");
+    char row[NUMBER_ROW_SIZE];
+    if (!ctl_redis(ctl)) {
+        return ctl_redis_failed(ctl);
+    }
+    if (number_row_of(ctl->args[0], row) && row_exists(ctl, row)) {
+        return change_row(ctl, row, "");
+    }
+    enum ctl_exit code = number_row_read(ctl, ctl->args[0], row);
+    return code == CTL_DONE ? change_row(ctl, row, "") : code;
 }
 
 /* --- the list ----------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
-"""The portability table, from a CSV file to the carrier of a message: built, in use at two instances, swapped whole by
-SIGHUP, refused whole where it is broken; overrides; what the instances say about a number."""
+"""The portability table, from a CSV file to the carrier of a message: built, in use at several instances, swapped whole by
+SIGHUP, refused whole where it is broken; overrides; numbers in other forms; what the instances say about a
+number."""
 import json
 import subprocess
 import threading
@@ -32,10 +33,45 @@ def two(world):
     return world
 
 
-def build(world, rows, version, check=True):
+def build(world, rows, version, check=True, out=None):
     source = world.directory / 'numbers.csv'
     source.write_text('number,carrier\n' + ''.join(row + '\n' for row in rows))
-    return world.ctl('numbers', 'build', str(source), str(world.table), version, check=check)
+    return world.ctl('numbers', 'build', str(source), str(out or world.table), version, check=check)
+
+
+NAMES = ('a', 'b', 'c')
+
+
+def start_one(world, name, **more):
+    """An instance with a file of its own, as if on a host of its own."""
+    (world.directory / name).mkdir(exist_ok=True)
+    daemon = world.start(instance=name, name=name, state_directory=str(world.directory / name),
+                         portability_table=str(world.tables[name]), redis={
+                             'host': '127.0.0.1', 'port': world.redis.port, 'prefix': world.prefix, 'beat': Raw('200ms')},
+                         **more)
+    while not world.redis.call('HGET', '%s:instance:%s' % (world.prefix, name), 'answers'):
+        pass  # its first beat has not come
+    return daemon
+
+
+def build_for(world, rows, version, names=NAMES):
+    """One table, copied to their hosts."""
+    build(world, rows, version, out=world.tables[names[0]])
+    for name in names[1:]:
+        world.tables[name].write_bytes(world.tables[names[0]].read_bytes())
+
+
+@pytest.fixture
+def three(world):
+    for carrier in ('spark', 'onenz'):
+        world.smsc(carrier, 'redx')
+    world.client()
+    world.routes()
+    world.tables = {name: world.directory / ('numbers-' + name) for name in NAMES}
+    build_for(world, ['%s,onenz' % PORTED], 'one')
+    for name in NAMES:
+        start_one(world, name)
+    return world
 
 
 def reload_all(world):
@@ -310,3 +346,70 @@ def test_a_number_is_set_under_load(two):
         thread.join()
     for carrier, got in seen.items():
         assert sorted(got) == sorted(text for to, text in marks if to == carrier)
+
+
+# --- what is told of a number -----------------------------------------------------------------------------------------
+
+def test_the_row_that_answers_is_told(three):
+    world = three
+    _, answer = world.ctl('carrier', number_of('spark'))
+    assert {(i['step'], i['row'], i['table']['version']) for i in answer['instances']} == {
+        ('prefix', number_of('spark')[:4], 'one')}
+    assert answer['set'] is None
+    _, answer = world.ctl('carrier', PORTED)
+    assert {(i['step'], i['row'], i['rows']['prefix']) for i in answer['instances']} == {('table', PORTED, PORTED[:4])}
+    world.ctl('numbers', 'set', PORTED, 'spark', '--why', 'complaint 8')
+    _, answer = world.ctl('carrier', '+' + PORTED)
+    assert {(i['step'], i['row'], i['by']['table']) for i in answer['instances']} == {('set', PORTED, 'onenz')}
+    assert (answer['set']['carrier'], answer['set']['who'], answer['set']['why']) == ('spark', 'tester', 'complaint 8')
+    assert answer['set']['changed_ms'] > 0
+
+
+# --- numbers in other forms -------------------------------------------------------------------------------------------
+
+@pytest.mark.sanitize
+def test_national_numbers_go_where_international_ones_go(world):
+    for carrier in ('spark', 'onenz'):
+        world.smsc(carrier, 'redx')
+    world.client()
+    world.client('teller', carrier_tlv=Raw('0x1400'))
+    world.routes()
+    world.tables = {'a': world.directory / 'numbers-a'}
+    build_for(world, ['%s,onenz' % PORTED], 'one', names=('a',))
+    start_one(world, 'a', country_code='64', default_carrier='spark')
+    client = world.bound()
+    spark, onenz = (world.smscs[link].leg() for link in ('spark-redx', 'onenz-redx'))
+    national = '0' + PORTED[2:]
+    for ton, number in ((0, PORTED), (1, '+' + PORTED), (0, '00' + PORTED), (0, national), (1, national), (2, national),
+                        (2, national[1:]), (2, PORTED)):
+        sent = client.submit(dest=number, dest_ton=ton)
+        came = onenz.expect('submit_sm')
+        assert came.body == sent.body, 'octet for octet as it came'
+        onenz.send(came.answer(0, b'1\0'))
+        client.expect('submit_sm_resp', seq=sent.seq, status=0)
+        _, answer = world.ctl('carrier', number, '--ton', str(ton))
+        assert [(i['carrier'], i['read'], i['step']) for i in answer['instances']] == [('onenz', PORTED, 'table')]
+    assert answer['instances'][0]['tlv_clients'] == ['teller']
+    goes_to(client, spark, '0999')  # known by nothing
+    world.daemon.wait_metric('carrier_choices_total', 1, step='default')
+    world.daemon.wait_metric('numbers_not_international_total', 6)
+
+    _, answer = world.ctl('numbers', 'set', national, 'spark')
+    assert [n['number'] for n in world.ctl('numbers', 'list')[1]['numbers']] == ['+' + PORTED]
+    goes_to(client, spark, national)
+    goes_to(client, spark, PORTED)
+    assert world.ctl('numbers', 'set', '0', 'spark', check=False)[0] == 0  # a number, if a short one
+    assert world.ctl('numbers', 'set', '0' + '2' * 14, 'spark', check=False)[0] == 9, 'one digit too many behind 64'
+    assert world.ctl('numbers', 'unset', national)[0] == 0
+    goes_to(client, onenz, national)
+
+
+def test_what_could_never_match_is_not_set(two):
+    world = two
+    code, answer = world.ctl('numbers', 'set', '00' + SET, 'onenz')
+    assert [n['number'] for n in world.ctl('numbers', 'list')[1]['numbers']] == ['+' + SET]
+    for daemon in world.daemons:
+        daemon.stop()
+    code, answer = world.ctl('numbers', 'set', '0' + SET[2:], 'onenz', check=False)
+    assert code == 9 and 'no international number begins with 0' in answer['error']
+    assert world.ctl('numbers', 'set', PORTED, 'onenz', check=False)[0] == 7

@@ -154,9 +154,10 @@ static void expect_choice(const struct carrier_map *map, const char *digits, uin
                           enum carrier_step step)
 {
     struct carrier_choice choice = carrier_choose(map, routes, (const uint8_t *)digits, strlen(digits));
+    char row[CARRIER_ROW_MAX + 1];
     assert_int_equal(choice.carrier, carrier);
     assert_int_equal(choice.step, step);
-    assert_int_equal(carrier_by(map, routes, step, (const uint8_t *)digits, strlen(digits)), carrier);
+    assert_int_equal(carrier_by(map, routes, step, (const uint8_t *)digits, strlen(digits), row), carrier);
 }
 
 static void the_first_that_knows_the_number_decides(void **state)
@@ -209,6 +210,83 @@ static void a_number_set_in_the_table_comes_first(void **state)
     numbers_close(overrides);
 }
 
+static void expect_row(const struct carrier_map *map, enum carrier_step step, const char *digits,
+                       uint8_t carrier, const char *expected)
+{
+    char row[CARRIER_ROW_MAX + 1];
+    assert_int_equal(carrier_by(map, routes, step, (const uint8_t *)digits, strlen(digits), row), carrier);
+    assert_string_equal(row, expected);
+}
+
+static void the_row_that_says_so_is_told(void **state)
+{
+    (void)state;
+    struct carrier_map *map = new_zealand();
+    struct numbers *overrides = numbers_of("64211*", SKINNY),
+                   *table = numbers_of("64270000000-64279999999", SPARK);
+    struct numbers *one = numbers_of("64211234567", ONENZ);
+    carrier_map_set_numbers(map, overrides, table);
+    expect_row(map, CARRIER_BY_OVERRIDE, "64211234567", SKINNY, "64211000000-64211999999");
+    expect_row(map, CARRIER_BY_OVERRIDE, "6427", NAME_NONE, "");
+    expect_row(map, CARRIER_BY_TABLE, "64270000000", SPARK, "64270000000-64279999999");
+    expect_row(map, CARRIER_BY_TABLE, "+64279999999", SPARK, "64270000000-64279999999");
+    expect_row(map, CARRIER_BY_TABLE, "64280000000", NAME_NONE, "");
+    expect_row(map, CARRIER_BY_PREFIX, "64204123", SKINNY, "64204");
+    expect_row(map, CARRIER_BY_PREFIX, "+64290", SPARK, "642");
+    expect_row(map, CARRIER_BY_PREFIX, "65", NAME_NONE, "");
+    expect_row(map, CARRIER_BY_DEFAULT, "65", OTHER, "");
+    assert_ptr_equal(carrier_map_swap_table(map, one), table);
+    expect_row(map, CARRIER_BY_TABLE, "64211234567", ONENZ, "64211234567");
+    assert_ptr_equal(carrier_map_swap_table(map, NULL), one);
+    expect_row(map, CARRIER_BY_TABLE, "64211234567", NAME_NONE, "");
+    carrier_map_free(map);
+    numbers_close(overrides);
+    numbers_close(table);
+    numbers_close(one);
+}
+
+static void expect_read(const struct carrier_map *map, uint8_t ton, const char *sent, const char *digits,
+                        enum number_form form, uint8_t carrier, enum carrier_step step)
+{
+    struct number_read read;
+    struct carrier_choice choice =
+        carrier_choose_read(map, routes, ton, (const uint8_t *)sent, strlen(sent), &read);
+    assert_int_equal(choice.carrier, carrier);
+    assert_int_equal(choice.step, step);
+    assert_int_equal(read.form, form);
+    assert_string_equal(read.digits, digits);
+}
+
+static void other_forms_find_the_same(void **state)
+{
+    (void)state;
+    struct carrier_map *map = new_zealand();
+    struct number_rules rules = number_rules_of("64", "0", "00");
+    struct numbers *table = numbers_of("64211234567", SPARK);
+    carrier_map_set_numbers(map, NULL, table);
+    expect_read(map, NUMBER_TON_UNKNOWN, "0211234567", "0211234567", NUMBER_AS_SENT, OTHER,
+                CARRIER_BY_DEFAULT);
+    carrier_map_set_rules(map, &rules);
+    expect_read(map, NUMBER_TON_UNKNOWN, "0211234567", "64211234567", NUMBER_BY_NATIONAL_PREFIX, SPARK,
+                CARRIER_BY_TABLE);
+    expect_read(map, NUMBER_TON_UNKNOWN, "0064211234567", "64211234567", NUMBER_BY_INTERNATIONAL_PREFIX,
+                SPARK, CARRIER_BY_TABLE);
+    expect_read(map, NUMBER_TON_NATIONAL, "211234567", "64211234567", NUMBER_BY_TON, SPARK, CARRIER_BY_TABLE);
+    expect_read(map, NUMBER_TON_UNKNOWN, "+64211234567", "64211234567", NUMBER_AS_SENT, SPARK,
+                CARRIER_BY_TABLE);
+    /* a TON that is wrong: nothing knows 6464..., and the number is one as it stands */
+    expect_read(map, NUMBER_TON_NATIONAL, "64211234567", "64211234567", NUMBER_AS_SENT, SPARK,
+                CARRIER_BY_TABLE);
+    /* national digits that look like another country's */
+    assert_int_equal(carrier_map_add(map, "27", SKINNY), CARRIER_MAP_ADDED);
+    expect_read(map, NUMBER_TON_UNKNOWN, "275550001", "275550001", NUMBER_AS_SENT, SKINNY, CARRIER_BY_PREFIX);
+    expect_read(map, NUMBER_TON_NATIONAL, "275550001", "64275550001", NUMBER_BY_TON, SPARK,
+                CARRIER_BY_PREFIX);
+    expect_read(map, NUMBER_TON_NATIONAL, "99", "6499", NUMBER_BY_TON, OTHER, CARRIER_BY_DEFAULT);
+    carrier_map_free(map);
+    numbers_close(table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +297,8 @@ int main(void)
         cmocka_unit_test(many_prefixes_agree_with_a_plain_search),
         cmocka_unit_test(the_first_that_knows_the_number_decides),
         cmocka_unit_test(a_number_set_in_the_table_comes_first),
+        cmocka_unit_test(the_row_that_says_so_is_told),
+        cmocka_unit_test(other_forms_find_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -317,8 +317,9 @@ static void write_table(const char *file, const char *number, const char *carrie
 
 static void expect_choice(const struct config *c, const char *number, const char *carrier, unsigned step)
 {
-    struct carrier_choice choice =
-        carrier_choose(c->carrier_map, NULL, (const uint8_t *)number, strlen(number));
+    struct number_read read;
+    struct carrier_choice choice = carrier_choose_read(c->carrier_map, NULL, NUMBER_TON_UNKNOWN,
+                                                       (const uint8_t *)number, strlen(number), &read);
     assert_int_equal(choice.step, step);
     assert_int_equal(choice.carrier, names_find(&ids.names, carrier));
 }
@@ -337,6 +338,18 @@ static void test_numbers_have_carriers(void **state)
     assert_string_equal(numbers_about(c->numbers).version, "first");
     config_free(c);
     free(file);
+}
+
+static void test_national_numbers_are_read(void **state)
+{
+    (void)state;
+    struct config *c = read_with(1, "workers = 1");
+    expect_choice(c, "0064251234567", "spark", CARRIER_BY_PREFIX);
+    expect_choice(c, "0251234567", "nobody", CARRIER_BY_NONE);
+    config_free(c);
+    c = read_with(1, "country-code = \"64\"");
+    expect_choice(c, "0251234567", "spark", CARRIER_BY_PREFIX);
+    config_free(c);
 }
 
 static void test_a_bad_table_is_refused_by_name(void **state)
@@ -690,6 +703,13 @@ static const struct {
      "number-overrides: \"6422\" is no NUMBER=CARRIER"},
     {1, "workers = 1\nnumber-overrides = { \"64x=spark\" }", 2,
      "number-overrides: \"64x=spark\" is no number; allowed"},
+    {1, "number-overrides = { \"0064211=spark\" }", 1,
+     "number-overrides: \"0064211\" is not in the international form; allowed: 64211 ("},
+    {1, "country-code = \"64\"\nnumber-overrides = { \"021*=spark\" }", 2,
+     "number-overrides: \"021*\" is not in the international form; allowed: 6421 ("},
+    {1, "workers = 1\ncountry-code = \"+64\"", 2,
+     "country-code \"+64\" is no country code; allowed: 1 to 3 digits"},
+    {1, "workers = 1\nnational-prefix = \"x\"", 2, "national-prefix \"x\" is no prefix of digits; allowed"},
     {1, "number-overrides = { \"6421=\" }", 1, "number-overrides: \"6421=\" has no carrier's name"},
     {1, "number-overrides = { \"6421=skinny\" }", 1,
      "number-overrides names carrier \"skinny\", which this file does not have; known: spark, onenz"},
@@ -1064,6 +1084,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_links_and_carriers_are_found),
         cmocka_unit_test(test_numbers_have_carriers),
+        cmocka_unit_test(test_national_numbers_are_read),
         cmocka_unit_test(test_a_bad_table_is_refused_by_name),
         cmocka_unit_test(test_clients_are_found),
         cmocka_unit_test(test_shortcodes),

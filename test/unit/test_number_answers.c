@@ -30,12 +30,19 @@ static struct numbers *table_of(const char *numbers, const char *carrier, uint8_
 static struct config_carrier carriers[] = {{.name = (char *)(uintptr_t) "spark", .id = SPARK},
                                            {.name = (char *)(uintptr_t) "onenz", .id = ONENZ}};
 
+static struct config_client clients[] = {
+    {.system_id = (char *)(uintptr_t) "acme", .carrier_tlv = 0x1400},
+    {.system_id = (char *)(uintptr_t) "other"},
+};
+
 static struct config *config_with(struct numbers *overrides, struct numbers *table)
 {
     static struct config config;
     memset(&config, 0, sizeof config);
     config.carrier_of[SPARK] = &carriers[SPARK];
     config.carrier_of[ONENZ] = &carriers[ONENZ];
+    config.clients = clients;
+    config.clients_count = 2;
     config.portability_table = (char *)(uintptr_t) "/x";
     config.numbers = table;
     config.overrides = overrides;
@@ -64,12 +71,15 @@ static void every_step_is_told(void **state)
 {
     (void)state;
     struct config *config = config_with(table_of("64271", "spark", SPARK), table_of("6427*", "onenz", ONENZ));
-    json_t *answer = number_answers_explain(config, NULL, "64271");
+    json_t *answer = number_answers_explain(config, NULL, 0, "64271");
     assert_int_equal(json_object_del(answer, "table"), 0);
     expect(answer, "{\"by\":{\"default\":null,\"override\":\"spark\",\"prefix\":\"spark\",\"set\":null,"
                    "\"table\":\"onenz\"},"
-                   "\"carrier\":\"spark\",\"number\":\"64271\",\"step\":\"override\"}");
-    answer = number_answers_explain(config, NULL, "64272");
+                   "\"carrier\":\"spark\",\"form\":\"as_sent\",\"number\":\"64271\",\"read\":\"64271\","
+                   "\"row\":\"64271\",\"rows\":{\"default\":null,\"override\":\"64271\",\"prefix\":\"6427\","
+                   "\"set\":null,\"table\":\"64270-64279\"},\"step\":\"override\",\"tlv_clients\":[\"acme\"],"
+                   "\"tlv_clients_left_out\":0}");
+    answer = number_answers_explain(config, NULL, 0, "64272");
     assert_string_equal(json_string_value(json_object_get(answer, "step")), "table");
     json_decref(answer);
     drop(config);
@@ -79,10 +89,13 @@ static void nobody_knows_it(void **state)
 {
     (void)state;
     struct config *config = config_with(NULL, NULL);
-    expect(number_answers_explain(config, NULL, "1"),
+    expect(number_answers_explain(config, NULL, 0, "1"),
            "{\"by\":{\"default\":null,\"override\":null,\"prefix\":null,\"set\":null,\"table\":null},"
-           "\"carrier\":null,"
-           "\"number\":\"1\",\"step\":\"none\",\"table\":null}");
+           "\"carrier\":null,\"form\":\"as_sent\","
+           "\"number\":\"1\",\"read\":\"1\",\"row\":null,\"rows\":{\"default\":null,\"override\":null,"
+           "\"prefix\":null,\"set\":null,\"table\":null},\"step\":\"none\",\"table\":null,\"tlv_clients\":["
+           "\"acme\"],"
+           "\"tlv_clients_left_out\":0}");
     drop(config);
 }
 

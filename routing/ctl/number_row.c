@@ -1,0 +1,83 @@
+/* See number_row.h. */
+#include "routing/ctl/number_row.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "routing/ctl/ask.h"
+#include "routing/ctl/output.h"
+
+bool number_row_of(const char *number, char row[NUMBER_ROW_SIZE])
+{
+    const char *digits = number + (*number == '+');
+    size_t len = strlen(digits);
+    if (len == 0 || len > NUMBER_DIGITS_MAX || digits[strspn(digits, "0123456789")]) {
+        return false;
+    }
+    row[0] = '+';
+    memcpy(row + 1, digits, len + 1);
+    return true;
+}
+
+/* What all who answered look up, NULL where nobody has; *differ where they do not agree. */
+static const char *read_by_all(const struct ask *ask, bool *differ)
+{
+    const char *first = NULL;
+    *differ = false;
+    for (size_t i = 0; i < ask->count; i++) {
+        const char *read = json_member(ask->items[i].answer, "read");
+        if (ask_failed(&ask->items[i]) || *read == '\0') {
+            continue; /* an older program does not say */
+        }
+        *differ = *differ || (first && strcmp(first, read) != 0);
+        first = read;
+    }
+    return first;
+}
+
+static enum ctl_exit row_by_all(struct ctl *ctl, const struct ask *ask, const char *number,
+                                char row[NUMBER_ROW_SIZE])
+{
+    bool differ;
+    const char *read = read_by_all(ask, &differ);
+    if (differ) {
+        return ctl_fail(
+            ctl, CTL_INVALID, "Give it in its international form.",
+            "the instances do not agree on what %.40s is looked up as: \"turnoutctl carrier\" shows it",
+            number);
+    }
+    if (!read && number[*number == '+'] == '0') {
+        return ctl_fail(
+            ctl, CTL_INVALID, "Give it in its international form.",
+            "no international number begins with 0, and no instance says what %.40s is looked up as", number);
+    }
+    if (read && !number_row_of(read, row)) {
+        return ctl_fail(ctl, CTL_INVALID, NULL,
+                        "%.40s could never match: it is looked up as %.40s, which is no number", number,
+                        read);
+    }
+    if (read && strcmp(row + 1, number + (*number == '+')) != 0 && !ctl->options.json) {
+        printf("%s is looked up as %s.\n", number, row + 1);
+    }
+    return CTL_DONE;
+}
+
+enum ctl_exit number_row_read(struct ctl *ctl, const char *number, char row[NUMBER_ROW_SIZE])
+{
+    struct ask ask;
+    if (!number_row_of(number, row)) {
+        return ctl_fail(ctl, CTL_USAGE, NULL, "%.40s is no number: 1 to %d digits, with or without +", number,
+                        NUMBER_DIGITS_MAX);
+    }
+    json_t *without = need(json_array());
+    for (unsigned i = 0; i < ctl->options.without.count; i++) {
+        json_array_append_new(without, json_text(ctl->options.without.items[i]));
+    }
+    json_t *request = need(
+        json_pack("{s:s, s:s, s:i, s:o}", "kind", "carrier", "number", number, "ton", 0, "without", without));
+    enum ctl_exit code =
+        ask_all(ctl, request, 0, &ask) ? row_by_all(ctl, &ask, number, row) : ctl_redis_failed(ctl);
+    json_decref(request);
+    ask_free(&ask);
+    return code;
+}
