@@ -21,6 +21,10 @@
     X(EVENT_STOPPING, "stopping", LOG_INFO, "a signal asked for the end; draining begins")                 \
     X(EVENT_STOPPED, "stopped", LOG_INFO, "all is drained or given up; the process ends")                  \
     X(EVENT_CONFIG_LOADED, "config_loaded", LOG_INFO, "a configuration was taken into use")                \
+    X(EVENT_NUMBERS_SWAPPED, "portability_table_swapped", LOG_INFO,                                        \
+      "every worker looks numbers up in another portability table, by command")                            \
+    X(EVENT_NUMBERS_REFUSED, "portability_table_refused", LOG_ERROR,                                       \
+      "a portability table cannot be taken into use; the old one stays")                                   \
     X(EVENT_CONFIG_REFUSED, "config_refused", LOG_ERROR, "a configuration is wrong; the old one stays")    \
     X(EVENT_LISTENING, "listening", LOG_INFO, "a listener accepts connections")                            \
     X(EVENT_ACCEPT_PAUSED, "accept_paused", LOG_WARNING,                                                   \

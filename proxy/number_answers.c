@@ -30,6 +30,16 @@ json_t *number_answers_table(const struct config *config)
                                    : number_answers_table_of(config->numbers, config->portability_table);
 }
 
+void number_answers_beat(const struct config *config,
+                         void (*add)(void *arg, const char *field, const char *value), void *arg)
+{
+    char checksum[CHECKSUM_TEXT] = "";
+    if (config->numbers != NULL)
+        snprintf(checksum, sizeof checksum, "%016" PRIx64, numbers_about(config->numbers).checksum);
+    add(arg, "numbers", config->numbers == NULL ? "none" : numbers_about(config->numbers).version);
+    add(arg, "numbers_checksum", checksum);
+}
+
 static json_t *row_json(const char *row)
 {
     return *row == '\0' ? json_null() : json_string(row);

@@ -25,4 +25,9 @@ json_t *number_answers_explain(const struct config *config, const struct table *
 json_t *number_answers_table(const struct config *config);
 json_t *number_answers_table_of(const struct numbers *numbers, const char *file);
 
+/* The fields of the instance's entry in Redis that say which table it has: numbers (its version, "none" for none) and
+ * numbers_checksum. */
+void number_answers_beat(const struct config *config,
+                         void (*add)(void *arg, const char *field, const char *value), void *arg);
+
 #endif

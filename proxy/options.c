@@ -134,7 +134,7 @@ const struct option_row option_rows[] = {
     {SECTION_ROOT, OPTION_FILE, "portability-table", FIELD(struct config, portability_table),
      RANGE(1, FILE_NAME_MAX),
      .help = "which carrier has a number, before the prefixes are asked; made by turnoutctl numbers build. Read again "
-             "by SIGHUP"},
+             "by turnoutctl numbers swap, and by SIGHUP"},
     {SECTION_ROOT, OPTION_LIST, "number-overrides", LIST(struct config, number_overrides), RANGE(3, 80),
      .help = "NUMBER=CARRIER, before the portability table is asked and after what turnoutctl numbers set says; NUMBER "
              "may be a range FIRST-LAST or a prefix and *"},

@@ -22,6 +22,7 @@
 #include "proxy/hooks/hooks.h"
 #include "proxy/log.h"
 #include "proxy/number_answers.h"
+#include "proxy/number_swap.h"
 #include "proxy/questions.h"
 #include "proxy/sandbox.h"
 #include "proxy/thread.h"
@@ -70,6 +71,7 @@ struct turnoutd {
     struct hooks *hooks;
     struct questions *questions;
     struct inquiry *inquiry;
+    struct number_swap *number_swap;
     struct inquiry_source inquiry_source;
     struct witness_source witness_source;
     struct witness *witness;
@@ -296,7 +298,7 @@ static void on_beat(void *ctx, void (*add)(void *arg, const char *field, const c
 {
     struct turnoutd *d = ctx;
     char *sessions = metrics_sessions_json(d->metrics, d->bundle->config, &d->ids.names);
-    char kinds[256];
+    char kinds[512];
     char unsettled[SETTLED_TEXT_MAX];
     add(arg, "program", "turnoutd " TURNOUT_VERSION);
     add_number(add, arg, "settled", settled_version(&d->settled));
@@ -306,6 +308,7 @@ static void on_beat(void *ctx, void (*add)(void *arg, const char *field, const c
     add(arg, "fenced", keeper_fenced(&d->keeper));
     add_links(d->bundle->config, add, arg);
     add_number(add, arg, "in_flight", metrics_in_flight(d->metrics));
+    number_answers_beat(d->bundle->config, add, arg);
     questions_kinds(d->questions, kinds, sizeof kinds);
     add(arg, "answers", kinds);
     if (sessions != NULL) {
@@ -370,7 +373,8 @@ static bool start_questions(struct turnoutd *d)
     questions_add(d->questions, "about", ask_about, d);
     number_answers_add(d->questions, &d->inquiry_source);
     d->inquiry = inquiry_new(&d->inquiry_source, d->questions);
-    return d->inquiry != NULL;
+    d->number_swap = number_swap_new(&d->loop, &d->inquiry_source, d->questions);
+    return d->inquiry != NULL && d->number_swap != NULL;
 }
 
 /* --- evidence ------------------------------------------------------------------------------------------- */
@@ -416,6 +420,7 @@ static void on_second(uv_timer_t *timer)
         publish(d, table);
     }
     log_retry();
+    number_swap_turn(d->number_swap, uv_hrtime());
     witness_turn(d->witness, uv_hrtime(), clock_ms());
 }
 
@@ -473,6 +478,7 @@ static void reload(struct turnoutd *d)
         return;
     }
     d->next = next;
+    number_swap_reloads(d->number_swap, true);
     for (unsigned i = 0; i < d->threads_count; i++) {
         (void)thread_set_bundle(d->threads[i], next);
     }
@@ -485,6 +491,12 @@ static void tell_warnings(const struct config *config)
     }
 }
 
+/* The config's portability table, as its events have it; "" for none. */
+static const char *numbers_version(const struct config *config)
+{
+    return config->numbers == NULL ? "" : numbers_about(config->numbers).version;
+}
+
 /* Every worker goes by the new config now. */
 static void tell_loaded(struct turnoutd *d, const struct config *old)
 {
@@ -493,6 +505,7 @@ static void tell_loaded(struct turnoutd *d, const struct config *old)
     d->process.config_reloads++;
     d->config_since = (uint64_t)time(NULL);
     log_event(EVENT_CONFIG_LOADED, LOG_TEXT("file", d->bundle->config->file),
+              LOG_TEXT("portability_table", numbers_version(d->bundle->config)),
               LOG_TEXT("needs_restart", restart));
     if (bundle_has_tls(d->bundle)) {
         log_event(EVENT_TLS_RELOADED, LOG_TEXT("file", d->bundle->config->file));
@@ -512,6 +525,7 @@ static void on_bundle_passed(void *ctx, struct thread *thread, const struct bund
     struct bundle *old = d->bundle;
     d->bundle = d->next;
     d->next = NULL;
+    number_swap_reloads(d->number_swap, false);
     tell_loaded(d, old->config);
     hooks_configure(d->hooks, d->bundle->config);
     bundle_free(old);
@@ -610,6 +624,7 @@ static void close_parts(struct turnoutd *d)
     uv_timer_stop(&d->second); /* it calls the store */
     d->closing = 2;
     keeper_end(&d->keeper);
+    number_swap_end(d->number_swap);
     hooks_end(d->hooks, &d->box, part_closed, d);
     if (d->store != NULL) {
         d->closing++;
@@ -955,7 +970,8 @@ static bool start(struct turnoutd *d, const char *config_file, char *error, size
     if (d->bundle == NULL) {
         return false;
     }
-    log_event(EVENT_CONFIG_LOADED, LOG_TEXT("file", d->bundle->config->file));
+    log_event(EVENT_CONFIG_LOADED, LOG_TEXT("file", d->bundle->config->file),
+              LOG_TEXT("portability_table", numbers_version(d->bundle->config)));
     tell_warnings(d->bundle->config);
     if (uv_loop_init(&d->loop) != 0 || mailbox_init(&d->box, &d->loop, d) != 0 || !start_signals(d)) {
         snprintf(error, cap, "the main loop could not be made");
@@ -1003,6 +1019,7 @@ static void clear(struct turnoutd *d)
     bundle_free(d->bundle);
     metrics_free(d->metrics);
     inquiry_free(d->inquiry);
+    number_swap_free(d->number_swap);
     questions_free(d->questions);
     witness_free(d->witness);
     watchman_free(d->watchman);

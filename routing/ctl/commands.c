@@ -555,7 +555,9 @@ const struct command command_table[] = {
                 "from_state, to, "
                 "state], windows [name], outside_window [\"shortcode carrier\" or \"shortcode carrier window "
                 "state\"], without [id], forced, undoes, undoes_window, confirm_by_ms; with --long applied "
-                "{instance: ms since 1970}, barrier]",
+                "{instance: ms since 1970}, barrier], left_out, number_swaps [at_ms, who, why, ticket, "
+                "version of "
+                "the routing table then, table, checksum, numbers, without]",
         .run = run_log,
     },
     {
@@ -567,7 +569,7 @@ const struct command command_table[] = {
         .text = "LEASE is the time until an instance counts as dead unless it is heard of again; for a dead "
                 "one, how "
                 "long it has been silent. DESIRED is the version it knows of, APPLIED the one its messages "
-                "go by. With --ask the living ones are asked "
+                "go by, PORTABILITY its portability table's. With --ask the living ones are asked "
                 "themselves: one that hangs or is cut off from "
                 "Redis does not answer.",
         .json = "instances [id, alive, lease_ms, silent_ms, fields], pending [version, deadline_ms, left_ms, "
@@ -666,8 +668,9 @@ const struct command command_table[] = {
             "standard "
             "input. VERSION is what the table calls itself, by default the CSV file's name. OUT is replaced "
             "whole; "
-            "give it as portability-table to the instances; those that have it take it "
-            "by SIGHUP. Redis is not needed.",
+            "give it as portability-table to the instances; those that have it take it by \"turnoutctl "
+            "numbers "
+            "swap\". Redis is not needed.",
         .json = "rows, dropped, " JSON_TABLE ", errors [line, error]",
         .exits = EXIT(CTL_INVALID),
         .run = run_numbers_build,
@@ -697,6 +700,31 @@ const struct command command_table[] = {
                 "none), overrides, set; error], ms",
         .exits = EXIT(CTL_INCOMPLETE),
         .run = run_numbers_version,
+    },
+    {
+        .words = "numbers swap",
+        .args = "",
+        .takes = OPTION(WHY) | OPTION(TICKET) | OPTION(WITHOUT) | OPTION(DRY_RUN),
+        .brief = "have every instance take its new portability table",
+        .text =
+            "Every living instance first reads and verifies the file that its config names as "
+            "portability-table, and "
+            "keeps it aside. Where one cannot, or does not answer, or the files are not all the same table, "
+            "nothing is "
+            "changed anywhere. Then all swap it in, and each answers once all of its workers look numbers up "
+            "in it. "
+            "Messages do not wait for that. The files are each host's own: copy them first. An instance that "
+            "is down, "
+            "or left out with --without, takes the file that its config names when it starts or gets SIGHUP; "
+            "\"turnoutctl instances\" shows who has another table. The way back is the file of before, and "
+            "this "
+            "command. \"turnoutctl log\" shows who swapped, and why.",
+        .json =
+            "table (version, checksum, numbers), changed, instances [id, answered, file, version, built_ms, "
+            "checksum, numbers, bounds, octets, in_use, ms; error], swapped [as instances], ms",
+        .exits = EXIT(CTL_INCOMPLETE) | EXIT(CTL_UNCHANGED) | EXIT(CTL_NO_INSTANCES) | EXIT(CTL_NOT_FOUND) |
+                 EXIT(CTL_UNKNOWN) | EXIT(CTL_PREFLIGHT),
+        .run = run_numbers_swap,
     },
     {
         .words = "numbers set",

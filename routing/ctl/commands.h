@@ -66,6 +66,7 @@ enum ctl_exit run_status(struct ctl *ctl);
 enum ctl_exit run_numbers_build(struct ctl *ctl);
 enum ctl_exit run_numbers_check(struct ctl *ctl);
 enum ctl_exit run_numbers_version(struct ctl *ctl);
+enum ctl_exit run_numbers_swap(struct ctl *ctl);
 enum ctl_exit run_numbers_set(struct ctl *ctl);
 enum ctl_exit run_numbers_unset(struct ctl *ctl);
 enum ctl_exit run_numbers_list(struct ctl *ctl);

@@ -29,7 +29,8 @@
     X(CTL_WINDOW, 14, "window",                                                                              \
       "A route belongs to no open window, or the window's state does not allow it. Nothing was changed.")    \
     X(CTL_PREFLIGHT, 15, "preflight",                                                                        \
-      "Preflight found that the target cannot carry the traffic. Nothing was changed.")
+      "Asked first, an instance cannot do it: its link cannot carry the traffic, or its portability table "  \
+      "cannot be used. Nothing was changed.")
 
 #define CTL_EXIT_ENUM(id, code, word, text) id = (code),
 enum ctl_exit { CTL_EXITS(CTL_EXIT_ENUM) CTL_EXIT_COUNT };

@@ -57,11 +57,29 @@ static void print_troubles(const struct instance_list *list)
     }
 }
 
+/* Do two living instances say that they have different portability tables? */
+static bool numbers_differ(const struct instance_list *list)
+{
+    const char *first = NULL;
+    for (size_t i = 0; i < list->count; i++) {
+        const struct instance *instance = &list->items[i];
+        const char *checksum = instance_field(instance, "numbers_checksum");
+        if (!instance_alive(instance) || !*instance_field(instance, "numbers")) {
+            continue; /* an older program does not say */
+        }
+        if (first && strcmp(first, checksum) != 0) {
+            return true;
+        }
+        first = checksum;
+    }
+    return false;
+}
+
 void instances_print(const struct instance_list *list)
 {
-    static const struct column columns[] = {{"INSTANCE", false}, {"LEASE", true},  {"APPLIED", true},
-                                            {"DESIRED", true},   {"STATE", false}, {"SESSIONS", true},
-                                            {"IN FLIGHT", true}};
+    static const struct column columns[] = {{"INSTANCE", false}, {"LEASE", true},       {"APPLIED", true},
+                                            {"DESIRED", true},   {"STATE", false},      {"SESSIONS", true},
+                                            {"IN FLIGHT", true}, {"PORTABILITY", false}};
     struct grid *grid = grid_new(columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < list->count; i++) {
         const struct instance *instance = &list->items[i];
@@ -72,9 +90,14 @@ void instances_print(const struct instance_list *list)
         grid_cell(grid, "%s", instance_field(instance, "state"));
         print_sessions_count(grid, instance);
         grid_cell(grid, "%s", instance_field(instance, "in_flight"));
+        grid_cell(grid, "%s", instance_field(instance, "numbers"));
     }
     grid_print(grid, stdout, "");
     print_troubles(list);
+    if (numbers_differ(list)) {
+        puts("The living instances do not have the same portability table: see \"turnoutctl numbers "
+             "version\".");
+    }
     grid_free(grid);
 }
 

@@ -11,6 +11,7 @@
 #include "routing/ctl/commands.h"
 #include "routing/ctl/entry.h"
 #include "routing/ctl/left_out.h"
+#include "routing/ctl/number_swaps.h"
 #include "routing/ctl/output.h"
 #include "routing/ctl/route.h"
 
@@ -402,7 +403,8 @@ enum ctl_exit run_log(struct ctl *ctl)
     uint64_t newest = history.newest;
     uint64_t oldest = history.fit_count > 0 ? entry_version(history.items[history.fit_count - 1]) : newest;
     history_free(&history);
-    if (!ctl->options.follow && !shortcode && !left_out_show(ctl, oldest)) {
+    if (!ctl->options.follow && !shortcode &&
+        (!left_out_show(ctl, oldest) || !number_swaps_show(ctl, oldest))) {
         return ctl_redis_failed(ctl);
     }
     return ctl->options.follow ? follow(ctl, shortcode, newest) : CTL_DONE;

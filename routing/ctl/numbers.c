@@ -318,7 +318,7 @@ enum ctl_exit run_numbers_version(struct ctl *ctl)
 {
     enum ctl_exit code = ask_command(ctl, need(json_pack("{s:s}", "kind", "numbers")), show_versions);
     return code == CTL_DONE && tables_differ(ctl)
-               ? ctl_fail(ctl, CTL_FAILED, NULL,
+               ? ctl_fail(ctl, CTL_FAILED, "\"turnoutctl numbers swap\" has all of them take one.",
                           "the instances do not agree: their portability tables differ")
                : code;
 }

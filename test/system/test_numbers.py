@@ -1,14 +1,16 @@
 """The portability table, from a CSV file to the carrier of a message: built, in use at several instances, swapped whole by
-SIGHUP, refused whole where it is broken; overrides; numbers in other forms; what the instances say about a
+SIGHUP and by command, refused whole where it is broken; overrides; numbers in other forms; what the instances say about a
 number."""
 import json
+import re
+import signal
 import subprocess
 import threading
 
 import pytest
 
 import wire
-from harness import Raw, number_of
+from harness import TOOLS, Raw, number_of
 
 PORTED = number_of('spark', 7654321)  # by its prefix Spark's, by the table not
 OVERRIDDEN = number_of('spark', 7654322)
@@ -346,6 +348,188 @@ def test_a_number_is_set_under_load(two):
         thread.join()
     for carrier, got in seen.items():
         assert sorted(got) == sorted(text for to, text in marks if to == carrier)
+
+
+# --- swapped by command -----------------------------------------------------------------------------------------------
+
+NEXT = ['%s,onenz' % number_of('spark')]  # what is ported in the next table
+
+
+def has(world, version, names=NAMES):
+    """Which of the instances say that they have this table."""
+    _, answer = world.ctl('numbers', 'version', check=False)
+    return [i['id'] for i in answer['instances'] if i['id'] in names and i['table']['version'] == version]
+
+
+@pytest.mark.sanitize
+def test_a_table_is_swapped_by_command(three):
+    world = three
+    clients = [world.bound(daemon=daemon) for daemon in world.daemons]
+    legs = {carrier: [world.smscs[carrier + '-redx'].leg() for _ in clients] for carrier in ('spark', 'onenz')}
+    build_for(world, NEXT, 'two')
+    assert has(world, 'one') == ['a', 'b', 'c'], 'nothing of it, until it is asked for'
+    code, answer = world.ctl('numbers', 'swap', '--dry-run')
+    assert (code, answer['changed'], answer['table']['version']) == (0, False, 'two')
+    assert has(world, 'one') == ['a', 'b', 'c']
+
+    code, answer = world.ctl('numbers', 'swap', '--why', 'the monthly table', '--ticket', 'CHG-9')
+    assert (code, answer['changed'], answer['table']['numbers']) == (0, True, 1)
+    for step in ('instances', 'swapped'):
+        assert [(i['id'], i['version'], i['ms'] >= 0) for i in answer[step]] == [(n, 'two', True) for n in NAMES]
+    assert has(world, 'two') == ['a', 'b', 'c']
+    for client in clients:
+        client.submit(dest=number_of('spark'))
+        client.submit(dest=PORTED)
+    for leg in legs['onenz']:
+        assert number_of('spark').encode() in leg.expect('submit_sm').body
+    for leg in legs['spark']:
+        assert PORTED.encode() in leg.expect('submit_sm').body
+    for daemon in world.daemons:
+        assert daemon.metric('portability_table_info', version='two') == 1
+        assert daemon.wait_event('portability_table_swapped', version='two')['numbers'] == 1
+        assert len(daemon.find('config_loaded')) == 1, 'the config was not read for it'
+
+    code, answer = world.ctl('numbers', 'swap', check=False)
+    assert (code, answer['changed']) == (6, False), 'all have it already'
+    _, answer = world.ctl('log')
+    note, = answer['number_swaps']
+    assert (note['who'], note['why'], note['ticket'], note['table'], note['without']) == (
+        'tester', 'the monthly table', 'CHG-9', 'two', [])
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize('kind', BROKEN)
+def test_one_broken_file_changes_nothing_anywhere(three, kind):
+    world = three
+    build_for(world, NEXT + ['%s,spark' % (6427000000 + i) for i in range(200)], 'two')
+    world.tables['b'].write_bytes(BROKEN[kind](world.tables['b'].read_bytes()))
+    code, answer = world.ctl('numbers', 'swap', check=False)
+    assert code == 15 and 'b: %s' % world.tables['b'] in answer['error'], answer
+    assert has(world, 'one') == ['a', 'b', 'c']
+    assert world.ctl('log')[1]['number_swaps'] == []
+    world.daemons[1].wait_event('portability_table_refused')
+    world.tables['b'].unlink()
+    code, answer = world.ctl('numbers', 'swap', check=False)
+    assert code == 15 and 'No such file' in answer['error']
+    build_for(world, NEXT, 'two')
+    assert world.ctl('numbers', 'swap')[0] == 0
+    assert has(world, 'two') == ['a', 'b', 'c']
+
+
+def test_files_that_differ_change_nothing(three):
+    world = three
+    build_for(world, NEXT, 'two', names=('a', 'b'))
+    build_for(world, NEXT, 'three', names=('c',))
+    code, answer = world.ctl('numbers', 'swap', check=False)
+    assert code == 15 and 'not the same table' in answer['error']
+    assert [i['version'] for i in answer['instances']] == ['two', 'two', 'three']
+    build_for(world, ['%s,vodka' % PORTED], 'two')
+    code, answer = world.ctl('numbers', 'swap', check=False)
+    assert code == 15 and 'names carrier "vodka"' in answer['error']
+    assert has(world, 'one') == ['a', 'b', 'c']
+
+
+def instances_text(world):
+    done = subprocess.run([str(TOOLS / 'turnoutctl'), 'instances', '--redis', '127.0.0.1:%d' % world.redis.port, '--prefix',
+                           world.prefix], capture_output=True, text=True, timeout=30, check=True)
+    return done.stdout
+
+
+def beat_says(world, name, version):
+    while world.redis.call('HGET', '%s:instance:%s' % (world.prefix, name), 'numbers').strip() != version:
+        pass
+
+
+@pytest.mark.sanitize
+def test_an_instance_that_hangs_stops_it_unless_left_out(three):
+    """What differs then is shown, and ends with the next swap."""
+    world = three
+    build_for(world, NEXT, 'two')
+    world.daemons[2].signal(signal.SIGSTOP)
+    code, answer = world.ctl('numbers', 'swap', check=False)
+    assert code == 15 and 'c: does not answer' in answer['error']
+    assert world.ctl('log')[1]['number_swaps'] == []
+    code, answer = world.ctl('numbers', 'swap', '--without', 'nobody', check=False)
+    assert code == 8
+    code, answer = world.ctl('numbers', 'swap', '--without', 'c', '--why', 'c is being mended')
+    assert (code, [i['id'] for i in answer['swapped']]) == (0, ['a', 'b'])
+    assert world.ctl('log')[1]['number_swaps'][0]['without'] == ['c']
+    world.daemons[2].signal(signal.SIGCONT)
+    for name, version in (('a', 'two'), ('b', 'two'), ('c', 'one')):
+        beat_says(world, name, version)
+    assert 'do not have the same portability table' in instances_text(world)
+    assert re.search(r'^c .* one *$', instances_text(world), re.M)
+    assert world.ctl('numbers', 'version', check=False)[0] == 1
+    code, answer = world.ctl('carrier', '6499', check=False)
+    assert code == 1 and 'NOT AGREE: their portability tables differ (a: two, b: two, c: one)' in answer['error']
+    assert world.ctl('numbers', 'swap')[0] == 0
+    for name in NAMES:
+        beat_says(world, name, 'two')
+    assert 'do not have the same' not in instances_text(world)
+
+
+def test_an_instance_that_was_down_takes_its_file(three):
+    world = three
+    world.daemons[2].stop()
+    build_for(world, NEXT, 'two')
+    code, answer = world.ctl('numbers', 'swap')
+    assert (code, len(answer['swapped'])) == (0, 2)
+    start_one(world, 'c')
+    assert has(world, 'two') == ['a', 'b', 'c']
+
+
+@pytest.mark.sanitize
+def test_reloads_and_swaps_come_in_any_order(three):
+    """What was checked by an older configuration is not swapped in; a reload takes the file's table."""
+    world = three
+    build_for(world, NEXT, 'two')
+    reload_all(world)
+    assert has(world, 'two') == ['a', 'b', 'c']
+    assert world.ctl('numbers', 'swap', check=False)[0] == 6
+    build_for(world, ['%s,onenz' % PORTED], 'three')
+    assert world.ctl('numbers', 'swap')[0] == 0
+    for event in reload_all(world):
+        assert (event['event'], event['portability_table']) == ('config_loaded', 'three')
+    for turn in range(6):
+        build_for(world, NEXT if turn % 2 else ['%s,onenz' % PORTED], 'turn%d' % turn)
+        for daemon in world.daemons:
+            daemon.reload()
+        code, answer = world.ctl('numbers', 'swap', check=False)
+        assert code in (0, 5, 6, 15), answer
+    for daemon in world.daemons:
+        daemon.wait_metric('portability_table_info', 1, version='turn5')
+    assert has(world, 'turn5') == ['a', 'b', 'c']
+
+
+def test_tables_are_swapped_under_load(three):
+    """From the moment that the command returns, no message goes by the table before, at no instance."""
+    world = three
+    for carrier in ('spark', 'onenz'):
+        world.smscs[carrier + '-redx'].answers = lambda leg, pdu, name=carrier: pdu.answer(0, name.encode() + b'\0')
+    clients = [world.bound(daemon=daemon) for daemon in world.daemons]
+    done = threading.Event()
+    gone_by = []
+
+    def load(client):
+        """Messages without a pause, while tables come and go."""
+        while not done.is_set():
+            sent = client.submit(dest=SET)
+            gone_by.append(client.expect('submit_sm_resp', seq=sent.seq, status=0).body)
+
+    threads = [threading.Thread(target=load, args=(world.bound(daemon=daemon),)) for daemon in world.daemons]
+    for thread in threads:
+        thread.start()
+    for turn in range(6):
+        carrier = ('onenz', 'spark')[turn % 2]
+        build_for(world, ['%s,%s' % (SET, carrier)], 'turn%d' % turn)
+        assert world.ctl('numbers', 'swap')[0] == 0
+        for client in clients:
+            sent = client.submit(dest=SET)
+            assert client.expect('submit_sm_resp', seq=sent.seq, status=0).body == carrier.encode() + b'\0'
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert set(gone_by) == {b'spark\0', b'onenz\0'}
 
 
 # --- what is told of a number -----------------------------------------------------------------------------------------

@@ -435,8 +435,11 @@ static void it_brings_the_library(void **state)
     freeReplyObject(reply);
     assert_int_equal(store_counter_reconnects(world.store), 1);
 
-    number[strlen("LIBRARY_VERSION = ")] = '9';
-    ORDER("FUNCTION", "LOAD", "REPLACE", older);
+    char *newer;
+    number[strlen("LIBRARY_VERSION = ")] = '\0';
+    assert_true(asprintf(&newer, "%s99%s", older, number + strlen("LIBRARY_VERSION = ") + 1) > 0);
+    ORDER("FUNCTION", "LOAD", "REPLACE", newer);
+    free(newer);
     drop_connections();
     wait_for(&world, trouble_has, "the functions of a newer release");
     change("100", "redx");
