@@ -6,12 +6,21 @@
  * twice: one after the other, as the messages of one read come, where the processor may begin with the next while
  * memory still answers for the last; and each waiting for the one before, which is the whole time of a single look-up.
  * Beside them stands the least that the latter can cost: one wait for memory, at random in as much of it. Numbers are
- * asked in the second way. The least of some rounds, in processor time. Prints one JSON object. */
+ * asked in the second way. The least of some rounds, in processor time.
+ *
+ * And what a worker notices of it when the main thread builds the whole table of routes anew, publishes it and frees the
+ * one before: a thread on another processor looks routes up through the published pointer meanwhile, and notes the longest
+ * time between two messages; beside it stands the longest of as long a time in which nothing is built. A pause in which the
+ * kernel gave its processor to somebody else is none of ours: it is left out, and counted. Prints one JSON object. */
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,6 +35,7 @@ enum {
     TEXT = 16,
     EDITS = 200,
     ROUNDS = 5,
+    PUBLISHED = 3,        /* times that the whole table of routes is */
     FLOOR_SIZE = 56 << 20 /* octets, about those of the routes' table */
 };
 enum {
@@ -193,6 +203,119 @@ static double time_memory(void)
     return least;
 }
 
+/* --- a worker, while its table is replaced ----------------------------------------------------------------- */
+
+/* One message's look-up at a time, as a worker's callback does it: load the pointer, look up, be done with it. */
+struct reader {
+    _Atomic(const struct table *) published, passed;
+    atomic_bool stop;
+    atomic_ulong longest_ns; /* between two look-ups */
+    atomic_ulong taken;      /* times that somebody else got the processor, for long */
+    char (*texts)[TEXT];
+};
+
+static uint64_t wall_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+/* Anywhere but where main is, if there is such a place. */
+static void leave_processor(int mains)
+{
+    cpu_set_t others;
+    CPU_ZERO(&others);
+    for (unsigned i = 0; i < (unsigned)sysconf(_SC_NPROCESSORS_ONLN); i++) {
+        if (i != (unsigned)mains)
+            CPU_SET(i, &others);
+    }
+    (void)sched_setaffinity(0, sizeof others, &others);
+}
+
+static int mains_processor;
+
+static long times_preempted(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_nivcsw;
+}
+
+static void note_pause(struct reader *reader, uint64_t ns, long *preempted)
+{
+    enum { LONG_NS = 20000 };
+    long now = ns > LONG_NS ? times_preempted() : *preempted;
+    if (now != *preempted)
+        atomic_fetch_add(&reader->taken, 1);
+    else if (ns > atomic_load(&reader->longest_ns))
+        atomic_store(&reader->longest_ns, ns);
+    *preempted = now;
+}
+
+static void *read_on(void *arg)
+{
+    struct reader *reader = arg;
+    leave_processor(mains_processor);
+    long preempted = times_preempted();
+    uint64_t before = wall_ns();
+    for (uint32_t i = 0; !atomic_load(&reader->stop); i = (i + 1) % LOOKUPS) {
+        const struct table *table = atomic_load_explicit(&reader->published, memory_order_acquire);
+        struct route route = {.platform = 0};
+        if (!table_lookup(table, reader->texts[i], 6, (uint8_t)(i % CARRIERS), &route))
+            fail("a route is not found");
+        atomic_store_explicit(&reader->passed, table, memory_order_release);
+        uint64_t now = wall_ns();
+        note_pause(reader, now - before, &preempted);
+        before = now;
+    }
+    return NULL;
+}
+
+/* Seconds until the reader goes by a new table of the same size, and the one before is freed. */
+static double replace_table(struct reader *reader, struct table **table)
+{
+    uint64_t began = wall_ns();
+    struct table *next = full_table();
+    atomic_store_explicit(&reader->published, next, memory_order_release);
+    while (atomic_load_explicit(&reader->passed, memory_order_acquire) != next)
+        sched_yield();
+    table_free(*table);
+    *table = next;
+    return (double)(wall_ns() - began) / 1e9;
+}
+
+static void publishing(struct table **table, char (*texts)[TEXT])
+{
+    struct reader reader = {.texts = texts};
+    pthread_t thread;
+    atomic_init(&reader.published, *table);
+    mains_processor = sched_getcpu();
+    if (pthread_create(&thread, NULL, read_on, &reader) != 0)
+        fail("no thread");
+    struct timespec settle = {.tv_nsec = 100000000};
+    nanosleep(&settle, NULL);
+    atomic_store(&reader.longest_ns, 0);
+    atomic_store(&reader.taken, 0);
+    uint64_t began = wall_ns();
+    double least = replace_table(&reader, table);
+    for (int i = 1; i < PUBLISHED; i++) {
+        double again = replace_table(&reader, table);
+        least = again < least ? again : least;
+    }
+    uint64_t took = wall_ns() - began;
+    double meanwhile = (double)atomic_exchange(&reader.longest_ns, 0) / 1e3;
+    unsigned long taken = atomic_exchange(&reader.taken, 0);
+    struct timespec idle = {.tv_sec = (time_t)(took / 1000000000), .tv_nsec = (long)(took % 1000000000)};
+    nanosleep(&idle, NULL);
+    atomic_store(&reader.stop, true);
+    pthread_join(thread, NULL);
+    printf(", \"route_publish_s\": %.3f, \"worker_pause_us\": %.1f, \"worker_pause_idle_us\": %.1f, "
+           "\"worker_preempted\": %lu, \"worker_preempted_idle\": %lu",
+           least, meanwhile, (double)atomic_load(&reader.longest_ns) / 1e3, taken,
+           atomic_load(&reader.taken));
+}
+
 static void routes(void)
 {
     char(*texts)[TEXT] = calloc(LOOKUPS, TEXT);
@@ -208,6 +331,7 @@ static void routes(void)
     printf("\"route_lookup_ns\": %.1f, \"route_lookup_alone_ns\": %.1f, \"memory_wait_ns\": %.1f, "
            "\"route_table_mb\": %.1f, \"route_build_s\": %.3f, \"route_change_us\": %.1f",
            look_up, alone, time_memory(), memory / 1e6, build, time_edits(&table));
+    publishing(&table, texts);
     table_free(table);
     free(texts);
 }
