@@ -671,9 +671,16 @@ static struct strangers *on_stranger(void *owner)
     return stranger_of(owner);
 }
 
+static void on_tls_event(void *owner, enum tls_event event)
+{
+    struct conn *c = owner;
+    metric_add(&c->worker->metrics->tls_events[c->owner->side][event], 1);
+}
+
 static void on_closed(void *owner, enum stream_end end, const char *detail)
 {
     struct conn *c = owner;
+    metric_add(&c->worker->metrics->stream_ends[c->owner->side][end], 1);
     c->stream = NULL; /* before the worker wakes: it may close what it finds open */
     c->is_stuck = false;
     worker_wake(c->worker);
@@ -686,7 +693,8 @@ const struct stream_events conn_stream_events = {.opened = on_opened,
                                                  .bytes = on_bytes,
                                                  .writable = on_writable,
                                                  .closed = on_closed,
-                                                 .stranger = on_stranger};
+                                                 .stranger = on_stranger,
+                                                 .tls_event = on_tls_event};
 
 void conn_init(struct conn *c, struct worker *w, const struct conn_owner *owner, enum smpp_role role,
                const struct smpp_session_limits *limits, unsigned window, uint64_t response_timeout)

@@ -52,6 +52,10 @@ static const struct row process_rows[] = {METRICS_PROCESS(PROCESS_ROW)};
     X(FAMILY_SESSION_REFUSED, counter, "session_refused_total", "reason",                                  \
       "PDUs that a session's state machine refused or dropped.")                                           \
     X(FAMILY_ENDED, counter, "sessions_timed_out_total", "side, reason", "Sessions ended by a timer.")     \
+    X(FAMILY_STREAM_ENDS, counter, "connections_ended_total", "side, end",                                 \
+      "Connections that have ended, by what ended them.")                                                  \
+    X(FAMILY_TLS_EVENTS, counter, "tls_events_total", "side, kind",                                        \
+      "What TLS peers did after the handshake beside sending data at a measure.")                          \
     X(FAMILY_STORE_STATE, gauge, "store_state", "state", "1 for the state of the connection to Redis.")    \
     X(FAMILY_START_TIME, gauge, "start_time_seconds", "", "Start of the process, in seconds since 1970.")  \
     X(FAMILY_BUILD, gauge, "build_info", "version", "1, labelled with the version.")
@@ -81,7 +85,8 @@ static const char *const refused_helps[] = {REFUSED_CAUSES(REFUSED_HELP)};
 #define TERM(id, label, help) {label, help},
 static const struct term {
     const char *name, *help;
-} wait_reasons[] = {WAIT_REASONS(TERM)}, wait_outcomes[] = {WAIT_OUTCOMES(TERM)};
+} wait_reasons[] = {WAIT_REASONS(TERM)}, wait_outcomes[] = {WAIT_OUTCOMES(TERM)},
+  stream_ends[] = {STREAM_ENDS(TERM)}, tls_events[] = {TLS_EVENTS(TERM)};
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
@@ -525,6 +530,26 @@ static void put_ended(const struct text *t)
     }
 }
 
+static void put_by_side(const struct text *t, enum family_id family, const char *label,
+                        const struct term *terms, size_t count, size_t offset)
+{
+    const char *name = put_family(t->out, family);
+    for (unsigned side = 0; side < SIDE_COUNT; side++) {
+        for (size_t i = 0; i < count; i++) {
+            fprintf(t->out, "turnout_%s{side=\"%s\",%s=\"%s\"} %" PRIu64 "\n", name, side_names[side], label,
+                    terms[i].name, worker_sum(t->metrics, offset + (side * count + i) * sizeof(metric)));
+        }
+    }
+}
+
+static void put_connections(const struct text *t)
+{
+    put_by_side(t, FAMILY_STREAM_ENDS, "end", stream_ends, COUNT(stream_ends),
+                offsetof(struct metrics_worker, stream_ends));
+    put_by_side(t, FAMILY_TLS_EVENTS, "kind", tls_events, COUNT(tls_events),
+                offsetof(struct metrics_worker, tls_events));
+}
+
 /* Each type in its bound state is always there; other cells once they were seen. */
 static bool cell_shown(session_cells cells, session_seen seen, unsigned type, unsigned state)
 {
@@ -666,6 +691,7 @@ char *metrics_text(struct metrics *metrics, const struct config *config, const s
     put_waited(&t);
     put_carrier_choices(&t, config);
     put_ended(&t);
+    put_connections(&t);
     put_sessions(&t);
     put_pdus(&t);
     put_links(&t);
@@ -760,4 +786,6 @@ void metrics_print_reference(void)
         printf("| `%s` | %s |\n", refused_names[i], refused_helps[i]);
     print_terms("reason of waiting", wait_reasons, COUNT(wait_reasons));
     print_terms("outcome of waiting", wait_outcomes, COUNT(wait_outcomes));
+    print_terms("end of a connection", stream_ends, COUNT(stream_ends));
+    print_terms("kind of TLS event", tls_events, COUNT(tls_events));
 }

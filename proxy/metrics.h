@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "proxy/config.h"
+#include "proxy/stream.h"
 #include "routing/carrier.h"
 #include "smpp/constants.h"
 #include "smpp/session.h"
@@ -205,8 +206,10 @@ struct metrics_worker {
     metric refused[REFUSED_COUNT];
     metric waited[WAIT_REASON_COUNT][WAIT_OUTCOME_COUNT];
     metric carrier_choices[CARRIER_STEP_COUNT];
-    metric refused_by_session[SMPP_REFUSAL_COUNT];         /* what smpp_session refused or dropped */
-    metric ended[SIDE_COUNT][SMPP_DUE_COUNT];              /* sessions ended by a timer */
+    metric refused_by_session[SMPP_REFUSAL_COUNT];    /* what smpp_session refused or dropped */
+    metric ended[SIDE_COUNT][SMPP_DUE_COUNT];         /* sessions ended by a timer */
+    metric stream_ends[SIDE_COUNT][STREAM_END_COUNT]; /* connections, by what ended them */
+    metric tls_events[SIDE_COUNT][TLS_EVENT_COUNT];
     metric sessions[METRICS_BIND_TYPES][SMPP_STATE_COUNT]; /* of clients */
     struct metrics_pdus pdus[SIDE_COUNT][DIRECTION_COUNT];
     _Atomic(struct metrics_link *) links[CONFIG_LINKS_MAX]; /* by link index, made when first used */

@@ -200,6 +200,11 @@ const struct option_row option_rows[] = {
      RANGE(0, 1000000),
      .help = "PDUs a second of one session that the proxy itself answers or drops: enquire_link, unknown commands, "
              "responses to nothing; beyond, the session is read no further until the second is over; 0: any number"},
+    {SECTION_ROOT, OPTION_INTEGER, "max-tls-messages", FIELD(struct config, max_tls_messages), .standard = "20",
+     RANGE(0, 1000000),
+     .help = "messages a second of one TLS peer, client or SMSC, after the handshake, that are no data: new keys, "
+             "renegotiations (which are refused), session tickets; with one more the connection ends: each costs the "
+             "peer next to nothing, and an honest one sends a few in all; 0: any number"},
     {SECTION_ROOT, OPTION_INTEGER, "password-tries", FIELD(struct config, password_tries), .standard = "3",
      RANGE(0, 1000), .help = "wrong passwords in a row, from one address for one system_id, that cost no pause"},
     {SECTION_ROOT, OPTION_DURATION, "password-pause", FIELD(struct config, password_pause), .standard = "1s",

@@ -12,7 +12,7 @@
 
 const char *stream_end_name(enum stream_end end)
 {
-#define STREAM_END_NAME(id, name) [id] = (name),
+#define STREAM_END_NAME(id, name, help) [id] = (name),
     static const char *const names[] = {STREAM_ENDS(STREAM_END_NAME)};
 #undef STREAM_END_NAME
     return (unsigned)end < STREAM_END_COUNT ? names[end] : "unknown";

@@ -20,21 +20,42 @@
 struct stream;
 struct ssl_ctx_st; /* SSL_CTX */
 
-/* Why a stream ended. X(identifier, name) */
-#define STREAM_ENDS(X)                                                                                 \
-    X(STREAM_END_CLOSED, "closed")           /* stream_close was called */                             \
-    X(STREAM_END_PEER, "peer_closed")        /* orderly end by the peer */                             \
-    X(STREAM_END_RESET, "reset")             /* the connection broke */                                \
-    X(STREAM_END_CONNECT, "connect_failed")  /* never was one */                                       \
-    X(STREAM_END_RESOLVE, "resolve_failed")  /* the host name has no address */                        \
-    X(STREAM_END_HANDSHAKE, "tls_failed")    /* TLS: handshake or record error, certificate refused */ \
-    X(STREAM_END_TIMEOUT, "connect_timeout") /* connect and handshake took too long */                 \
-    X(STREAM_END_MEMORY, "no_memory")
+/* What ended a stream. X(identifier, label, help) */
+#define STREAM_ENDS(X)                                                                                     \
+    X(STREAM_END_CLOSED, "closed", "by this side")                                                         \
+    X(STREAM_END_PEER, "peer_closed", "orderly, by the peer")                                              \
+    X(STREAM_END_RESET, "reset", "the connection broke")                                                   \
+    X(STREAM_END_CONNECT, "connect_failed", "there never was one")                                         \
+    X(STREAM_END_RESOLVE, "resolve_failed", "the host name has no address")                                \
+    X(STREAM_END_TIMEOUT, "connect_timeout", "connecting took too long")                                   \
+    X(STREAM_END_MEMORY, "no_memory", "no memory")                                                         \
+    X(STREAM_END_TLS_NONE, "tls_none", "what the peer sent first is not TLS")                              \
+    X(STREAM_END_TLS_LATE, "tls_unfinished",                                                               \
+      "the TLS handshake was not done when its time was over, or this side had to end")                    \
+    X(STREAM_END_TLS_LEFT, "tls_left", "the peer closed or broke it in the TLS handshake")                 \
+    X(STREAM_END_TLS_FAULT, "tls_handshake_failed", "nothing in common, or not as TLS has it: here")       \
+    X(STREAM_END_TLS_CERTIFICATE, "tls_certificate", "the peer's certificate was refused here")            \
+    X(STREAM_END_TLS_ALERT, "tls_alert", "the peer told of a fault: a certificate it refused, or another") \
+    X(STREAM_END_TLS_RECORD, "tls_broken", "a fault in a TLS record, after the handshake")                 \
+    X(STREAM_END_TLS_FLOOD, "tls_flood",                                                                   \
+      "more TLS messages than max-tls-messages, or the peer did not read the answers to them")
 
-#define STREAM_END_ENUM(id, name) id,
+#define STREAM_END_ENUM(id, name, help) id,
 enum stream_end { STREAM_ENDS(STREAM_END_ENUM) STREAM_END_COUNT };
 #undef STREAM_END_ENUM
 const char *stream_end_name(enum stream_end end);
+
+/* What a TLS peer has done after the handshake: messages that are no data, to which OpenSSL sees, and more records than
+ * a turn of the loop takes. X(identifier, label, help) */
+#define TLS_EVENTS(X)                                                                                   \
+    X(TLS_EVENT_KEYS, "key_update", "new keys, TLS 1.3: made")                                          \
+    X(TLS_EVENT_RENEGOTIATION, "renegotiation", "new keys, TLS 1.2: refused by a no_renegotiation")     \
+    X(TLS_EVENT_TICKET, "session_ticket", "from a server, so that a session can be taken up: not used") \
+    X(TLS_EVENT_MANY, "many_records", "128 records were read, and the rest was left for the next turn")
+
+#define TLS_EVENT_ENUM(id, name, help) id,
+enum tls_event { TLS_EVENTS(TLS_EVENT_ENUM) TLS_EVENT_COUNT };
+#undef TLS_EVENT_ENUM
 
 struct stream_events {
     /* Connected, and the TLS handshake done. Not called for an accepted plain stream, which is open from the
@@ -54,6 +75,9 @@ struct stream_events {
     /* Where what is done for this owner counts as done for a stranger, and may have to wait for the next turn; NULL, or
      * giving NULL: it is done at once. Read at any time up to closed. */
     struct strangers *(*stranger)(void *owner);
+    /* TLS: such a thing has come. NULL: nobody wants to know. Called from within OpenSSL: to count, and to call no
+     * function of the stream. */
+    void (*tls_event)(void *owner, enum tls_event event);
 };
 
 /* What the streams of one thread share. */
@@ -62,6 +86,7 @@ struct stream_env {
     struct chunk_pool *chunks;
     uint8_t *cipher; /* STREAM_CIPHER_ROOM octets where ciphertext is read, of the loop; NULL where there is
                         no TLS */
+    unsigned tls_messages; /* a second that a peer may send, else its stream ends; 0: any number */
 };
 enum { STREAM_CIPHER_ROOM = 65536 };
 
@@ -106,7 +131,8 @@ void stream_read_stop(struct stream *s);
 void stream_write(struct stream *s, struct chunk *first);
 bool stream_busy(const struct stream *s);
 
-/* Ends it: closed(STREAM_END_CLOSED) follows in a later callback, and no other event before it. What is not
+/* Ends it: closed(STREAM_END_CLOSED) follows in a later callback (in a TLS handshake that has begun:
+ * STREAM_END_TLS_LATE), and no other event before it. What is not
  * written yet is dropped. With flush, it leaves first and the peer's own end is awaited (a socket closed with
  * octets unread would reset what the peer has not read yet), for at most a second in all. A second call is
  * harmless; without flush it ends a flush. */

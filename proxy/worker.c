@@ -55,6 +55,7 @@ bool worker_set_bundle(struct worker *w, const struct bundle *bundle)
     if (w->traffic.capacity == 0 && !traffic_init(&w->traffic, bundle->config->traffic_cells, w->metrics)) {
         return false;
     }
+    w->env.tls_messages = bundle->config->max_tls_messages;
     w->traffic.lately_s = bundle->config->evidence / SECOND;
     w->bundle = bundle;
     w->config = bundle->config;

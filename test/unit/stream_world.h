@@ -48,6 +48,7 @@ struct side {
     bool echo; /* sends back as much as it gets */
     enum reaction in_opened, in_bytes, in_writable;
     unsigned opened, bytes, writable, closed;
+    unsigned tls_events[TLS_EVENT_COUNT];
     enum stream_end end;
     char detail[256];
     bool in_call; /* of a function of the stream: closed must not come now */
@@ -221,12 +222,19 @@ static inline void side_closed(void *owner, enum stream_end end, const char *det
     s->stream = NULL;
 }
 
+static inline void side_tls_event(void *owner, enum tls_event event)
+{
+    struct side *s = owner;
+    s->tls_events[event]++;
+}
+
 static const struct stream_events side_events = {
     .opened = side_opened,
     .room = side_room,
     .bytes = side_bytes,
     .writable = side_writable,
     .closed = side_closed,
+    .tls_event = side_tls_event,
 };
 
 /* --- the world ------------------------------------------------------------------------------------------ */

@@ -79,6 +79,8 @@ static void count_something(struct world *w)
     metric_add(&first->waited[WAIT_ROUTE][WAITED_EXPIRED], 5);
     metric_add(&second->refused_by_session[SMPP_REFUSED_UNKNOWN], 6);
     metric_add(&first->ended[SIDE_SMSC][SMPP_DUE_END_SILENT], 7);
+    metric_add(&first->stream_ends[SIDE_SMSC][STREAM_END_TLS_FLOOD], 8);
+    metric_add(&second->tls_events[SIDE_CLIENT][TLS_EVENT_RENEGOTIATION], 9);
     metric_add(&first->sessions[metrics_bind_type(SMPP_BIND_TRANSCEIVER)][SMPP_BOUND_TRX], 2);
     metric_add(&second->sessions[metrics_bind_type(0)][SMPP_OPEN], 1);
     pdu(first, SIDE_CLIENT, DIRECTION_IN, SMPP_SUBMIT_SM, 0);

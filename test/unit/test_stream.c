@@ -463,7 +463,8 @@ static void close_at_every_step(void **state)
             struct side *s = (flags & 1) != 0 && w->b.stream != NULL ? &w->b : &w->a;
             side_close(s, (flags & 2) != 0);
             world_until(w, s->closed == 1);
-            assert_int_equal(s->end, STREAM_END_CLOSED);
+            assert_true(s->end == STREAM_END_CLOSED ||
+                        (w->kind == KIND_TLS && s->opened == 0 && s->end == STREAM_END_TLS_LATE));
             world_free(w);
         }
     }
@@ -623,7 +624,7 @@ static void names_are_resolved(void **state)
     struct world *w = kind_world(state);
     (void)connect_to(w, "one.test", w->port, 2000);
     if (w->kind == KIND_TLS) { /* and the certificate is for another one */
-        assert_ends(w, STREAM_END_HANDSHAKE, "hostname mismatch (depth 0, CN=turnout)");
+        assert_ends(w, STREAM_END_TLS_CERTIFICATE, "hostname mismatch (depth 0, CN=turnout)");
         return;
     }
     world_until(w, w->a.opened == 1);

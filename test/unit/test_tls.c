@@ -146,8 +146,8 @@ static void assert_refused(struct world *w, const char *tls_name, const char *wh
     begin_as(w, tls_name);
     world_until(w, w->a.closed == 1 && w->b.closed == 1);
     assert_int_equal(w->a.opened, 0);
-    assert_says(&w->a, STREAM_END_HANDSHAKE, why);
-    assert_says(&w->b, STREAM_END_HANDSHAKE, alert);
+    assert_says(&w->a, STREAM_END_TLS_CERTIFICATE, why);
+    assert_says(&w->b, STREAM_END_TLS_ALERT, alert);
     tls_world_free(w);
 }
 
@@ -261,9 +261,9 @@ static void a_client_certificate_is_missing(void **state)
     world_begin(w);
     world_until(w, w->a.closed == 1 && w->b.closed == 1);
     assert_int_equal(w->b.opened, 0);
-    assert_says(&w->b, STREAM_END_HANDSHAKE, "TLS fault: peer did not return a certificate");
+    assert_says(&w->b, STREAM_END_TLS_FAULT, "TLS fault: peer did not return a certificate");
     /* TLS 1.3: the client was through before it heard. */
-    assert_says(&w->a, STREAM_END_HANDSHAKE,
+    assert_says(&w->a, STREAM_END_TLS_ALERT,
                 "the peer refused the TLS session: tlsv13 alert certificate required");
     tls_world_free(w);
 }
@@ -277,7 +277,8 @@ static void a_client_certificate_of_somebody_else(void **state)
     ask_for_client_certificate(w->server_tls);
     world_begin(w);
     world_until(w, w->a.closed == 1 && w->b.closed == 1);
-    assert_says(&w->b, STREAM_END_HANDSHAKE, "unable to get local issuer certificate (depth 0, CN=next)");
+    assert_says(&w->b, STREAM_END_TLS_CERTIFICATE,
+                "unable to get local issuer certificate (depth 0, CN=next)");
     tls_world_free(w);
 }
 
@@ -335,8 +336,8 @@ static void tls_1_1_is_refused(void **state)
     assert_int_equal(SSL_CTX_set_cipher_list(w->client_tls, "ALL:@SECLEVEL=0"), 1);
     world_begin(w);
     world_until(w, w->a.closed == 1 && w->b.closed == 1);
-    assert_says(&w->b, STREAM_END_HANDSHAKE, "TLS fault: unsupported protocol");
-    assert_says(&w->a, STREAM_END_HANDSHAKE, "the peer refused the TLS session: protocol version");
+    assert_says(&w->b, STREAM_END_TLS_FAULT, "TLS fault: unsupported protocol");
+    assert_says(&w->a, STREAM_END_TLS_ALERT, "the peer refused the TLS session: protocol version");
     tls_world_free(w);
 }
 
@@ -350,7 +351,7 @@ static void assert_garbage_ends(const char *garbage, size_t len, const char *det
     world_until(w, w->b.closed == 1);
     assert_int_equal(w->b.opened, 0);
     assert_int_equal(w->b.bytes, 0);
-    assert_says(&w->b, STREAM_END_HANDSHAKE, detail);
+    assert_says(&w->b, STREAM_END_TLS_NONE, detail);
     assert_int_equal(close(fd), 0);
     tls_world_free(w);
 }
@@ -380,7 +381,7 @@ static void a_peer_at_fault_is_told_so(void **state)
     assert_int_equal(read(fd, data, sizeof(data)), 0); /* and an orderly end */
     assert_int_equal(close(fd), 0);
     world_until(w, w->b.closed == 1);
-    assert_int_equal(w->b.end, STREAM_END_HANDSHAKE);
+    assert_int_equal(w->b.end, STREAM_END_TLS_FAULT);
     tls_world_free(w);
 }
 
@@ -402,7 +403,7 @@ static void a_plain_server_that_answers(void **state)
     struct world *w = plain_server();
     side_write(&w->b, 100);
     world_until(w, w->a.closed == 1);
-    assert_says(&w->a, STREAM_END_HANDSHAKE, "the peer does not speak TLS here (wrong version number)");
+    assert_says(&w->a, STREAM_END_TLS_NONE, "the peer does not speak TLS here (wrong version number)");
     tls_world_free(w);
 }
 
@@ -412,7 +413,7 @@ static void a_plain_server_that_closes(void **state)
     struct world *w = plain_server();
     side_close(&w->b, true);
     world_until(w, w->a.closed == 1);
-    assert_says(&w->a, STREAM_END_HANDSHAKE, "in the TLS handshake: closed by the peer");
+    assert_says(&w->a, STREAM_END_TLS_LEFT, "in the TLS handshake: closed by the peer");
     tls_world_free(w);
 }
 
@@ -427,7 +428,7 @@ static void a_server_that_never_answers(void **state)
     world_begin_to(w, &target);
     world_until(w, w->a.closed == 1);
     assert_in_range((uv_hrtime() - begin) / 1000000, 80, 1000);
-    assert_says(&w->a, STREAM_END_TIMEOUT, "the TLS handshake took too long");
+    assert_says(&w->a, STREAM_END_TLS_LATE, "the TLS handshake took too long");
     tls_world_free(w);
 }
 
@@ -438,7 +439,7 @@ static void a_client_that_never_begins(void **state)
     w->handshake_ms = 100;
     int fd = raw_connect(w->port);
     world_until(w, w->b.closed == 1);
-    assert_says(&w->b, STREAM_END_TIMEOUT, "the TLS handshake took too long");
+    assert_says(&w->b, STREAM_END_TLS_LATE, "the TLS handshake took too long");
     assert_int_equal(close(fd), 0);
     tls_world_free(w);
 }
@@ -451,9 +452,27 @@ static void a_client_that_stops_half_way(void **state)
     int fd = raw_connect(w->port);
     assert_int_equal(write(fd, "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11), 11);
     world_until(w, w->b.closed == 1);
-    assert_says(&w->b, STREAM_END_TIMEOUT, "the TLS handshake took too long");
+    assert_says(&w->b, STREAM_END_TLS_LATE, "the TLS handshake took too long");
     raw_reset(fd);
     tls_world_free(w);
+}
+
+/* Its owner's patience may end first. */
+static void closed_half_way(void **state)
+{
+    (void)state;
+    for (int begun = 0; begun < 2; begun++) {
+        struct world *w = usual_world();
+        int fd = raw_connect(w->port);
+        assert_int_equal(write(fd, "\x16\x03\x01\x02", begun ? 4 : 0), begun ? 4 : 0);
+        world_until(w, w->b.stream != NULL);
+        world_turns(w, 5);
+        side_close(&w->b, false);
+        world_until(w, w->b.closed == 1);
+        assert_int_equal(w->b.end, begun ? STREAM_END_TLS_LATE : STREAM_END_CLOSED);
+        raw_reset(fd);
+        tls_world_free(w);
+    }
 }
 
 static void a_client_that_resets_half_way(void **state)
@@ -465,7 +484,7 @@ static void a_client_that_resets_half_way(void **state)
     world_until(w, w->b.stream != NULL);
     raw_reset(fd);
     world_until(w, w->b.closed == 1);
-    assert_says(&w->b, STREAM_END_HANDSHAKE,
+    assert_says(&w->b, STREAM_END_TLS_LEFT,
                 "in the TLS handshake: the connection broke: connection reset by peer");
     tls_world_free(w);
 }
@@ -565,13 +584,14 @@ static void a_flood_of_small_records_takes_turns(void **state)
     }
     side_reading(&w->b, true);
     world_until(w, w->b.got > 0);
-    assert_int_equal(w->b.got, 512);
+    assert_int_equal(w->b.got, 128);
     assert_int_equal(w->b.bytes, 1); /* in one piece, though it was many records */
     assert_true(w->chunks.out > 0);
     world_turn(w);
-    assert_int_equal(w->b.got, 1024);
+    assert_int_equal(w->b.got, 256);
     world_until(w, w->b.got == 2000);
     assert_int_equal(w->chunks.out, 0);
+    assert_int_equal(w->b.tls_events[TLS_EVENT_MANY], 15);
     raw_close(&raw);
     tls_world_free(w);
 }
@@ -589,16 +609,16 @@ static void a_turn_can_be_interrupted(void **state)
             raw_write(&raw, i, 1);
         }
         side_reading(&w->b, true);
-        world_until(w, w->b.got == 512);
+        world_until(w, w->b.got == 128);
         side_reading(&w->b, false);
         world_turns(w, 5);
-        assert_int_equal(w->b.got, 512);
+        assert_int_equal(w->b.got, 128);
         if (close_it) {
             side_close(&w->b, false);
             world_until(w, w->b.closed == 1);
         } else {
             side_reading(&w->b, true);
-            assert_int_equal(w->b.got, 512);
+            assert_int_equal(w->b.got, 128);
             world_until(w, w->b.got == 2000);
         }
         raw_close(&raw);
@@ -703,7 +723,7 @@ static void a_forged_record_ends_it(void **state)
     assert_int_equal(write(raw.fd, forged, sizeof(forged)), sizeof(forged));
     world_until(w, w->b.closed == 1);
     assert_int_equal(w->b.got, 10); /* what came before it counts */
-    assert_says(&w->b, STREAM_END_HANDSHAKE, "TLS fault: decryption failed or bad record mac");
+    assert_says(&w->b, STREAM_END_TLS_RECORD, "TLS fault: decryption failed or bad record mac");
     int result = raw_read(&raw);
     assert_int_equal(SSL_get_error(raw.ssl, result), SSL_ERROR_SSL);
     assert_int_equal(ERR_GET_REASON(ERR_peek_error()), SSL_AD_REASON_OFFSET + SSL_AD_BAD_RECORD_MAC);
@@ -725,6 +745,7 @@ static void renegotiation_is_refused(void **state)
     }
     assert_int_equal(result, -1);
     assert_int_equal(ERR_GET_REASON(ERR_peek_error()), SSL_R_NO_RENEGOTIATION);
+    assert_int_equal(w->b.tls_events[TLS_EVENT_RENEGOTIATION], 1);
     raw_close(&raw);
     tls_world_free(w);
 }
@@ -747,7 +768,28 @@ static void new_keys_are_made(void **state)
         world_until(w, w->b.got == (i + 1) * 100);
         side_write(&w->b, 10);
         assert_int_equal(raw_read(&raw), 10);
+        assert_int_equal(w->b.tls_events[TLS_EVENT_KEYS], i + 1);
     }
+    raw_close(&raw);
+    tls_world_free(w);
+}
+
+/* It ends at the one that is too many, not when all that have come are done. */
+static void too_many_messages_end_it(void **state)
+{
+    (void)state;
+    struct world *w = usual_world();
+    w->env.tls_messages = 20;
+    struct raw raw;
+    raw_open(&raw, w, NULL);
+    side_reading(&w->b, false);
+    for (unsigned i = 0; i < 100; i++) {
+        assert_true(raw_ask_for_keys(&raw));
+    }
+    side_reading(&w->b, true);
+    world_until(w, w->b.closed == 1);
+    assert_says(&w->b, STREAM_END_TLS_FLOOD, "more TLS messages than max-tls-messages");
+    assert_int_equal(w->b.tls_events[TLS_EVENT_KEYS], 21);
     raw_close(&raw);
     tls_world_free(w);
 }
@@ -768,7 +810,7 @@ static void a_flood_of_questions_ends_it(void **state)
         }
     }
     world_until(w, w->b.closed == 1);
-    assert_says(&w->b, STREAM_END_HANDSHAKE, "the peer asks for new keys and does not read the answers");
+    assert_says(&w->b, STREAM_END_TLS_FLOOD, "the peer asks for new keys and does not read the answers");
     raw_close(&raw);
     tls_world_free(w);
 }
@@ -966,6 +1008,7 @@ int main(void)
         cmocka_unit_test(a_server_that_never_answers),
         cmocka_unit_test(a_client_that_never_begins),
         cmocka_unit_test(a_client_that_stops_half_way),
+        cmocka_unit_test(closed_half_way),
         cmocka_unit_test(a_client_that_resets_half_way),
         cmocka_unit_test(records_of_every_size),
         cmocka_unit_test(a_flood_of_small_records_takes_turns),
@@ -978,6 +1021,7 @@ int main(void)
         cmocka_unit_test(a_forged_record_ends_it),
         cmocka_unit_test(renegotiation_is_refused),
         cmocka_unit_test(new_keys_are_made),
+        cmocka_unit_test(too_many_messages_end_it),
         cmocka_unit_test(a_flood_of_questions_ends_it),
         cmocka_unit_test(faults_of_others_do_not_show),
         cmocka_unit_test(a_session_outlives_its_context),
