@@ -501,6 +501,7 @@ static void on_request(struct client *client, const struct smpp_event *event)
     if (client->ending || client->unbind_wanted) {
         client_refuse(client, event->header.command_id, event->header.sequence_number, ESME_RMSGQFUL,
                       REFUSED_SHUTDOWN);
+        conn_refused_at_once(&client->conn);
         return;
     }
     client->events->request(client, event);

@@ -154,6 +154,7 @@ struct config {
     unsigned max_handshakes;   /* TLS, a second, of one address; 0: any number */
     uint64_t unbound_turn;     /* ns of a turn, for those who have not bound */
     unsigned max_own_answers;  /* a second of a session; 0: any number */
+    unsigned max_refusals;     /* the same */
     unsigned max_tls_messages; /* the same */
     unsigned password_tries;   /* wrong ones of a pair of address and system_id that cost nothing */
     uint64_t password_pause, password_pause_max;

@@ -307,6 +307,11 @@ void conn_send(struct conn *c, const void *data, size_t len)
     }
 }
 
+SELDOM static void count_large(struct conn *c)
+{
+    metric_add(&c->worker->metrics->large_pdus, 1);
+}
+
 static void forward_in_parts(struct conn *c, const uint8_t *pdu, uint32_t len, uint32_t sequence_number)
 {
     uint8_t header[SMPP_HEADER_LEN];
@@ -323,6 +328,9 @@ void conn_forward(struct conn *c, unsigned command, const uint8_t *pdu, uint32_t
         return;
     }
     count_out(c, command, pdu);
+    if (len > METRICS_LARGE_PDU) {
+        count_large(c);
+    }
     if ((c->out_last != NULL || add_chunk(c)) && CHUNK_SIZE - c->out_last->end >= len) {
         uint8_t *to = c->out_last->data + c->out_last->end;
         memcpy(to, pdu, len);
@@ -403,22 +411,39 @@ static void count_session_answer(struct conn *c, const struct smpp_event *event)
     }
 }
 
-/* PDUs that cost the peer nothing and get nobody's message on: so many a second, and then it has to wait. */
-static void count_own_answer(struct conn *c)
+/* One more in this second of what may come only so often in one (most 0: any number). True where that was one too many,
+ * and the peer has to wait. */
+static bool is_flood(struct conn *c, unsigned *count, unsigned most)
 {
     struct worker *w = c->worker;
     if (w->now - c->own_since >= FLOOD_PERIOD) {
         c->own_since = w->now;
-        c->own_answers = 0;
+        c->own_answers = c->refusals = 0;
     }
-    if (++c->own_answers <= w->config->max_own_answers || w->config->max_own_answers == 0 || c->flooded ||
-        c->stream == NULL || c->closing) {
-        return;
+    if (++*count <= most || most == 0 || c->flooded || c->stream == NULL || c->closing) {
+        return false;
     }
     c->flooded = true;
-    metric_add(&w->metrics->floods, 1);
     stream_read_stop(c->stream);
     conn_rearm(c);
+    return true;
+}
+
+/* PDUs that cost the peer nothing and get nobody's message on. */
+static void count_own_answer(struct conn *c)
+{
+    if (is_flood(c, &c->own_answers, c->worker->config->max_own_answers)) {
+        metric_add(&c->worker->metrics->floods, 1);
+    }
+}
+
+/* Its own count, and a larger one: a client that has a shortcode wrong, or a route closed, sends its other messages by
+ * the same session. */
+void conn_refused_at_once(struct conn *c)
+{
+    if (is_flood(c, &c->refusals, c->worker->config->max_refusals)) {
+        metric_add(&c->worker->metrics->refusal_floods, 1);
+    }
 }
 
 static bool answers(uint32_t response_id, uint32_t request_id)

@@ -63,6 +63,7 @@ struct conn {
     bool paused;          /* nothing is read until conn_resume */
     bool flooded;         /* nothing is read until own_since is a second ago */
     unsigned own_answers; /* PDUs since own_since that needed nobody behind the session */
+    unsigned refusals;    /* requests since own_since that were refused at once */
     uint64_t own_since;   /* ns */
     bool closing;         /* stream_close was called */
 };
@@ -98,6 +99,9 @@ void conn_forward(struct conn *c, unsigned command, const uint8_t *pdu, uint32_t
 
 /* Sends a negative answer of our own to a request. */
 void conn_refuse(struct conn *c, uint32_t request_id, uint32_t sequence_number, uint32_t command_status);
+
+/* A request of the peer's was refused as soon as it came: so many a second, and then it has to wait. */
+SELDOM void conn_refused_at_once(struct conn *c);
 
 /* Sends enquire_link, if there is a slot for it; what it was sent for shows in round_trip. */
 void conn_enquire(struct conn *c);

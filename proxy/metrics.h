@@ -35,6 +35,8 @@ static inline uint64_t metric_get(metric *m)
     return atomic_load_explicit(m, memory_order_relaxed);
 }
 
+enum { METRICS_LARGE_PDU = 4096 }; /* a message of 160 characters has some 200 octets */
+
 /* Per worker, without labels. X(field, kind, name without the prefix turnout_, help). The workers' values are
  * summed; of a gauge_lowest, the lowest is shown. */
 #define METRICS_WORKER(X)                                                                                    \
@@ -56,6 +58,10 @@ static inline uint64_t metric_get(metric *m)
       "Client binds refused unread, after wrong passwords from the same address for the same system_id.")    \
     X(floods, counter, "session_floods_total",                                                               \
       "Times that a session was not read for the rest of a second: too many PDUs that are no messages.")     \
+    X(refusal_floods, counter, "session_refusal_floods_total",                                               \
+      "Times that a session was not read for the rest of a second: too many requests refused at once.")      \
+    X(large_pdus, counter, "pdus_large_total",                                                               \
+      "PDUs sent on that have more than 4096 octets: long message_payload, or very many TLVs.")              \
     X(auth_busy, counter, "auth_queue_full_total",                                                           \
       "Binds refused because too many passwords waited for a check.")                                        \
     X(slow_readers, counter, "slow_readers_closed_total", "Sessions closed because the peer did not read.")  \

@@ -200,6 +200,11 @@ const struct option_row option_rows[] = {
      RANGE(0, 1000000),
      .help = "PDUs a second of one session that the proxy itself answers or drops: enquire_link, unknown commands, "
              "responses to nothing; beyond, the session is read no further until the second is over; 0: any number"},
+    {SECTION_ROOT, OPTION_INTEGER, "max-refusals", FIELD(struct config, max_refusals), .standard = "10000",
+     RANGE(0, 1000000),
+     .help = "requests a second of one session that the proxy itself refuses as soon as they come: no route, a closed one, "
+             "not the client's shortcode, malformed; beyond, the session is read no further until the second is over, its "
+             "other messages neither; 0: any number"},
     {SECTION_ROOT, OPTION_INTEGER, "max-tls-messages", FIELD(struct config, max_tls_messages), .standard = "20",
      RANGE(0, 1000000),
      .help = "messages a second of one TLS peer, client or SMSC, after the handshake, that are no data: new keys, "

@@ -192,7 +192,7 @@ static void release_one(struct client *client, struct hold_queue *queue, struct 
     if (way->kind == WAY_SEND) {
         way_send(client, &s, way);
     } else {
-        way_refuse(client, &s, way->status, way->cause);
+        way_refuse_late(client, &s, way->status, way->cause);
     }
     hold_release(&w->held, held);
 }

@@ -104,10 +104,16 @@ struct way way_find(struct client *client, struct subject *s)
     return way_by_route(client, s);
 }
 
-void way_refuse(struct client *client, const struct subject *s, uint32_t status, enum refused cause)
+void way_refuse_late(struct client *client, const struct subject *s, uint32_t status, enum refused cause)
 {
     traffic_refused(s->cell, cause);
     client_refuse(client, s->command_id, s->sequence_number, status, cause);
+}
+
+void way_refuse(struct client *client, const struct subject *s, uint32_t status, enum refused cause)
+{
+    way_refuse_late(client, s, status, cause);
+    conn_refused_at_once(&client->conn); /* no window holds back a client that is answered at once */
 }
 
 void way_send(struct client *client, const struct subject *s, const struct way *way)

@@ -50,5 +50,8 @@ struct way way_find(struct client *client, struct subject *s);
 /* The two ends of a way: on to a leg that is ready, or back to the client with a negative answer. */
 void way_send(struct client *client, const struct subject *s, const struct way *way);
 SELDOM void way_refuse(struct client *client, const struct subject *s, uint32_t status, enum refused cause);
+/* The same for one that has waited, which does not count towards max-refusals. */
+SELDOM void way_refuse_late(struct client *client, const struct subject *s, uint32_t status,
+                            enum refused cause);
 
 #endif
