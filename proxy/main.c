@@ -5,13 +5,14 @@
 #include <string.h>
 
 #include "proxy/config.h"
+#include "proxy/limits.h"
 #include "proxy/log.h"
 #include "proxy/metrics.h"
 #include "proxy/turnoutd.h"
 
 const char *argp_program_version = "turnoutd " TURNOUT_VERSION;
 
-enum { KEY_CHECK = 256, KEY_OPTIONS, KEY_METRICS, KEY_EVENTS, KEY_MARKDOWN };
+enum { KEY_CHECK = 256, KEY_OPTIONS, KEY_METRICS, KEY_LIMITS, KEY_EVENTS, KEY_MARKDOWN };
 
 struct arguments {
     const char *file;
@@ -24,6 +25,8 @@ static const struct argp_option options[] = {
     {"check-config", KEY_CHECK, "FILE", 0, "Check a configuration and exit: 0 good, 1 not", 0},
     {"print-options", KEY_OPTIONS, 0, 0, "Print every option of the configuration", 0},
     {"print-metrics", KEY_METRICS, 0, 0, "Print every metric, as Markdown", 0},
+    {"print-limits", KEY_LIMITS, 0, 0,
+     "Print what peers can do: the options that bound it, the answer, the counters, as Markdown", 0},
     {"print-events", KEY_EVENTS, 0, 0, "Print every event of the log", 0},
     {"markdown", KEY_MARKDOWN, 0, 0, "With --print-options: as Markdown", 0},
     {0}};
@@ -36,6 +39,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_CHECK: a->file = arg; /* fall through */
     case KEY_OPTIONS:
     case KEY_METRICS:
+    case KEY_LIMITS:
     case KEY_EVENTS: a->action = key; return 0;
     case KEY_MARKDOWN: a->markdown = true; return 0;
     case ARGP_KEY_END:
@@ -84,6 +88,7 @@ int main(int argc, char **argv)
     case KEY_CHECK: return check(a.file);
     case KEY_OPTIONS: config_print_options(stdout, a.markdown); return 0;
     case KEY_METRICS: metrics_print_reference(); return 0;
+    case KEY_LIMITS: limits_print(stdout); return 0;
     case KEY_EVENTS: log_print_events(); return 0;
     default: return turnoutd_run_confined(a.file);
     }

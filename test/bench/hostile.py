@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What an established client notices of hostile peers: its latency while each case of test/system/hostile.py is under way,
+"""What an established client notices of hostile peers: its latency while each case of turnoutd --print-limits is under way,
 against the same without, taken in turn.
 
     test/bench/hostile.py [--build DIR] [--middle turnoutd|haproxy|both] [--rate 1000] [--pairs 3] [--seconds 2] [--aim 2]
@@ -19,12 +19,12 @@ status 0 where turnoutd's are all at most the aim, 1 where not, 3 where somethin
 """
 import argparse
 import contextlib
-import ctypes
 import itertools
 import mmap
 import os
 import pathlib
 import signal
+import socket
 import statistics
 import struct
 import sys
@@ -34,7 +34,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / 'test/system'))
 
 import hostile  # noqa: E402
-from hostile import CASES, Pour, bind_of, connect, ended, read_pdu  # noqa: E402
+from hostile import Pour, bind_of, connect, ended, read_cases, read_pdu  # noqa: E402
 from measure import Cell, under_load  # noqa: E402
 from middles import HAPROXY_CONFIG, MAX_SESSIONS, PASSWORD, PASSWORD_HASH, Haproxy, Smsc, Turnoutd, free_port  # noqa: E402
 from world import Failed, World  # noqa: E402
@@ -43,6 +43,7 @@ HERE, PATIENCE, CROWD = '127.0.0.9', 20, 200
 SHORTCODE, NUMBER = '5002', '64271234567'
 ATTACKERS_ACCOUNT, VICTIM = 'acme', 'victim'
 SETTLE = 0.5            # seconds after an attack, for its connections to be gone
+BURST = 2000            # records of a TLS session sent at once
 BEYOND = 2000           # connections of the attacker, more than an address may have
 
 
@@ -134,6 +135,17 @@ class Attacker:
                 kept.pop(0).close()
             yield
 
+    def crowd_that_talks(self):
+        """As many as may be unbound, each with half a PDU, then the other half, all the time."""
+        octets = hostile.FLOODS['enquire_link flood'].octets()
+        with contextlib.ExitStack() as stack:
+            socks = [stack.enter_context(self.connect()) for _ in range(CROWD)]
+            while True:
+                for part in (octets[:5], octets[5:]):
+                    for sock in socks:
+                        sock.sendall(part)
+                        yield
+
     def bind_storm(self, name):
         while True:
             with self.connect() as sock:
@@ -191,6 +203,33 @@ class Attacker:
                         at = (at + sock.send(octets[at:])) % len(octets)
                     yield
 
+    def refused_messages(self):
+        return self.flood(hostile.refused_message().octets() * 1000)
+
+    def silent(self):
+        """Sessions that are bound, and say nothing: at most as many as the account may have."""
+        while True:
+            with contextlib.ExitStack() as stack:
+                for _ in range(20):
+                    stack.enter_context(self.bound(ConnectionError))
+                    yield
+
+    def unsaid_ends(self, end):
+        """Sessions that end with a message unanswered."""
+        message = hostile.Pdu('submit_sm', 0, 9, hostile.wire.message(SHORTCODE, NUMBER, b'x')).octets()
+        while True:     # its earlier sessions may not be known to have ended, and be as many as it may have
+            with self.bound(ConnectionError) as sock:
+                sock.sendall(message)
+                end(sock)
+            yield
+
+    def wrong_begins(self, octets, tls):
+        while True:
+            with self.connect(tls) as sock:
+                sock.sendall(octets)
+                ended(sock)
+            yield
+
     def half_handshakes(self):
         hello = hostile.ssl_hello()
         kept = []
@@ -201,63 +240,67 @@ class Attacker:
                 kept.pop(0).close()
             yield
 
-    def renegotiation(self):
-        client = Renegotiator()
+    def handshakes(self, end):
+        hello = hostile.ssl_hello()
         while True:
-            with self.connect(tls=True) as sock:
-                sock.settimeout(None)
-                client.ask(sock.fileno())
+            with self.connect(tls=True) as sock, contextlib.suppress(OSError):
+                sock.sendall(hello)
+                end(sock)
             yield
 
-    def plaintext(self):
+    def tls_flood(self, client, make):
+        """A TLS session that has bound, and sends such records as long as it may; then another one."""
         while True:
             with self.connect(tls=True) as sock:
-                sock.sendall(bind_of(ATTACKERS_ACCOUNT, PASSWORD))
-                ended(sock)
-            yield
+                tls = client(sock)
+                sock.sendall(tls.record(hostile.DATA, bind_of(ATTACKERS_ACCOUNT, PASSWORD)))
+                sock.recv(4096)
+                while True:
+                    sock.sendall(b''.join(make(tls) for _ in range(BURST)))
+                    yield
 
 
-class Renegotiator:
-    """A client of TLS 1.2 that asks for new keys in a session, which Python's ssl cannot; a program started for each would
-    cost its neighbours more than what it does."""
-    SET_MAX_PROTO, TLS_1_2 = 124, 0x0303
+    def records_of_one_octet(self):
+        octets = itertools.cycle(hostile.refused_message().octets())
+        return self.tls_flood(hostile.tls_13, lambda tls: tls.record(hostile.DATA, bytes([next(octets)])))
 
-    def __init__(self):
-        self.lib = lib = ctypes.CDLL('libssl.so.3')
-        for name in ('TLS_client_method', 'SSL_CTX_new', 'SSL_new'):
-            getattr(lib, name).restype = ctypes.c_void_p
-        self.context = ctypes.c_void_p(lib.SSL_CTX_new(ctypes.c_void_p(lib.TLS_client_method())))
-        lib.SSL_CTX_ctrl(self.context, self.SET_MAX_PROTO, ctypes.c_long(self.TLS_1_2), None)
 
-    def ask(self, fd):
-        ssl = ctypes.c_void_p(self.lib.SSL_new(self.context))
-        try:
-            self.lib.SSL_set_fd(ssl, fd)
-            if self.lib.SSL_connect(ssl) != 1:
-                raise OSError('no TLS session')
-            self.lib.SSL_renegotiate(ssl)
-            if self.lib.SSL_do_handshake(ssl) == 1:
-                raise Failed('renegotiated')
-        finally:
-            self.lib.SSL_free(ssl)
+def reset(sock):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+
+
+def half_close(sock):
+    sock.shutdown(socket.SHUT_WR)
+    ended(sock)
 
 
 ATTACKS = {
     'slow bytes': Attacker.slow_bytes,
     'no bind': Attacker.no_bind,
+    'crowd that has not bound': Attacker.crowd_that_talks,
     'wrong passwords': Attacker.wrong_passwords,
     'wrong system_ids': Attacker.wrong_system_ids,
+    'bind, then silence': Attacker.silent,
+    'messages that are refused': Attacker.refused_messages,
     'window ignored': Attacker.window_ignored,
     'thousands of TLVs': Attacker.many_tlvs,
     'never reads': Attacker.never_reads,
     'many connections of one address': Attacker.many_connections,
-    'handshake never finished': Attacker.half_handshakes,
-    'renegotiation': Attacker.renegotiation,
-    'plaintext on the TLS port': Attacker.plaintext,
+    'half-closed': lambda a: a.unsaid_ends(half_close),
+    'reset': lambda a: a.unsaid_ends(reset),
+    'TLS on a plain port': lambda a: a.wrong_begins(hostile.ssl_hello(), tls=False),
+    'plaintext on a TLS port': lambda a: a.wrong_begins(bind_of(ATTACKERS_ACCOUNT, PASSWORD), tls=True),
+    'many TLS handshakes of one address': lambda a: a.handshakes(lambda sock: sock.recv(1)),
+    'TLS handshake broken off': lambda a: a.handshakes(reset),
+    'TLS handshake never finished': Attacker.half_handshakes,
+    'TLS handshake that is wrong': lambda a: a.wrong_begins(hostile.NO_HANDSHAKE, tls=True),
+    'TLS record that is wrong': lambda a: a.tls_flood(hostile.tls_13, lambda tls: tls.record(hostile.DATA, b'x')[:-1] + b'x'),
+    'TLS records of one octet': Attacker.records_of_one_octet,
+    'TLS renegotiation': lambda a: a.tls_flood(hostile.tls_12, hostile.Tls.renegotiation),
+    'TLS key updates': lambda a: a.tls_flood(hostile.tls_13, hostile.Tls.key_update),
     **{case: lambda a, octets=pdu.octets() * 1000: a.flood(octets) for case, pdu in hostile.FLOODS.items()},
     **{case: lambda a, length=length: a.impossible(length) for case, length in hostile.IMPOSSIBLE.items()},
 }
-assert set(ATTACKS) == set(CASES), 'each case has its attack'
 
 
 # --- whose turn it is on the ends' processor ----------------------------------------------------------------------------
@@ -399,9 +442,13 @@ def arguments():
     parser.add_argument('--aim', type=float, default=2, help='p99 under attack, over the quiet one')
     parser.add_argument('cases', nargs='*', metavar='CASE')
     options = parser.parse_args()
-    unknown = set(options.cases) - set(CASES)
+    cases = read_cases(options.build)
+    if set(ATTACKS) != set(cases):
+        parser.error('%s: not in both, the attacks here and turnoutd --print-limits' % ', '.join(set(ATTACKS) ^ set(cases)))
+    unknown = set(options.cases) - set(cases)
     if unknown:
-        parser.error('no such case: %s; there are %s' % (', '.join(unknown), ', '.join(CASES)))
+        parser.error('no such case: %s; there are %s' % (', '.join(unknown), ', '.join(cases)))
+    options.cases = options.cases or list(cases)
     return options
 
 
@@ -428,7 +475,7 @@ def run(options):
             be_known(middle)
         print('%-32s %-9s %7s %8s %7s %8s  %-20s %9s %s' % ('us', 'by', 'p50', 'attacked', 'p99', 'attacked', 'ratio of p99',
                                                           'steps/s', 'busy'))
-        for case, middle in itertools.product(options.cases or CASES, middles):
+        for case, middle in itertools.product(options.cases, middles):
             row = measure(case, middle, smsc, options)
             missed += [case] if row.ratio > options.aim and middle.label == 'turnoutd' else []
             print_row(case, middle, row, options.aim)

@@ -21,6 +21,7 @@ signal.signal(signal.SIGTERM, signal.default_int_handler)
 def pytest_configure(config):
     config.addinivalue_line('markers', 'odd: the peers make the proxy forward octets that no dissector can like')
     config.addinivalue_line('markers', 'sanitize: also run against the sanitizer builds')
+    config.addinivalue_line('markers', 'tries(*cases): which cases of hostile.py the test tries')
     config.addinivalue_line('markers', 'load: takes longer than a few seconds')
 
 

@@ -1,5 +1,5 @@
-"""Hostile peers: each case has an option that bounds it, an answer, and a counter, all in hostile.py; the table is printed
-when all have been tried.
+"""Hostile peers: each case has an option that bounds it, an answer, and counters, all in the program's own table
+(--print-limits). A test says by its mark which cases it tries; each of their counters must have grown by then.
 
 Beside each runs an established client with a message under way all the time. The 99th percentile of its latency while the
 hostile one is at work is compared with that of the same client in the same process before: both are printed. Twice is the
@@ -13,19 +13,21 @@ import os
 import select
 import socket
 import ssl
+import struct
 import subprocess
 import time
 
 import pytest
 
+import harness
 import hostile
 import wire
 from harness import PATIENCE, Raw, free_port
-from hostile import CASES, Pour, bind_of, ended, read_pdu, ssl_hello
+from hostile import Pour, bind_of, ended, read_pdu, ssl_hello
 from peers import answer_all
 from wire import Pdu
 
-TRIED = {}
+CASES = hostile.read_cases(harness.BUILD)
 SAMPLES = 150
 ATTACK_SECONDS = 0.5
 # A machine with other work is no place to measure a factor of two.
@@ -90,6 +92,7 @@ class Siege:
     def __init__(self, world, certificates):
         self.world = world
         self.certificates = certificates
+        self.tried = []
         world.smsc('spark', 'redx', answers=answer_all)
         world.smsc('onenz', 'redx', answers=answer_all)
         world.listeners['tls'] = {'address': '127.0.0.1', 'port': 0, 'tls': True, 'certificate': certificates['server'],
@@ -124,40 +127,51 @@ class Siege:
         return daemon
 
     def under(self, case, attack):
-        """attack() again and again, by a process of its own, while the resident is timed; then the row is noted. Returns
-        what attack returned each time."""
+        """attack() again and again, by a process of its own, while the resident is timed. Returns what attack returned each
+        time."""
+        self.tried.append(case)
+        metric, counters = self.world.daemon.metric, CASES[case].counters
+        counts = [metric(name, **labels) for name, labels in counters]
         before = self.resident.p99()
         siege = Attack(attack)
         during = self.resident.p99(while_true=siege.goes_on)
         results = siege.results()
         assert self.world.daemon.running
         assert results, '%s: not one attack came to its end' % case
-        TRIED[case] = (before, during)
         print('%-32s %5d times, p99 %.2f ms undisturbed, %.2f ms meanwhile (x %.1f)' % (case, len(results), before, during,
                                                                                       during / before))
         assert during < FACTOR * before + SLACK_MS, 'the established client suffers'
+        for (name, labels), count in zip(counters, counts):
+            self.world.daemon.wait_metric(name, count + 1, **labels)
         return results
 
     def connect(self, listener='plain'):
         """A raw socket to a listener."""
         return hostile.connect(self.world.daemon.port(listener), PATIENCE)
 
-    def bound_socket(self):
-        sock = self.connect()
+    def bound_socket(self, listener='plain'):
+        sock = self.connect(listener)
         sock.sendall(bind_of('acme', 'secret'))
         answer = read_pdu(sock)
         assert answer.status == 0, answer
         return sock
 
 
+def cases_of(marks):
+    return [case for mark in marks if mark.name == 'tries' for case in mark.args]
+
+
 @pytest.fixture
-def siege(world, certificates):
-    return Siege(world, certificates)
+def siege(request, world, certificates):
+    siege = Siege(world, certificates)
+    yield siege
+    assert sorted(siege.tried) == sorted(cases_of(request.node.iter_markers())), 'its mark says otherwise'
 
 
 @pytest.mark.sanitize
+@pytest.mark.tries('slow bytes', 'no bind')
 def test_slow_bytes_and_no_bind(siege):
-    daemon = siege.start(partial_timeout=Raw('300ms'), session_init=Raw('300ms'), max_unbound=20)
+    siege.start(partial_timeout=Raw('300ms'), session_init=Raw('1s'), max_unbound=20)
     bind = bind_of('acme', 'secret')
 
     def slow():
@@ -176,28 +190,30 @@ def test_slow_bytes_and_no_bind(siege):
 
     siege.under('slow bytes', slow)
     siege.under('no bind', silent)
-    assert daemon.wait_metric('sessions_timed_out_total', 1, side='client') >= 1
-    assert daemon.wait_metric('connections_refused_total', 1) >= 1
 
 
 @pytest.mark.sanitize
+@pytest.mark.tries('crowd that has not bound')
 def test_a_crowd_has_a_share_of_a_turn(siege):
     """However small, all get what is theirs in the end, and those who have bound do not wait for them."""
-    daemon = siege.start(unbound_turn=Raw('1us'))
+    siege.start(unbound_turn=Raw('1us'))
     enquire = Pdu('enquire_link', 0, 3).octets()
-    with contextlib.ExitStack() as stack:
-        socks = [stack.enter_context(siege.connect()) for _ in range(60)]
-        for octets in (enquire[:5], enquire[5:]):
+
+    def crowd():
+        with contextlib.ExitStack() as stack:
+            socks = [stack.enter_context(siege.connect()) for _ in range(60)]
+            for octets in (enquire[:5], enquire[5:]):
+                for sock in socks:
+                    sock.sendall(octets)
             for sock in socks:
-                sock.sendall(octets)
-        siege.resident.p99(20)
-        siege.world.bound()
-        for sock in socks:
-            assert read_pdu(sock).name == 'enquire_link_resp'
-        assert daemon.wait_metric('connections_put_off_total', 1) >= 1
+                assert read_pdu(sock).name == 'enquire_link_resp'
+
+    siege.under('crowd that has not bound', crowd)
+    siege.world.bound()
 
 
 @pytest.mark.sanitize
+@pytest.mark.tries('wrong passwords')
 def test_wrong_passwords(siege):
     """From one address: a few are judged, the rest wait. From another, and with a password that was right before, the client
     binds all the while."""
@@ -210,10 +226,8 @@ def test_wrong_passwords(siege):
             sock.sendall(bind_of('acme', 'guess%f' % time.monotonic()))
             return read_pdu(sock).status
 
-    first = [guess() for _ in range(6)]
-    assert first == [wire.RINVPASWD] * 4 + [wire.RBINDFAIL] * 2
-    statuses = first + siege.under('wrong passwords', guess)
-    assert set(statuses[4:]) == {wire.RBINDFAIL}
+    statuses = sum(siege.under('wrong passwords', lambda: [guess() for _ in range(6)]), [])
+    assert statuses[:5] == [wire.RINVPASWD] * 4 + [wire.RBINDFAIL] and set(statuses[4:]) == {wire.RBINDFAIL}
     assert daemon.metric('client_binds_too_soon_total') == statuses.count(wire.RBINDFAIL)
     world.bound().unbind()
     elsewhere = world.connect(source='127.0.0.9')
@@ -224,10 +238,11 @@ def test_wrong_passwords(siege):
 
 
 @pytest.mark.sanitize
+@pytest.mark.tries('wrong system_ids')
 def test_wrong_system_ids(siege):
     """Another one each time: each is verified as a real one's would be, but an address has no more than half of the queue, so
     that a client elsewhere, whose password is not remembered yet, binds meanwhile."""
-    daemon = siege.start(auth_queue=8)
+    siege.start(auth_queue=8)
     names = itertools.count()
 
     def guess():
@@ -240,7 +255,6 @@ def test_wrong_system_ids(siege):
     # The fork draws names of its own, which does no harm.
     statuses = {status for some in siege.under('wrong system_ids', guess) for status in some}
     assert statuses == {wire.RINVPASWD, wire.RBINDFAIL}
-    assert daemon.metric('client_binds_credentials_total') > 0 and daemon.metric('auth_queue_full_total') > 0
     siege.world.connect(source='127.0.0.9').bind()
 
 
@@ -255,16 +269,36 @@ def test_a_client_that_mends_its_password_is_taken_after_the_pause(siege):
 
 
 @pytest.mark.sanitize
+@pytest.mark.tries(*hostile.FLOODS)
 def test_floods_of_what_is_no_message(siege):
-    daemon = siege.start(max_own_answers=200)
+    siege.start(max_own_answers=200)
     for case, pdu in hostile.FLOODS.items():
-        octets = pdu.octets() * 1000
-        count = daemon.metric('session_floods_total')
         with siege.bound_socket() as sock:
-            siege.under(case, Pour(sock, octets))
-        assert daemon.wait_metric('session_floods_total', count + 1) > count
-    assert daemon.metric('session_refused_total', reason='stray_response') > 0
-    assert daemon.metric('session_refused_total', reason='unknown_command') > 0
+            siege.under(case, Pour(sock, pdu.octets() * 1000))
+
+
+@pytest.mark.sanitize
+@pytest.mark.tries('messages that are refused')
+def test_a_flood_of_refused_messages(siege):
+    siege.start(max_refusals=200)
+    with siege.bound_socket() as sock:
+        siege.under('messages that are refused', Pour(sock, hostile.refused_message().octets() * 1000))
+
+
+def test_one_wrong_shortcode_does_not_stop_the_others(siege):
+    """What is refused is slowed to max-refusals, and nothing else is: the session's other messages are answered, each, and
+    its enquire_links are not counted with it."""
+    daemon = siege.start(max_refusals=100, max_own_answers=10)
+    client = siege.world.bound()
+    wanted = {}
+    for number in range(275):
+        source, status = ('5001', 0) if number % 11 == 0 else (hostile.NOT_OURS, wire.RINVSRCADR)
+        wanted[client.submit(source=source).seq] = status
+    answers = [client.expect('submit_sm_resp') for _ in wanted]
+    assert {answer.seq: answer.status for answer in answers} == wanted
+    client.expect_nothing()
+    assert daemon.metric('session_refusal_floods_total') >= 1
+    assert daemon.metric('session_floods_total') == 0
 
 
 def test_a_flood_is_read_on_when_its_second_is_over(siege):
@@ -281,29 +315,30 @@ def test_a_flood_is_read_on_when_its_second_is_over(siege):
     assert daemon.metric('session_floods_total') >= 1
 
 
+@pytest.mark.tries('window ignored')
 def test_window_ignored(siege):
-    daemon = siege.start()
+    siege.start()
     octets = Pdu('submit_sm', 0, 9, wire.message('5001', '64251234567', b'x')).octets() * 200
     with siege.bound_socket() as sock:
         siege.under('window ignored', Pour(sock, octets))
-    assert daemon.metric('reads_paused_total') > 0
 
 
 @pytest.mark.sanitize
+@pytest.mark.tries(*hostile.IMPOSSIBLE, 'TLS on a plain port')
 def test_lengths_that_cannot_be(siege):
-    daemon = siege.start()
-    for case, length in hostile.IMPOSSIBLE.items():
-        def lie(length=length):
+    siege.start()
+    tries = {case: hostile.impossible(length) for case, length in hostile.IMPOSSIBLE.items()}
+    for case, octets in {**tries, 'TLS on a plain port': ssl_hello()}.items():
+        def lie(octets=octets):
             with siege.connect() as sock:
-                sock.sendall(hostile.impossible(length))
+                sock.sendall(octets)
                 nack = Pdu.parse(ended(sock)[:16])
                 assert (nack.name, nack.status) == ('generic_nack', wire.RINVCMDLEN)
-        lie()
         siege.under(case, lie)
-    assert daemon.metric('session_refused_total', reason='bad_length') >= 4
 
 
 @pytest.mark.odd
+@pytest.mark.tries('thousands of TLVs')
 def test_thousands_of_tlvs(siege):
     siege.start()
     octets = hostile.many_tlvs('5001', '64251234567')
@@ -314,8 +349,9 @@ def test_thousands_of_tlvs(siege):
         siege.under('thousands of TLVs', many)
 
 
+@pytest.mark.tries('never reads')
 def test_a_client_that_never_reads(siege):
-    daemon = siege.start(out_limit=Raw('64k'), max_pdu_bound=Raw('32k'), max_own_answers=0)
+    siege.start(out_limit=Raw('64k'), max_pdu_bound=Raw('32k'), max_own_answers=0)
     octets = Pdu('enquire_link', 0, 7).octets() * 4000
 
     def deaf():
@@ -325,10 +361,10 @@ def test_a_client_that_never_reads(siege):
                 while True:
                     sock.sendall(octets)
     siege.under('never reads', deaf)
-    assert daemon.wait_metric('slow_readers_closed_total', 1) >= 1
 
 
 @pytest.mark.load
+@pytest.mark.tries('many connections of one address')
 def test_10000_connections_of_one_address(siege):
     daemon = siege.start_quietly(max_sessions_per_address=50)
     kept = []
@@ -352,8 +388,10 @@ def test_10000_connections_of_one_address(siege):
 
 
 @pytest.mark.sanitize
-def test_tls_that_is_none(siege):
-    siege.start(session_init=Raw('300ms'))
+@pytest.mark.tries('TLS handshake never finished', 'TLS handshake broken off', 'TLS handshake that is wrong',
+                   'plaintext on a TLS port')
+def test_tls_that_comes_to_nothing(siege):
+    siege.start(session_init=Raw('300ms'), max_handshakes_per_address=0)
     hello = ssl_hello()
 
     def half():
@@ -361,17 +399,29 @@ def test_tls_that_is_none(siege):
             sock.sendall(hello[:len(hello) // 2])
             ended(sock)
 
-    def plain():
+    def leave():
         with siege.connect('tls') as sock:
-            sock.sendall(bind_of('acme', 'secret'))
-            got = ended(sock)
-            assert got == b'' or got[0] == 0x15, got  # nothing, or a TLS alert
+            sock.sendall(hello)
+            reset_at_close(sock)
 
-    siege.under('handshake never finished', half)
-    siege.under('plaintext on the TLS port', plain)
+    def refused(octets, alert):
+        with siege.connect('tls') as sock:
+            sock.sendall(octets)
+            got = ended(sock)
+            assert got[:1] == alert, got
+
+    siege.under('TLS handshake never finished', half)
+    siege.under('TLS handshake broken off', leave)
+    siege.under('TLS handshake that is wrong', lambda: refused(hostile.NO_HANDSHAKE, b'\x15'))
+    siege.under('plaintext on a TLS port', lambda: refused(bind_of('acme', 'secret'), b''))
+
+
+def reset_at_close(sock):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
 
 
 @pytest.mark.sanitize
+@pytest.mark.tries('many TLS handshakes of one address')
 def test_handshakes_of_one_address_are_limited(siege):
     """Beyond so many a second they are closed at once; another address, and the next second, are not."""
     daemon = siege.start(max_handshakes_per_address=5)
@@ -383,12 +433,8 @@ def test_handshakes_of_one_address_are_limited(siege):
             return sock.recv(1) == b'\x16'
         return False
 
-    answers = []
-    deadline = time.monotonic() + PATIENCE
-    while daemon.metric('handshakes_of_address_refused_total') < 3:
-        assert time.monotonic() < deadline, 'all were taken'
-        answers += [greeted() for _ in range(20)]
-    assert True in answers and False in answers
+    tries = siege.under('many TLS handshakes of one address', lambda: [greeted() for _ in range(20)])
+    assert {answer for answers in tries for answer in answers} == {True, False}
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(siege.certificates['ca'])
     with hostile.connect(daemon.port('tls'), PATIENCE, '127.0.0.9') as sock:
@@ -398,27 +444,90 @@ def test_handshakes_of_one_address_are_limited(siege):
         assert time.monotonic() < deadline
 
 
-def test_renegotiation(siege):
+def test_renegotiation_by_another_program(siege):
     """TLS 1.2 clients that ask for it (R in openssl s_client) are refused; the connection ends or goes on unrenegotiated."""
-    siege.start(session_init=Raw('2s'))
-    port = siege.world.daemon.port('tls')
-
-    def renegotiate():
-        done = subprocess.run(['openssl', 's_client', '-connect', '127.0.0.1:%d' % port, '-tls1_2', '-CAfile',
-                               siege.certificates['ca']], input='R\nR\n', capture_output=True, text=True, timeout=30,
-                              check=False)
-        told = done.stdout + done.stderr
-        assert 'RENEGOTIATING' in told
-        return 'no renegotiation' in told
-
-    assert all(siege.under('renegotiation', renegotiate))
+    daemon = siege.start(session_init=Raw('2s'))
+    done = subprocess.run(['openssl', 's_client', '-connect', '127.0.0.1:%d' % daemon.port('tls'), '-tls1_2', '-CAfile',
+                           siege.certificates['ca']], input='R\nR\n', capture_output=True, text=True, timeout=30,
+                          check=False)
+    told = done.stdout + done.stderr
+    assert 'RENEGOTIATING' in told and 'no renegotiation' in told
+    assert daemon.wait_metric('tls_events_total', 1, side='client', kind='renegotiation') == 1
 
 
-def test_every_case_was_tried():
-    """Last: the table, with what was measured."""
-    if len(TRIED) < 2:
-        pytest.skip('the cases were not run in this process')
-    print()
-    for case, (options, answer, counter) in CASES.items():
-        figures = '%.2f -> %.2f ms' % TRIED[case] if case in TRIED else 'elsewhere'
-        print('%-32s | %-40s | %s | %s | p99 %s' % (case, options, answer, counter, figures))
+@pytest.mark.sanitize
+@pytest.mark.tries('TLS renegotiation', 'TLS key updates', 'TLS record that is wrong')
+def test_tls_after_the_handshake(siege):
+    """Of new keys, as many a second as max-tls-messages says; the next one ends the connection, whatever comes behind it."""
+    daemon = siege.start(max_handshakes_per_address=0, max_tls_messages=20)
+    bind = bind_of('acme', 'secret')
+
+    def flood(client, ask):
+        with siege.connect('tls') as sock:
+            tls = client(sock)
+            sock.sendall(b''.join(ask(tls) for _ in range(500)) + tls.record(hostile.DATA, bind))
+            ended(sock)
+
+    def forge():
+        with siege.connect('tls') as sock:
+            tls = hostile.tls_13(sock)
+            record = tls.record(hostile.DATA, bind)
+            sock.sendall(record[:-1] + bytes([record[-1] ^ 1]))
+            ended(sock)
+
+    for case, client, ask, kind in (
+            ('TLS renegotiation', hostile.tls_12, hostile.Tls.renegotiation, 'renegotiation'),
+            ('TLS key updates', hostile.tls_13, hostile.Tls.key_update, 'key_update')):
+        times = len(siege.under(case, lambda client=client, ask=ask: flood(client, ask)))
+        assert daemon.metric('tls_events_total', side='client', kind=kind) == 21 * times
+    siege.under('TLS record that is wrong', forge)
+    assert daemon.metric('client_binds_accepted_total') == 1    # the resident's
+
+
+@pytest.mark.tries('TLS records of one octet')
+def test_tls_records_of_one_octet(siege):
+    """A bind and messages, cut at each octet, so many records at once that they take several turns."""
+    siege.start()
+    octets = bind_of('acme', 'secret') + Pdu('submit_sm', 0, 9, wire.message('5001', '64251234567', b'x')).octets() * 40
+
+    def crumbs():
+        with siege.connect('tls') as sock:
+            tls = hostile.tls_13(sock)
+            sock.sendall(b''.join(tls.record(hostile.DATA, octets[i:i + 1]) for i in range(len(octets))))
+            sock.sendall(tls.record(hostile.ALERT, hostile.CLOSE_NOTIFY))
+            ended(sock)
+
+    siege.under('TLS records of one octet', crumbs)
+
+
+@pytest.mark.tries('bind, then silence', 'half-closed', 'reset')
+def test_ends_without_a_word(siege):
+    siege.world.clients['acme'].update(enquire_link=Raw('200ms'), response_timeout=Raw('200ms'), max_binds=200)
+    daemon = siege.start()
+    message = Pdu('submit_sm', 0, 9, wire.message('5001', '64251234567', b'x')).octets()
+
+    def silent():
+        with siege.bound_socket() as sock:
+            assert Pdu.parse(ended(sock)[:16]).name == 'enquire_link'
+
+    def half_closed():
+        with siege.bound_socket() as sock:
+            sock.sendall(message)
+            sock.shutdown(socket.SHUT_WR)
+            ended(sock)
+
+    def reset():
+        with siege.bound_socket() as sock:
+            sock.sendall(message)
+            reset_at_close(sock)
+
+    siege.under('bind, then silence', silent)
+    siege.under('half-closed', half_closed)
+    siege.under('reset', reset)
+    assert daemon.metric('refused_total') == 0
+
+
+def test_every_case_is_tried_by_one_test():
+    tests = [test for name, test in globals().items() if name.startswith('test_')]
+    tried = [case for test in tests for case in cases_of(getattr(test, 'pytestmark', []))]
+    assert sorted(tried) == sorted(CASES)
