@@ -305,6 +305,7 @@ static void use_account(struct client *client)
     c->smpp.limits = bound_limits(c->worker->config, account);
     c->smpp.with_nul = account->nul_in_refusal;
     c->response_timeout = account->response_timeout;
+    client->unknown_outcome = account->unknown_outcome;
     conn_rearm(c);
 }
 

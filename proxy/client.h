@@ -54,6 +54,7 @@ struct client {
     unsigned in_flight;             /* its requests not answered yet, kept back ones included */
     char name[CLIENT_NAME_MAX + 1]; /* its system_id, for logs: the account may be gone */
     uint64_t id_key;                /* its share of the message index' key */
+    uint32_t unknown_outcome;       /* its account's: what is in flight outlives that */
     char *password;                 /* as sent, for links that pass it on; wiped at the end */
     uint8_t interface_version;
     char *system_type;   /* of its bind, NULL for none */

@@ -236,8 +236,7 @@ static void on_leg_unsettled(struct leg *leg, const struct window_slot *slot, bo
     struct client *client = client_find(leg->conn.worker, slot->owner);
     traffic_unknown(&leg->conn.worker->traffic, slot->cell, leg->platform);
     if (client != NULL && client->conn.stream != NULL) {
-        uint32_t status = client->account == NULL ? (uint32_t)ESME_RSYSERR : client->account->unknown_outcome;
-        client_refuse(client, slot->command_id, slot->owner_sequence, status,
+        client_refuse(client, slot->command_id, slot->owner_sequence, client->unknown_outcome,
                       timed_out ? REFUSED_TIMEOUT : REFUSED_LEG_LOST);
     }
 }
