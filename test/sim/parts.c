@@ -38,6 +38,16 @@ static bool has_arrived_whole(const struct series *s)
     return true;
 }
 
+/* Else a message of which it has forgotten the first parts is not complete for it, and goes on with the next. */
+static bool has_room_for_parts(const struct process *p)
+{
+    uint64_t evicted = 0;
+    for (unsigned i = 0; i < p->workers_count; i++) {
+        evicted += metric_get(&p->workers[i]->metrics->multipart_evicted);
+    }
+    return evicted == 0;
+}
+
 struct series *series_new(const struct process *at, unsigned shortcode, unsigned carrier,
                           const struct series *before)
 {
@@ -57,7 +67,7 @@ struct series *series_new(const struct process *at, unsigned shortcode, unsigned
     all = s;
     snprintf(s->to, sizeof s->to, "%s%07u", carrier == 0 ? "6427" : "6421", (unsigned)sim_random(10000000));
     if (before != NULL && before->at == at && sim_chance(600)) {
-        bool again = sim_chance(400) && has_arrived_whole(before);
+        bool again = sim_chance(400) && has_arrived_whole(before) && at->alive && has_room_for_parts(at);
         s->shortcode = before->shortcode;
         s->carrier = before->carrier;
         s->kind = before->kind;
@@ -121,15 +131,6 @@ static bool was_well(const struct wire *wire, uint64_t since)
 {
     return wire->far != NULL && !wire->near_closing && !wire->leaving && !wire->orphan && wire->reading &&
            wire->disturbed <= since && !wire_frozen(wire) && wire->process->reloaded <= since;
-}
-
-static bool has_room_for_parts(const struct process *p)
-{
-    uint64_t evicted = 0;
-    for (unsigned i = 0; i < p->workers_count; i++) {
-        evicted += metric_get(&p->workers[i]->metrics->multipart_evicted);
-    }
-    return evicted == 0;
 }
 
 /* The wire of the leg that a client's session has to a link now; NULL: none, or it speaks TLS. */
