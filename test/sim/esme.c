@@ -8,11 +8,17 @@
 
 #include "smpp/constants.h"
 #include "smpp/encode.h"
+#include "test/sim/accounts.h"
 #include "test/sim/ledger.h"
 #include "test/sim/parts.h"
 #include "test/sim/peers.h"
 
 enum { ESMES_MAX = 10, PDU_CAP = 8192, BIG_MOST = 6000, IDS_MAX = 64, SERIES_AT_ONCE = 3, SERIES_TRIES = 4 };
+enum { REMOVED_S = 7, WELL_S = 4, WINDOW_LEAST = 8 };
+
+#define RULE_RECEIVER "5: MO and receipts go to a receiving session of their client"
+#define RULE_RELOAD   "reload: who is not in the file is unbound, others are not"
+
 enum state { DOWN, OPEN, BINDING, BOUND, LEAVING };
 
 const char *const account_names[ACCOUNTS] = {"acme", "beta", "gamma", "any"};
@@ -34,11 +40,16 @@ struct esme {
     unsigned window;
     bool wild; /* it has sent what cannot be reckoned with */
     bool bad_login;
+    bool other_password; /* it binds with the one that some files have */
+    uint64_t bind_sent, bound_at;
     bool mute;             /* answers nothing any more */
     uint32_t ids[IDS_MAX]; /* messages accepted, to be asked about */
     unsigned ids_count;
     struct ages ages; /* of MO that it has not answered yet */
     struct senders own;
+    uint64_t flooded; /* when it last did */
+    uint64_t crowded; /* when many MO were last unanswered */
+    uint64_t closed;  /* when it last lost its connection */
 };
 
 static struct esme esmes[ESMES_MAX];
@@ -302,7 +313,7 @@ static void lose_framing(struct esme *e)
         smpp_put32(junk, (uint32_t)sim_random(16));
     }
     tell(e->wire->name, "loses its framing");
-    e->wild = true;
+    e->wild = e->wire->excused = true;
     wire_send(e->wire, junk, sizeof junk);
 }
 
@@ -316,10 +327,45 @@ static void resume_reading(void *ctx, uint64_t serial)
 
 static void stall(struct esme *e)
 {
-    uint64_t ns = sim_between(200 * MS, 3 * SECOND);
+    uint64_t ns = sim_between(200 * MS, shape.limits.narrow ? 5 * SECOND : 3 * SECOND);
     tell(e->wire->name, "does not read for %" PRIu64 " ms", ns / MS);
     wire_read(e->wire, false);
     sim_after(ns, resume_reading, e, e->serial);
+}
+
+/* enquire_links, one behind the other: as many as some seconds may have. */
+static void flood(struct esme *e)
+{
+    unsigned count = (unsigned)sim_between(2, 3ULL * shape.limits.own_answers);
+    e->flooded = sim_now;
+    tell(e->wire->name, "asks %u times whether somebody is there", count);
+    for (; count > 0; count--) {
+        account_owe(&e->requests, SMPP_ENQUIRE_LINK, 0, false);
+        send_header(e, SMPP_ENQUIRE_LINK, 0, account_next(&e->requests) - 1);
+    }
+}
+
+/* A PDU that is begun, and no more. */
+static void stop_in_pdu(struct esme *e)
+{
+    uint8_t begun[64] = {0};
+    smpp_put_header(begun, &(struct smpp_header){200, SMPP_SUBMIT_SM, 0, account_next(&e->requests)});
+    tell(e->wire->name, "stops within a PDU");
+    e->wild = e->wire->excused = true;
+    e->state = LEAVING;
+    wire_send(e->wire, begun, sim_between(1, sizeof begun));
+}
+
+/* Against a limit that can be met. */
+static void push(struct esme *e)
+{
+    if (shape.limits.own_answers < 100 && sim_now > e->flooded + 7 * SECOND && sim_chance(40)) {
+        flood(e);
+    } else if (shape.limits.short_out && sim_chance(20)) {
+        stall(e);
+    } else if (shape.limits.partial_ms < 1000 && sim_chance(4)) {
+        stop_in_pdu(e);
+    }
 }
 
 static void misbehave(struct esme *e)
@@ -332,7 +378,7 @@ static void misbehave(struct esme *e)
         send_header(e, SMPP_DELIVER_SM | SMPP_RESPONSE_BIT, 0, (uint32_t)sim_random(0x7FFFFFFF));
         break;
     case 3: stall(e); break;
-    case 4: e->mute = true; break;
+    case 4: e->mute = e->wire->excused = true; break;
     case 5:
         tell(e->wire->name, "sends nonsense before it unbinds");
         send_nonsense(e);
@@ -370,10 +416,29 @@ static void leave(struct esme *e)
 
 /* --- what it gets ----------------------------------------------------------------------------------------- */
 
+/* What the instance's file says of its password, if it says the same as long as the bind may have been looked at. */
+enum login { LOGIN_GOOD, LOGIN_BAD, LOGIN_EITHER };
+
+static enum login login_of(const struct esme *e)
+{
+    const struct client_file *file = account_file(e->wire->process->instance, e->account);
+    uint64_t since = e->bind_sent - 3 * SECOND;
+    if (e->bad_login) {
+        return LOGIN_BAD;
+    }
+    if (file->password_changed >= since ||
+        (!file->absent && account_absent_since(e->wire->process, e->account, since)) ||
+        (file->absent && file->removed >= since)) {
+        return LOGIN_EITHER;
+    }
+    return file->absent || file->other_password != e->other_password ? LOGIN_BAD : LOGIN_GOOD;
+}
+
 static void bind_answered(struct esme *e, uint32_t status)
 {
+    enum login login = login_of(e);
     tell(e->wire->name, "has its bind answered with 0x%x", status);
-    if (status == ESME_RINVPASWD && !e->bad_login) {
+    if (status == ESME_RINVPASWD && login == LOGIN_GOOD) {
         violated("6: a fault of ours never looks like the client's", 0,
                  "%s is told that its password is wrong", e->wire->name);
     }
@@ -381,9 +446,10 @@ static void bind_answered(struct esme *e, uint32_t status)
         violated("6: a fault of ours never looks like the client's", 0, "%s is told 0x%x to its bind",
                  e->wire->name, status);
     }
-    if (status == ESME_ROK && e->bad_login) {
+    if (status == ESME_ROK && login == LOGIN_BAD) {
         violated("1: end-to-end acknowledgement", 0, "%s is let in with a wrong password", e->wire->name);
     }
+    e->bound_at = sim_now;
     e->state = status == ESME_ROK ? BOUND : LEAVING;
     if (status == ESME_ROK) {
         sim_after(sim_random(50 * MS), tick, e, e->serial);
@@ -453,8 +519,49 @@ static void give_answer(void *ctx, uint64_t arg)
     free(a);
 }
 
+/* So many that the window may be full, if answers take their time. */
+static void note_crowd(struct esme *e)
+{
+    if (4 * e->ages.count > shape.mo_window) {
+        e->crowded = sim_now;
+    }
+}
+
+/* Could this session take an MO at any time since, if one that is well can? */
+static bool is_well(const struct esme *e, uint64_t since)
+{
+    return e->state == BOUND && e->bound_at < since && e->crowded < since && e->flooded < since && !e->wild &&
+           !e->mute && e->wire->step == 0 && e->wire->lag < 10 * MS && !e->wire->excused &&
+           !e->wire->near_closing && e->wire->disturbed < since && !wire_frozen(e->wire);
+}
+
+bool esmes_receive(const struct process *p, unsigned account, uint64_t sent)
+{
+    uint64_t since = sent - WELL_S * SECOND;
+    unsigned receivers = 0;
+    if (p->started >= since || p->stopped_until >= since || p->reloaded >= since || p->ending || !p->alive ||
+        account_absent_since(p, account, since) || shape.mo_window < WINDOW_LEAST) {
+        return false;
+    }
+    for (unsigned i = 0; i < esmes_count; i++) {
+        const struct esme *e = &esmes[i];
+        if (e->account != account || e->bind == SMPP_BIND_TRANSMITTER) {
+            continue;
+        }
+        if (e->closed >= since || (e->wire != NULL && e->wire->process == p && !is_well(e, since))) {
+            return false;
+        }
+        receivers += e->wire != NULL && e->wire->process == p;
+    }
+    return receivers > 0;
+}
+
 static void on_message(struct esme *e, const uint8_t *pdu, uint32_t len)
 {
+    if (e->bind == SMPP_BIND_TRANSMITTER) {
+        violated(RULE_RECEIVER, 0, "%s, a transmitter, gets %s", e->wire->name,
+                 smpp_command_name(smpp_get32(pdu + 4)));
+    }
     struct answer *a = malloc(sizeof *a);
     if (a == NULL) {
         abort();
@@ -462,12 +569,23 @@ static void on_message(struct esme *e, const uint8_t *pdu, uint32_t len)
     *a = (struct answer){e, e->serial, smpp_get32(pdu + 4), smpp_get32(pdu + 12),
                          ledger_mo_arrived(e->wire, e->account, pdu, len)};
     ages_add(&e->ages, e->wire, a->sequence, shape.mo_window);
+    note_crowd(e);
     if (sim_chance(15)) {
         free(a); /* never answered */
         return;
     }
     uint64_t pause = sim_chance(20) ? sim_between(1500 * MS, 3 * SECOND) : sim_random(30 * MS);
     sim_after(pause, give_answer, a, 0);
+}
+
+/* An instance says good-bye when it ends, and to a client that is no longer in its file. */
+static void check_unbind(const struct esme *e)
+{
+    const struct process *p = e->wire->process;
+    if (!p->ending && !account_absent_since(p, e->account, e->bound_at)) {
+        violated(RULE_RELOAD, 0, "%s is unbound by %s, which goes on and has it in its file", e->wire->name,
+                 p->name);
+    }
 }
 
 static void on_pdu(struct wire *wire, const uint8_t *pdu, uint32_t len, uint64_t end)
@@ -480,6 +598,9 @@ static void on_pdu(struct wire *wire, const uint8_t *pdu, uint32_t len, uint64_t
     } else if (command == SMPP_ENQUIRE_LINK || command == SMPP_UNBIND) {
         if (!e->mute) {
             send_header(e, command | SMPP_RESPONSE_BIT, 0, smpp_get32(pdu + 12));
+        }
+        if (command == SMPP_UNBIND) {
+            check_unbind(e);
         }
         e->state = command == SMPP_UNBIND ? LEAVING : e->state;
     } else if (command == SMPP_DELIVER_SM || command == SMPP_DATA_SM) {
@@ -497,6 +618,7 @@ static void on_closed(struct wire *wire, const char *why)
     struct esme *e = wire->peer;
     tell(wire->name, "has lost its connection: %s", why);
     e->wire = NULL;
+    e->closed = sim_now;
     e->state = DOWN;
     e->serial++;
     if (sending) {
@@ -512,10 +634,14 @@ static void send_bind(struct wire *wire)
         return;
     }
     e->bad_login = shape.hostile && sim_chance(60);
+    e->other_password = account_file(wire->process->instance, e->account)->other_password && sim_chance(500);
+    e->bind_sent = sim_now;
     struct smpp_bind_fields fields = {.command_id = e->bind,
                                       .sequence_number = account_next(&e->requests),
                                       .system_id = account_names[e->account],
-                                      .password = e->bad_login ? "guess" : GOOD_PASSWORD,
+                                      .password = e->bad_login        ? "guess"
+                                                  : e->other_password ? OTHER_PASSWORD
+                                                                      : GOOD_PASSWORD,
                                       .system_type = "",
                                       .interface_version = e->version,
                                       .address_range = ""};
@@ -527,7 +653,7 @@ static void send_bind(struct wire *wire)
 
 static void on_opened(struct wire *wire)
 {
-    if (shape.hostile && sim_chance(20)) {
+    if ((shape.hostile && sim_chance(20)) || (shape.limits.init_ms < 1000 && sim_chance(100))) {
         return; /* says nothing: the proxy's patience ends it */
     }
     send_bind(wire);
@@ -586,10 +712,23 @@ static void tick(void *ctx, uint64_t serial)
     if (shape.hostile && sim_chance(5)) {
         misbehave(e);
     }
+    if (shape.limits.narrow && e->state == BOUND && e->wire != NULL && sim_now < shape.chaos_end) {
+        push(e);
+    }
     if (shape.peers_fail && e->wire != NULL && sim_chance(4) && sim_now < shape.chaos_end) {
         leave(e);
     }
     sim_after(sim_between(MS, 2 * MS * shape.submit_ms), tick, e, serial);
+}
+
+/* Longer than what is in flight, or waits, or has been told good-bye. */
+static bool should_be_gone(const struct esme *e)
+{
+    const struct process *p = e->wire->process;
+    const struct client_file *file = account_file(p->instance, e->account);
+    uint64_t since = sim_now - REMOVED_S * SECOND;
+    return file->absent && file->removed < since && p->alive && !p->ending && p->started < since &&
+           p->stopped_until < since && p->reloaded < since;
 }
 
 /* Nothing is owed for too long, session by session. */
@@ -600,6 +739,14 @@ void esmes_check(bool last)
         if (e->wire != NULL && !e->wild && e->state != DOWN) {
             account_check(&e->requests, e->wire, last);
         }
+        if (e->state == BOUND && e->wire != NULL && wire_calm(e->wire, REMOVED_S * SECOND) &&
+            should_be_gone(e)) {
+            violated(RULE_RELOAD, 0, "%s is bound still, %.1f s after %s has read a file without it",
+                     e->wire->name,
+                     (double)(sim_now - account_file(e->wire->process->instance, e->account)->removed) /
+                         (double)SECOND,
+                     e->wire->process->name);
+        }
     }
 }
 
@@ -607,7 +754,7 @@ void esmes_begin(void)
 {
     sending = true;
     memset(together, 0, sizeof together);
-    esmes_count = 3 + (unsigned)sim_random(5);
+    esmes_count = shape.limits.binds < ACCOUNTS ? ESMES_MAX : 3 + (unsigned)sim_random(5);
     for (unsigned i = 0; i < esmes_count; i++) {
         struct esme *e = &esmes[i];
         free(e->requests.owed);

@@ -7,8 +7,10 @@
 
 #include "smpp/constants.h"
 #include "smpp/frame.h"
+#include "test/sim/accounts.h"
 #include "test/sim/parts.h"
 #include "test/sim/peers.h"
+#include "test/sim/rules.h"
 
 enum { MARGIN_S = 9, BARRIERS_MAX = 512, WIRES_MAX = 4096, SERIALS_MAX = 8 };
 
@@ -17,6 +19,7 @@ enum { MARGIN_S = 9, BARRIERS_MAX = 512, WIRES_MAX = 4096, SERIALS_MAX = 8 };
 #define RULE_BYTES    "3: bytes equal but for the sequence number"
 #define RULE_BARRIER  "4: nothing on the old route after the barrier"
 #define RULE_RECEIPTS "5: receipts and answers to the right one"
+#define RULE_RECEIVER "5: MO and receipts go to a receiving session of their client"
 #define RULE_FAULT    "6: a fault of ours never looks like the client's"
 #define RULE_ONCE     "7: nothing is sent twice, or after a refusal"
 #define RULE_ORDER    "order kept in strict flips"
@@ -417,10 +420,10 @@ struct message *ledger_mt_arrived(struct wire *to, const uint8_t *pdu, uint32_t 
 }
 
 /* A shortcode with an owner goes to the owner, or to the client of any shortcode by that client's own leg. One without
- * goes to the leg's client. */
+ * (now, or by the file of this instance) goes to the leg's client. */
 static bool right_receiver(const struct message *m, unsigned account)
 {
-    if (account == m->account) {
+    if (account == m->account || account_absent_since(m->to->process, m->account, m->sent)) {
         return true;
     }
     return !m->receipt && !shape.own && (account == ACCOUNTS - 1 || m->account == ACCOUNTS - 1);
@@ -444,6 +447,7 @@ void ledger_responded(struct message *m, const uint8_t *pdu, uint32_t len)
 {
     if (m->response.p == NULL) {
         keep(&m->response, pdu, len);
+        m->responded_at = sim_now;
     }
     tell_of(m->number, m->to->name, "answers m%08u with %s 0x%x, status 0x%x", m->number,
             smpp_command_name(smpp_get32(pdu + 4)), smpp_get32(pdu + 12), smpp_get32(pdu + 8));
@@ -480,6 +484,34 @@ static void check_positive(const struct message *m)
              m->number);
 }
 
+/* Do so few MO come to the client at the time of this one that each finds room with a session that is well? */
+static bool finds_room(const struct message *m)
+{
+    unsigned count = 0;
+    for (size_t i = counts[1]; i-- > 0 && messages[1][i]->sent + 3 * SECOND > m->sent;) {
+        const struct message *other = messages[1][i];
+        bool over = other->answered && other->answered_at + SECOND / 10 < m->sent;
+        count += other->from->process == m->from->process && !over;
+    }
+    return 2 * count < shape.mo_window;
+}
+
+/* An MO is refused at once only where nobody can take it. */
+static void check_refused_mo(const struct message *m, const struct wire *wire)
+{
+    bool was_well = wire->disturbed < m->sent - SECOND && !wire->leaving && !wire->near_closing &&
+                    wire->process->alive && m->account != ACCOUNTS - 1;
+    if (!m->mo || !was_well || (m->by_proxy && m->seen > 0) || !finds_room(m) || !rules_leg_serves(wire) ||
+        !esmes_receive(wire->process, m->account, m->sent)) {
+        return;
+    }
+    totals.received++;
+    if (m->by_proxy) {
+        violated(RULE_RECEIVER, m->number, "m%08u is refused by %s, which has receiving sessions of %s",
+                 m->number, wire->process->name, account_names[m->account]);
+    }
+}
+
 void ledger_answered(struct message *m, const struct wire *wire, const uint8_t *pdu, uint32_t len)
 {
     m->answered = true;
@@ -507,8 +539,54 @@ void ledger_answered(struct message *m, const struct wire *wire, const uint8_t *
     if (m->overtaken && shape.strict_only && !m->by_proxy) {
         violated(RULE_ORDER, m->number, "m%08u was overtaken by a message sent later", m->number);
     }
+    check_refused_mo(m, wire);
     *(m->mo ? &totals.mo_positive : &totals.mt_positive) += m->status == ESME_ROK;
     *(m->by_proxy ? &totals.mt_refused : &totals.mt_relayed) += !m->mo;
+}
+
+/* --- the end of a process ---------------------------------------------------------------------------------- */
+
+/* It was there when the process was told, and nothing but the process can have kept it from carrying at once since. */
+static bool was_prompt(const struct wire *wire, const struct process *p)
+{
+    return wire->step == 0 && wire->lag < 10 * MS && wire->disturbed < p->told - SECOND && !wire->excused &&
+           !wire->timed_out && (wire->near_ended == 0 || wire->near_ended > p->told);
+}
+
+/* Answered by its SMSC when there was time to drain, and in time. */
+static bool was_accepted(const struct message *m, const struct process *p)
+{
+    return m->seen > 0 && m->response.p != NULL && smpp_get32(m->response.p + 8) == ESME_ROK &&
+           m->responded_at > p->told && m->responded_at + SECOND < p->told + DRAIN_MS * MS &&
+           m->responded_at < m->seen_at + RESPONSE_TIMEOUT_MS * MS * 3 / 4 && was_prompt(m->to, p);
+}
+
+/* What had come before is answered whatever becomes of it: waits no longer, or is unknown when the time is over. */
+static bool had_come(const struct message *m, const struct process *p)
+{
+    return m->sent + SECOND / 2 < p->told && !shape.limits.narrow;
+}
+
+void ledger_drained(const struct process *p)
+{
+    if (p->told == 0 || p->stopped_until >= p->told) {
+        return;
+    }
+    for (size_t i = 0; i < counts[0]; i++) {
+        const struct message *m = messages[0][i];
+        bool answered_before = m->answered && m->answered_at <= p->told;
+        if (m->from->process != p || answered_before || !was_prompt(m->from, p)) {
+            continue;
+        }
+        bool accepted = was_accepted(m, p);
+        totals.drained += accepted || had_come(m, p);
+        if (!m->answered && (accepted || had_come(m, p))) {
+            violated("drain: told to end, it ends in time, and what it has is answered", m->number,
+                     "m%08u%s when %s was told to end, %.3f s ago, and its sender never heard of it",
+                     m->number, accepted ? " was accepted" : " had come", p->name,
+                     (double)(sim_now - p->told) / (double)SECOND);
+        }
+    }
 }
 
 /* Nothing waits for longer in an instance. */

@@ -28,7 +28,7 @@ struct message {
     unsigned shortcode, carrier;
     struct octets pdu, response; /* as sent by the one and the other peer */
     struct wire *from, *to;      /* to: where it was seen */
-    uint64_t sent, seen_at, answered_at;
+    uint64_t sent, seen_at, responded_at, answered_at;
     unsigned seen;
     struct series *series; /* NULL: no part of several */
     unsigned part;         /* from 0 */
@@ -100,6 +100,9 @@ void ledger_responded(struct message *m, const uint8_t *pdu, uint32_t len);
 /* Its sender got an answer. */
 void ledger_answered(struct message *m, const struct wire *wire, const uint8_t *pdu, uint32_t len);
 
+/* A process has come to its end, as it was told: no positive answer was left behind. */
+void ledger_drained(const struct process *p);
+
 /* --- the barrier ------------------------------------------------------------------------------------------ */
 
 /* A change of a cell was made at this moment: what was promised of it before is void. */
@@ -122,7 +125,7 @@ void ledger_end(void);
 
 struct totals {
     unsigned mt, mt_positive, mt_relayed, mt_refused, mo, mo_positive, barriers, flips, strict, kills,
-        queries, parts, tls, windows, steps, timed, gone_back, verdicts;
+        queries, parts, tls, windows, steps, timed, gone_back, verdicts, limits, drained, removed, received;
 };
 extern struct totals totals;
 

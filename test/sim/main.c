@@ -20,6 +20,7 @@
 #include "test/sim/compare.h"
 #include "test/sim/guards.h"
 #include "test/sim/ledger.h"
+#include "test/sim/limits.h"
 #include "test/sim/operator.h"
 #include "test/sim/peers.h"
 #include "test/sim/redis_net.h"
@@ -80,7 +81,9 @@ static void choose_shape(void)
         shape.big = 0;
         shape.windows = shape.strict_only = false;
     }
+    shape.accounts = !shape.calm && !shape.only_redis && sim_chance(400);
     shape.peers_fail = !shape.calm && !shape.only_redis;
+    limits_choose();
     shape.fence = !shape.only_redis && sim_chance(300);
     shape.slow_disk = sim_chance(shape.kills && shape.redis_faults ? 500 : 200);
     shape.chaos_end = SIM_BEGIN + sim_between(4, 12) * SECOND;
@@ -95,6 +98,15 @@ static void start_again(void *ctx, uint64_t instance)
         (void)process_start((unsigned)instance);
     } else if (sim_now < shape.chaos_end) {
         sim_after(SECOND, start_again, NULL, instance); /* it is ending still */
+    }
+}
+
+static void reload_some(void)
+{
+    struct process *p = process_of((unsigned)sim_random(shape.instances));
+    if (p != NULL && !p->ending) {
+        tell(p->name, "is told to read its configuration again");
+        process_reload(p);
     }
 }
 
@@ -113,16 +125,14 @@ static void disturb_instance(void)
         break;
     case 1:
         tell(p->name, "is told to end");
-        p->ending = true;
-        process_signal(p, SIGTERM);
+        process_end(p);
         sim_after(sim_between(3500 * MS, 7 * SECOND), start_again, NULL, instance);
         break;
     case 2:
         process_stop(p, sim_between(20 * MS, 2500 * MS));
         if (sim_chance(150)) {
             tell(p->name, "is told to end meanwhile");
-            p->ending = true;
-            process_signal(p, SIGTERM);
+            process_end(p);
             sim_after(sim_between(6 * SECOND, 9 * SECOND), start_again, NULL, instance);
         }
         break;
@@ -174,6 +184,8 @@ static void disturb(void *ctx, uint64_t arg)
         smsc_disturb();
     } else if (choice < 75 && shape.kills) {
         disturb_instance();
+    } else if (choice >= 90 && shape.accounts && sim_chance(800)) {
+        reload_some();
     } else if (shape.clocks && processes != NULL) {
         processes->skew += (int64_t)sim_random(7) - 3;
         tell(processes->name, "has its clock set by some seconds, to %" PRId64, processes->skew);
@@ -205,6 +217,27 @@ static void calm_down(void *ctx, uint64_t arg)
         }
     }
     sim_after(500 * MS, mend, NULL, 0);
+}
+
+/* While clients send and their SMSCs are well, one is told to end: with messages in flight, and some that wait. */
+static void end_busy(void *ctx, uint64_t instance)
+{
+    struct process *p = process_of((unsigned)instance);
+    (void)ctx;
+    if (p == NULL || p->ending) {
+        return;
+    }
+    tell(p->name, "is told to end, with all that it has in flight");
+    process_end(p);
+    sim_after(sim_between(3500 * MS, 6 * SECOND), start_again, NULL, instance);
+}
+
+static void slow_down(void *ctx, uint64_t arg)
+{
+    (void)ctx;
+    (void)arg;
+    smscs_slow(SECOND);
+    sim_after(sim_random(SECOND), end_busy, NULL, sim_random(shape.instances));
 }
 
 static void stop_sending(void *ctx, uint64_t arg)
@@ -249,8 +282,7 @@ static void end_instances(void)
     for (struct process *p = processes; p != NULL; p = p->next) {
         if (p->alive) {
             tell(p->name, "is told to end, for good");
-            p->ending = true;
-            process_signal(p, SIGTERM);
+            process_end(p);
         }
     }
     run_until(sim_now + END_S * SECOND);
@@ -291,11 +323,13 @@ static void run_world(uint64_t seed, const char *directory)
     trace_begin();
     choose_shape();
     tell("world",
-         "seed %" PRIu64 ": %u instances of %u workers, windows %u %u %u, a message each %u ms%s%s%s%s%s%s%s",
+         "seed %" PRIu64
+         ": %u instances of %u workers, windows %u %u %u, a message each %u ms%s%s%s%s%s%s%s%s",
          seed, shape.instances, shape.workers, shape.client_window, shape.window, shape.mo_window,
          shape.submit_ms, shape.calm ? ", calm" : "", shape.strict_only ? ", strict flips" : "",
-         shape.fence ? ", a fence" : "", shape.redis_faults ? ", Redis fails" : "",
-         shape.kills ? ", instances fail" : "", shape.hostile ? ", hostile clients" : "",
+         shape.fence ? ", a fence" : "", shape.limits.narrow ? ", narrow limits" : "",
+         shape.redis_faults ? ", Redis fails" : "", shape.kills ? ", instances fail" : "",
+         shape.hostile ? ", hostile clients" : "",
          shape.clocks       ? ", clocks jump"
          : shape.only_redis ? ", nothing else"
                             : "");
@@ -313,6 +347,9 @@ static void run_world(uint64_t seed, const char *directory)
     sim_after(SECOND, disturb, NULL, 0);
     sim_after(SECOND, watch, NULL, 0);
     sim_at(shape.chaos_end, calm_down, NULL, 0);
+    if (!shape.only_redis && sim_chance(400)) {
+        sim_at(shape.chaos_end + sim_between(SECOND, 2 * SECOND), slow_down, NULL, 0);
+    }
     sim_at(shape.sending_end, stop_sending, NULL, 0);
     run_until(shape.end);
     esmes_check(true);
@@ -382,11 +419,13 @@ static void report(uint64_t seed, double began, bool with_hash)
     printf("seed %" PRIu64
            ": %.0f s in %.3f s; MT %u, accepted %u, relayed %u, refused %u; MO %u, accepted %u; "
            "changes %u, strict %u, barriers %u, kills %u, queries %u, parts %u, TLS %u; "
-           "windows %u, steps %u, by themselves %u, gone back %u, verdicts %u",
+           "windows %u, steps %u, by themselves %u, gone back %u, verdicts %u; limits met %u, drained %u, "
+           "removed %u, received %u",
            seed, (double)(sim_now - SIM_BEGIN) / (double)SECOND, seconds() - began, totals.mt,
            totals.mt_positive, totals.mt_relayed, totals.mt_refused, totals.mo, totals.mo_positive,
            totals.flips, totals.strict, totals.barriers, totals.kills, totals.queries, totals.parts,
-           totals.tls, totals.windows, totals.steps, totals.timed, totals.gone_back, totals.verdicts);
+           totals.tls, totals.windows, totals.steps, totals.timed, totals.gone_back, totals.verdicts,
+           totals.limits, totals.drained, totals.removed, totals.received);
     if (with_hash) {
         printf("; trace %016" PRIx64, trace_hash());
     }

@@ -5,6 +5,7 @@
 
 #include "smpp/frame.h"
 #include "test/sim/ledger.h"
+#include "test/sim/limits.h"
 #include "test/sim/secure.h"
 
 enum { ROOM = 65536, FINISH_STEPS = 100000 };
@@ -242,7 +243,8 @@ static struct wire *wire_new(struct process *p, struct loop *loop, struct stream
     wire->process = p;
     wire->loop = loop;
     wire->link = link;
-    wire->capacity = sim_chance(500) ? sim_between(200, 2000) : sim_between(4096, 65536);
+    wire->capacity =
+        sim_chance(shape.limits.short_out ? 900 : 500) ? sim_between(200, 2000) : sim_between(4096, 65536);
     wire->step = sim_chance(300) ? sim_between(20, 500) : 0;
     wire->lag = sim_chance(200) ? sim_between(5 * MS, 60 * MS) : sim_between(50000, 4 * MS);
     if (wire->step > 0) {
@@ -356,6 +358,7 @@ void wire_refuse(struct wire *wire)
 void __wrap_stream_tcp_refuse(uv_stream_t *server)
 {
     struct wire *wire = listener_take(server);
+    limits_refused_connection(current);
     if (wire != NULL) {
         wire_refuse(wire);
     }
@@ -402,6 +405,7 @@ void __wrap_stream_close(struct stream *s, bool flush)
     struct wire *wire = wire_of(s);
     if (wire != NULL) {
         wire->near_closing = true;
+        wire->near_ended = sim_now;
     }
     __real_stream_close(s, flush);
     if (wire != NULL) {
@@ -470,6 +474,7 @@ void wire_send(struct wire *wire, const void *octets, size_t len)
 
 void wire_close(struct wire *wire)
 {
+    wire->excused = true;
     if (wire->far != NULL && wire->pair != NULL) {
         if (wire->ssl != NULL) {
             secure_goodbye(wire->ssl);
@@ -482,6 +487,7 @@ void wire_close(struct wire *wire)
 
 void wire_reset(struct wire *wire)
 {
+    wire->excused = true;
     if (wire->far != NULL && wire->pair != NULL && wire->near != NULL) {
         stream_pair_cut(wire->pair);
         soon(wire);
@@ -494,6 +500,7 @@ void wire_freeze(struct wire *wire, uint64_t ns)
         return; /* the instance has given it up, by its own clock */
     }
     wire->frozen_until = ns == UINT64_MAX ? UINT64_MAX : sim_now + ns;
+    wire->excused |= ns == UINT64_MAX;
     wire->disturbed = wire->frozen_until;
     wire->next_step = wire->frozen_until;
 }

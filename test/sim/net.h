@@ -44,8 +44,10 @@ struct wire {
     struct ssl_st *ssl;    /* of the far side; NULL: plain */
     bool secured;          /* its handshake is done */
     bool leaving;          /* one of both has said unbind */
+    bool excused;          /* its peer has ended it, or may have made the instance end it */
     uint64_t frozen_until; /* UINT64_MAX: for ever */
     uint64_t disturbed;    /* when something last kept it from carrying */
+    uint64_t near_ended;   /* when the instance closed it; 0: not yet */
     bool reading;          /* the far side */
     uint64_t written, received;
     uint8_t *kept;

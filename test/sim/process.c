@@ -13,7 +13,10 @@
 
 #include "proxy/log.h"
 #include "proxy/turnoutd.h"
+#include "test/sim/accounts.h"
 #include "test/sim/books.h"
+#include "test/sim/ledger.h"
+#include "test/sim/limits.h"
 #include "test/sim/net.h"
 #include "test/sim/peers.h"
 #include "test/sim/redis_net.h"
@@ -98,7 +101,7 @@ int __wrap_kill(pid_t pid, int number)
 /* The passwords of a world are known: no need to spend a millisecond on each. */
 char *__wrap_crypt_r(const char *phrase, const char *setting, struct crypt_data *data)
 {
-    bool good = strcmp(phrase, GOOD_PASSWORD) == 0;
+    bool good = strcmp(phrase, strcmp(setting, OTHER_HASH) == 0 ? OTHER_PASSWORD : GOOD_PASSWORD) == 0;
     snprintf(data->output, sizeof data->output, "%s%s", good ? "" : "no", setting);
     return data->output;
 }
@@ -138,6 +141,9 @@ void __wrap_log_write(enum log_event event, const struct log_field *fields)
         }
     }
     tell(current == NULL ? "?" : current->name, "%s%s", event_names[event], line);
+    if (current != NULL) {
+        limits_logged(current, event, fields);
+    }
 }
 
 void __wrap_log_lines(enum log_event event, const char *name, const char *text)
@@ -167,32 +173,6 @@ static void write_links(FILE *out)
     }
 }
 
-static void write_clients(FILE *out)
-{
-    for (unsigned i = 0; i < ACCOUNTS; i++) {
-        fprintf(out, "client \"%s\" { password-hash = \"%s\" shortcodes = { ", account_names[i], GOOD_HASH);
-        bool first = true;
-        for (unsigned s = 0; s < SHORTCODES; s++) {
-            if (owner_of_shortcode(s) == i && (i != ACCOUNTS - 1 || shape.own)) {
-                fprintf(out, "%s\"%s\"", first ? "" : ", ", shortcodes[s]);
-                first = false;
-            }
-        }
-        fprintf(out,
-                "%s }\n window = %u mo-window = %u wait-count = %u hold-budget = %ums enquire-link = 2s\n",
-                i == ACCOUNTS - 1 && !shape.own ? "\"*\"" : "", shape.client_window, shape.mo_window,
-                shape.wait_count, HOLD_BUDGET_MS);
-        fprintf(out,
-                " response-timeout = %ums closed-refusal = 0x58 hold-refusal = 0x14 unknown-outcome = 0x45\n",
-                RESPONSE_TIMEOUT_MS);
-        fprintf(out, " bind-answer = %s nul-in-refusal = %s max-binds = 8 }\n",
-                i == 0   ? "first"
-                : i == 1 ? "all"
-                         : "once",
-                i == 1 ? "true" : "false");
-    }
-}
-
 static void write_config(unsigned instance, const char *path)
 {
     FILE *out = fopen(path, "we");
@@ -202,9 +182,11 @@ static void write_config(unsigned instance, const char *path)
     }
     fprintf(out, "workers = %u\ninstance = \"i%u\"\nstate-directory = \"%s/i%u\"\n", shape.workers, instance,
             directory, instance);
-    fprintf(out, "max-sessions = 60 session-init = 2s partial-timeout = 3s drain = 3s linger = 6s "
-                 "message-ids = 1024 traffic-cells = 1024\n"
-                 "out-limit = 64k max-pdu-bound = 8k max-pdu-open = 1k\n");
+    fprintf(out,
+            "drain = %ums linger = 6s message-ids = 1024 traffic-cells = 1024 max-pdu-bound = 8k "
+            "max-pdu-open = 1k\n",
+            DRAIN_MS);
+    limits_write(out);
     fprintf(out, "multipart-entries = %u multipart-ttl = %us\n", shape.parts_room, shape.parts_s);
     fprintf(out, "listener \"plain\" { address = \"127.0.0.1\" port = 0 }\n");
     if (shape.tls > 0) {
@@ -217,7 +199,7 @@ static void write_config(unsigned instance, const char *path)
     fprintf(out, "carrier \"spark\" { prefixes = { \"6427\" } mo-refusal = 0x14 }\n"
                  "carrier \"onenz\" { prefixes = { \"6421\" } mo-refusal = 0x14 }\n");
     write_links(out);
-    write_clients(out);
+    accounts_write(out, instance);
     fprintf(out,
             "redis { beat = 300ms lease = %ums timeout = 500ms reconnect-min = 50ms reconnect-max = 400ms "
             "on-loss = %s }\nadmin { enabled = false }\nlog { level = info file = \"/dev/null\" }\n",
@@ -235,6 +217,7 @@ void processes_begin(const char *where)
     snprintf(directory, sizeof directory, "%s", where);
     processes = NULL;
     next_serial = 0;
+    accounts_begin();
     loops_forget();
     for (unsigned i = 0; i < shape.instances; i++) {
         char path[96];
@@ -249,7 +232,10 @@ void process_reload(struct process *p)
 {
     char path[96];
     config_path(p->instance, path);
-    if (sim_chance(700)) {
+    if (shape.accounts && sim_chance(800)) {
+        accounts_change(p->instance, p->stopped_until > sim_now ? p->stopped_until : sim_now);
+    }
+    if (shape.accounts || sim_chance(700)) {
         write_config(p->instance, path);
     }
     p->reloaded = sim_now;
@@ -265,6 +251,16 @@ static void run_main(void *arg)
     p->alive = false;
     p->ended = true;
     tell(p->name, "has ended");
+    ledger_drained(p);
+}
+
+void process_end(struct process *p)
+{
+    p->ending = true;
+    if (p->told == 0) {
+        p->told = p->stopped_until > sim_now ? p->stopped_until : sim_now;
+    }
+    process_signal(p, SIGTERM);
 }
 
 struct process *process_start(unsigned instance)

@@ -16,6 +16,11 @@ enum { PROCESS_LOOPS = 4, PROCESS_WORKERS = 2, PROCESS_LISTENERS = 2 };
 struct loop;
 struct wire;
 
+/* How often a process has met limits, as seen from outside of its counters (limits.c). */
+struct met {
+    uint64_t binds, connections, slow_readers, inits, partials, full, full_in_all;
+};
+
 struct process {
     struct process *next; /* older */
     unsigned instance, serial;
@@ -23,6 +28,7 @@ struct process {
     bool ending; /* it was told to end */
     bool ended;  /* it came to its end by itself */
     uint64_t started, stopped_until;
+    uint64_t told;     /* to end, by SIGTERM; 0: not yet */
     uint64_t reloaded; /* when it was last told to read its configuration */
     int64_t skew;      /* of its wall clock, seconds */
     struct loop *loops[PROCESS_LOOPS];
@@ -32,6 +38,8 @@ struct process {
     struct loop *worker_loops[PROCESS_WORKERS];
     unsigned workers_count;
     uint64_t versions[PROCESS_WORKERS]; /* of the table, as seen last */
+    bool over[PROCESS_WORKERS];         /* the worker has ended */
+    struct met met;
     char name[24];
 };
 
@@ -42,6 +50,7 @@ void processes_begin(const char *directory);
 struct process *process_start(unsigned instance);
 void process_kill(struct process *p);
 void process_signal(struct process *p, int number);
+void process_end(struct process *p);    /* SIGTERM */
 void process_reload(struct process *p); /* SIGHUP, with a configuration in which links may look another way */
 void process_stop(struct process *p, uint64_t ns);
 struct process *process_of(unsigned instance); /* the living one, or NULL */

@@ -4,23 +4,23 @@
 
 #include "proxy/client.h"
 #include "proxy/leg.h"
+#include "test/sim/limits.h"
+#include "test/sim/net.h"
+#include "test/sim/peers.h"
 
 #define RULE_OLD_LEG "5: after the flip the old leg stays bound"
 #define RULE_LIMITS  "8: memory, queues and windows within their limits"
 #define RULE_FORWARD "9: an instance's table goes forward only"
+#define RULE_DRAIN   "drain: told to end, it ends in time, and what it has is answered"
 #define RULE_END     "every buffer and slot back at the end"
 
-enum { PDU_MOST = 8192 };
+enum { PDU_MOST = 8192, RELOAD_S = 6 };
 
 static void check_conn(const struct process *p, const struct conn *c, const char *what)
 {
     if (c->window.used > c->window.size) {
         violated(RULE_LIMITS, 0, "%s: a %s has %u requests in a window of %u", p->name, what, c->window.used,
                  c->window.size);
-    }
-    if (c->out_len > c->worker->config->out_limit + PDU_MOST) {
-        violated(RULE_LIMITS, 0, "%s: %zu octets wait for a %s, of %zu", p->name, c->out_len, what,
-                 (size_t)c->worker->config->out_limit);
     }
     if (c->kept_len > PDU_MOST + c->worker->receive_size) {
         violated(RULE_LIMITS, 0, "%s: %u octets of a %s are kept", p->name, c->kept_len, what);
@@ -49,8 +49,19 @@ static void check_queues(const struct process *p, const struct client *client)
 static void check_client(const struct process *p, const struct client *client)
 {
     check_conn(p, &client->conn, "client");
-    if (client->account != NULL) {
+    if (client->account != NULL &&
+        p->reloaded + RELOAD_S * SECOND < sim_now) { /* what is there may be more than may come */
         check_queues(p, client);
+    }
+}
+
+/* Answers and good-byes have half a second beyond the time to drain, and a few turns. */
+static void check_drain(const struct process *p, const struct worker *w)
+{
+    bool over = p->told > 0 && sim_now > p->told + DRAIN_MS * MS + SECOND && p->stopped_until < p->told;
+    if (over && (w->clients.count > 0 || w->legs.count > 0)) {
+        violated(RULE_DRAIN, 0, "%s was told to end %.1f s ago, and has %u clients and %u legs still",
+                 p->name, (double)(sim_now - p->told) / (double)SECOND, w->clients.count, w->legs.count);
     }
 }
 
@@ -96,10 +107,26 @@ void rules_after_turn(struct process *p, unsigned number)
             check_leg(p, w, leg);
         }
     }
+    limits_after_turn(p, w);
+    check_drain(p, w);
     if (held != metric_get(&w->metrics->waiting_messages)) {
         violated(RULE_LIMITS, 0, "%s: %" PRIu64 " messages wait, but %" PRIu64 " are counted", p->name, held,
                  metric_get(&w->metrics->waiting_messages));
     }
+}
+
+bool rules_leg_serves(const struct wire *wire)
+{
+    const struct process *p = wire->process;
+    for (unsigned i = 0; i < p->workers_count; i++) {
+        for (uint32_t at = 0; !p->over[i] && at < p->workers[i]->legs.capacity; at++) {
+            const struct leg *leg = registry_at(&p->workers[i]->legs, at);
+            if (leg != NULL && wire->near != NULL && leg->conn.stream == wire->near) {
+                return leg->state == LEG_BOUND;
+            }
+        }
+    }
+    return false;
 }
 
 static void check_zero(const struct process *p, const char *what, uint64_t value)

@@ -13,12 +13,14 @@
  * log's output and the crypt of passwords. What is ours instead: libuv's loops, the clock, random numbers, Redis'
  * storage. Nothing here may depend on an address, on the real clock, or on anything but the seed.
  *
- * Where the rules are: ledger.c (messages, answers, the barrier, order), parts.c (messages in several parts), esme.c and
- * smsc.c (binds; query, cancel and replace at the link that gave the id), rules.c (limits, and what is left at the end),
+ * Where the rules are: ledger.c (messages, answers, the barrier, order, what is answered when a process is told to end),
+ * parts.c (messages in several parts), esme.c and smsc.c (binds, who is unbound after a reload, who may get MO; query, cancel
+ * and replace at the link that gave the id), rules.c and limits.c (limits, the time to drain, and what is left at the end),
  * books.c (memory), operator.c (tables), windows.c and guards.c (what operators and timers may do to routes).
  *
- * Not judged: which of a client's sessions gets an MO or a receipt, as long as it is that client's; what the metrics, the
- * evidence and a window's report say; notices by mail and webhook; preflight but before moves by themselves; probes;
+ * Not judged: which of a client's receiving sessions gets an MO or a receipt; shortcodes that a reload gives to another
+ * client, and what comes for those of a client that a reload has removed; what the evidence and a window's report say, and
+ * the metrics but for those of limits; notices by mail and webhook; preflight but before moves by themselves; probes;
  * sentinels (a failover is one by itself: nobody announces it, and the old master is gone at once); links by TLS; parts of
  * one message that are sent to several instances. turnoutctl's own code does not run: operators call the functions in
  * Redis. */
@@ -92,6 +94,14 @@ static inline unsigned link_platform(unsigned link)
     return link % PLATFORMS;
 }
 
+/* What may be had at most (limits.h): octets, counts, milliseconds. */
+struct limits {
+    bool narrow;    /* some of them are met */
+    bool short_out; /* that of the output is, by those who do not read */
+    unsigned out, wait_bytes, waiting, waiting_bytes, binds, sessions, unbound, own_answers, init_ms,
+        partial_ms;
+};
+
 /* What the seed made of it. */
 struct shape {
     unsigned instances, workers;
@@ -114,6 +124,8 @@ struct shape {
     unsigned parts_s;    /* so long they are remembered */
     unsigned parts_over; /* of 1000 parts, how many are of messages that several sessions send */
     unsigned parts_room; /* and so many */
+    struct limits limits;
+    bool accounts; /* what clients may is changed */
     uint64_t chaos_end, sending_end, end;
 };
 extern struct shape shape;

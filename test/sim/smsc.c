@@ -67,7 +67,8 @@ static void mo_tick(void *ctx, uint64_t arg)
     if (s->wire == NULL || sim_now > shape.sending_end) {
         return;
     }
-    for (unsigned burst = sim_chance(30) ? 12 : 1; burst > 0 && may_deliver(s); burst--) {
+    for (unsigned burst = sim_chance(shape.limits.short_out ? 400 : 30) ? 12 : 1; burst > 0 && may_deliver(s);
+         burst--) {
         send_mo(s, (unsigned)sim_random(SHORTCODES), 0, false);
     }
     if (sim_chance(30)) {
@@ -410,6 +411,13 @@ void smsc_disturb(void)
         disturb_session(alive[sim_random(count)]);
     } else {
         disturb_link((unsigned)sim_random(LINKS));
+    }
+}
+
+void smscs_slow(uint64_t ns)
+{
+    for (unsigned link = 0; link < LINKS; link++) {
+        smscs[link].slow_until = sim_now + ns;
     }
 }
 

@@ -776,6 +776,7 @@ static void end_loop(struct loop *loop)
     wires_finish(loop);
     if (worker >= 0) {
         rules_at_end(loop->process, (unsigned)worker);
+        loop->process->over[worker] = true;
     }
     resume(co);
 }
