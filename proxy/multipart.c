@@ -53,10 +53,9 @@ void multiparts_free(struct multiparts *parts)
 struct multipart multipart_of(const struct multiparts *parts, unsigned account, struct smpp_span source,
                               struct smpp_span dest, const struct smpp_part *part)
 {
-    uint64_t words[] = {siphash(parts->secret, source.p, source.len),
-                        siphash(parts->secret, dest.p, dest.len),
-                        (uint64_t)account << 32 | (uint64_t)part->reference << 16 |
-                            (uint64_t)part->kind << 8 | part->total};
+    uint64_t words[] = {
+        siphash(parts->secret, source.p, source.len), siphash(parts->secret, dest.p, dest.len),
+        (uint64_t)account << 32 | (uint64_t)part->reference << 16 | (uint64_t)part->kind << 8 | part->total};
     uint64_t key = siphash(parts->secret, (const uint8_t *)words, sizeof words);
     return (struct multipart){.key = key == 0 ? 1 : key, .total = part->total, .number = part->number};
 }

@@ -57,6 +57,7 @@ struct tls_stream {
     uint64_t messages_since; /* ms */
     uv_timer_t timer;        /* of the handshake */
     uv_idle_t turn; /* active while there is something to deliver without waiting for the inner stream */
+    struct stranger stranger; /* as one that waits with what is here already */
     unsigned handles;
     uint64_t deadline;
     char detail[192];
@@ -219,6 +220,7 @@ static void end(struct tls_stream *t, enum stream_end why, const char *detail, b
     }
     (void)uv_timer_stop(&t->timer);
     (void)uv_idle_stop(&t->turn);
+    strangers_leave(&t->stranger);
     stream_close(t->inner, flush);
 }
 
@@ -380,9 +382,11 @@ static void adjust(struct tls_stream *t)
         t->inner_reading = from_inner;
         (from_inner ? stream_read_start : stream_read_stop)(t->inner);
     }
-    if (wanted && here) {
+    bool waits = t->stranger.among != NULL && !t->stranger.called; /* for its time among strangers */
+    if (wanted && here && !waits) {
         (void)uv_idle_start(&t->turn, on_turn);
-    } else {
+    } else if (!wanted || !here) {
+        strangers_leave(&t->stranger);
         (void)uv_idle_stop(&t->turn);
     }
 }
@@ -566,15 +570,24 @@ static void on_turn(uv_idle_t *turn)
 {
     struct tls_stream *t = turn->data;
     struct strangers *strangers = inner_stranger(t);
-    if (strangers != NULL && !strangers_may(strangers)) {
-        return; /* this comes again in the next turn */
+    if (strangers != NULL && !strangers_may(strangers, &t->stranger)) {
+        (void)uv_idle_stop(&t->turn);
+        strangers_wait(strangers, &t->stranger);
+        return;
     }
+    strangers_leave(&t->stranger);
     uint64_t begun = strangers != NULL ? uv_hrtime() : 0;
     t->turn_over = false;
     pump(t);
     if (strangers != NULL) {
         strangers_spent(strangers, uv_hrtime() - begun);
     }
+}
+
+static void on_called(struct stranger *stranger)
+{
+    struct tls_stream *t = (struct tls_stream *)((char *)stranger - offsetof(struct tls_stream, stranger));
+    (void)uv_idle_start(&t->turn, on_turn);
 }
 
 /* --- the inner stream's events ------------------------------------------------------------------------- */
@@ -725,6 +738,7 @@ static struct tls_stream *tls_new(struct stream_env *env, uint64_t timeout_ms,
     struct tls_stream *t = calloc(1, sizeof(*t));
     if (t != NULL) {
         stream_init(&t->base, &tls_kind, env, events, owner);
+        t->stranger.read_on = on_called;
         t->deadline = uv_now(env->loop) + timeout_ms;
     }
     return t;
