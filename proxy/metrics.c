@@ -7,6 +7,7 @@
  * A series that was shown is shown from then on, with 0 if need be: a series that comes and goes hides its
  * last step from rate() and its absence from alerts. */
 #include "proxy/metrics.h"
+#include "proxy/memory_text.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -679,9 +680,8 @@ static void put_histograms(const struct text *t)
 char *metrics_text(struct metrics *metrics, const struct config *config, const struct names *names,
                    const struct metrics_process *process, size_t *len)
 {
-    char *data = NULL;
-    size_t size = 0;
-    struct text t = {.out = open_memstream(&data, &size), .metrics = metrics, .names = names};
+    struct memory_text page;
+    struct text t = {.out = memory_text_open(&page), .metrics = metrics, .names = names};
     if (t.out == NULL)
         return NULL;
     labels_refresh(metrics, config);
@@ -696,13 +696,7 @@ char *metrics_text(struct metrics *metrics, const struct config *config, const s
     put_pdus(&t);
     put_links(&t);
     put_histograms(&t);
-    int failed = ferror(t.out);
-    if (fclose(t.out) != 0 || failed) {
-        free(data);
-        return NULL;
-    }
-    *len = size;
-    return data;
+    return memory_text_close(&page, len);
 }
 
 /* --- JSON ------------------------------------------------------------------------------------- */

@@ -21,6 +21,7 @@
 #include "proxy/inquiry.h"
 #include "proxy/hooks/hooks.h"
 #include "proxy/log.h"
+#include "proxy/memory_text.h"
 #include "proxy/number_answers.h"
 #include "proxy/number_swap.h"
 #include "proxy/questions.h"
@@ -281,14 +282,14 @@ static void add_number(void (*add)(void *, const char *, const char *), void *ar
  * refused. */
 static void add_links(const struct config *config, void (*add)(void *, const char *, const char *), void *arg)
 {
-    char *text = NULL;
-    size_t len = 0;
-    FILE *out = open_memstream(&text, &len);
+    struct memory_text links;
+    FILE *out = memory_text_open(&links);
     for (size_t i = 0; out != NULL && i < config->links_count; i++) {
         fprintf(out, "%s%s:%s", i == 0 ? "" : " ", config->links[i].carrier_name,
                 config->links[i].platform_name);
     }
-    if (out != NULL && fclose(out) == 0 && text != NULL) { /* the last of the memory is asked for by fclose */
+    char *text = out == NULL ? NULL : memory_text_close(&links, NULL);
+    if (text != NULL) {
         add(arg, "links", text);
     }
     free(text);

@@ -7,6 +7,7 @@
  * they are answered; the body of another request is read and dropped up to a limit, so that its sender sees
  * the answer. */
 #include "proxy/admin/admin.h"
+#include "proxy/memory_text.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -147,18 +148,17 @@ static enum MHD_Result send_static(struct MHD_Connection *connection, unsigned s
 
 static enum MHD_Result send_not_found(struct MHD_Connection *connection)
 {
-    char *body = NULL;
     size_t len = 0;
-    FILE *out = open_memstream(&body, &len);
+    struct memory_text page;
+    FILE *out = memory_text_open(&page);
     if (out == NULL)
         return MHD_NO;
     fputs("no such page; there are:\n", out);
     for (size_t i = 0; i < PAGES; i++)
         fprintf(out, "%-10s %s\n", pages[i].path, pages[i].about);
-    if (fclose(out) != 0) {
-        free(body);
+    char *body = memory_text_close(&page, &len);
+    if (body == NULL)
         return MHD_NO;
-    }
     return send_body(connection, MHD_HTTP_NOT_FOUND, TEXT, body, len);
 }
 

@@ -12,6 +12,7 @@
 #include "proxy/hooks/sign.h"
 #include "proxy/hooks/template.h"
 #include "proxy/hooks/zone.h"
+#include "proxy/memory_text.h"
 #include "proxy/utf8.h"
 
 /* What is named of a change of many shortcodes; the rest is counted. */
@@ -119,8 +120,8 @@ static char *list_member(const struct hook_audience *audience, size_t member)
 {
     size_t count = 0, different = 0;
     const char **texts = calloc(audience->cells_count + 1, sizeof *texts);
-    char *list = NULL;
-    FILE *out = texts == NULL ? NULL : open_memstream(&list, &(size_t){0});
+    struct memory_text list;
+    FILE *out = texts == NULL ? NULL : memory_text_open(&list);
     for (size_t i = 0; texts != NULL && i < audience->cells_count; i++) {
         const char *text = *(const char *const *)((const char *)audience->cells[i] + member);
         if (strcmp(text, "-") != 0) {
@@ -144,11 +145,7 @@ static char *list_member(const struct hook_audience *audience, size_t member)
         fputc('-', out);
     }
     free(texts);
-    if (out != NULL && fclose(out) != 0) {
-        free(list);
-        return NULL;
-    }
-    return list;
+    return out == NULL ? NULL : memory_text_close(&list, NULL);
 }
 
 static void put_cell(FILE *out, const struct hook_cell *cell)
@@ -165,9 +162,8 @@ static void put_cell(FILE *out, const struct hook_cell *cell)
 
 static char *list_cells(const struct hook_audience *audience)
 {
-    char *list = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&list, &size);
+    struct memory_text list;
+    FILE *out = memory_text_open(&list);
     for (size_t i = 0; out != NULL && i < audience->cells_count && i < LINES_LISTED_MAX; i++) {
         fputs(i > 0 ? "\n" : "", out);
         put_cell(out, audience->cells[i]);
@@ -175,11 +171,7 @@ static char *list_cells(const struct hook_audience *audience)
     if (out != NULL && audience->cells_count > LINES_LISTED_MAX) {
         fprintf(out, "\n  and %zu more", audience->cells_count - LINES_LISTED_MAX);
     }
-    if (out != NULL && fclose(out) != 0) {
-        free(list);
-        return NULL;
-    }
-    return list;
+    return out == NULL ? NULL : memory_text_close(&list, NULL);
 }
 
 static const char *or_dash(const char *text)
@@ -316,8 +308,8 @@ static void cut(char *text)
 char *hook_mail_header(const char *text)
 {
     char *clean = hook_text_clean(text);
-    char *made = NULL;
-    FILE *out = clean == NULL ? NULL : open_memstream(&made, &(size_t){0});
+    struct memory_text made;
+    FILE *out = clean == NULL ? NULL : memory_text_open(&made);
     if (out != NULL) {
         cut(clean);
         if (is_plain(clean)) {
@@ -325,13 +317,9 @@ char *hook_mail_header(const char *text)
         } else {
             put_words(out, clean);
         }
-        if (fclose(out) != 0) {
-            free(made);
-            made = NULL;
-        }
     }
     free(clean);
-    return made;
+    return out == NULL ? NULL : memory_text_close(&made, NULL);
 }
 
 bool hook_mail_address_good(const char *address)
@@ -484,20 +472,16 @@ char *hook_mail_write(const struct config *config, const struct hook_event *even
     char *subject = fine ? prefixed(event, hook_template_expand(template.subject, values.of)) : NULL;
     char *body = fine ? hook_template_expand(template.body, values.of) : NULL;
     char *header = subject == NULL ? NULL : hook_mail_header(subject);
-    char *message = NULL;
-    FILE *out = header == NULL || body == NULL ? NULL : open_memstream(&message, len);
+    struct memory_text message;
+    FILE *out = header == NULL || body == NULL ? NULL : memory_text_open(&message);
     if (out != NULL) {
         put_date(out, now);
         put_headers(out, config, event, audience, header);
         put_body(out, event, body);
-        if (fclose(out) != 0) {
-            free(message);
-            message = NULL;
-        }
     }
     free(header);
     free(body);
     free(subject);
     values_free(&values);
-    return message;
+    return out == NULL ? NULL : memory_text_close(&message, len);
 }

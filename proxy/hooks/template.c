@@ -1,5 +1,6 @@
 /* See template.h. */
 #include "proxy/hooks/template.h"
+#include "proxy/memory_text.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -88,9 +89,9 @@ const char *hook_template_check(const char *text)
 
 char *hook_template_expand(const char *text, const char *const values[PLACE_COUNT])
 {
-    char *made = NULL;
-    size_t size = 0, len;
-    FILE *out = open_memstream(&made, &size);
+    struct memory_text made;
+    size_t len;
+    FILE *out = memory_text_open(&made);
     if (out == NULL) {
         return NULL;
     }
@@ -107,11 +108,7 @@ char *hook_template_expand(const char *text, const char *const values[PLACE_COUN
             c += c[1] == '{' ? 2 : 1;
         }
     }
-    if (fclose(out) != 0) {
-        free(made);
-        return NULL;
-    }
-    return made;
+    return memory_text_close(&made, NULL);
 }
 
 /* --- files ----------------------------------------------------------------------------------------------- */
