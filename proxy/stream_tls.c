@@ -24,7 +24,7 @@
 
 enum {
     TURN_READS =
-        128, /* records decrypted in a wake-up, before the other streams of the loop have their turn: the smallest cost
+        128, /* records decrypted in a wake-up, before the other streams of the loop have their turn: the smallest cost some
                 1.6 us each, and a client that keeps to the usual window of 100 never meets it */
     ANSWERS_MAX =
         1 << 16, /* octets that OpenSSL may answer of its own accord to a peer that does not read them */

@@ -47,6 +47,9 @@ SPECIAL = {
 }
 SESSIONS_FLOOR = with_itself('the same of the floor', ('1000 sessions', FLOOR, Cell(1000, 10, RATE)),
                              ('10 sessions', FLOOR, Cell(10, 10, RATE)), None)
+CARRIERS_FLOOR = with_itself('carriers of the floor', ('4 carriers', 'floor-2-carriers', Cell(10, 100, carriers=4)),
+                             ('1 carrier', FLOOR, Cell(10, 100)), None)
+OWN_FLOORS = {'sessions': SESSIONS_FLOOR, 'carriers': CARRIERS_FLOOR}  # of what is compared with itself
 ALL = [*CELLS, *SPECIAL]
 # Against proxies that decode what they pass on; nothing is aimed at.
 PEERS = [Comparison('node-smpp %s' % text, Side('turnoutd', 'turnoutd', cell_of(text)),
@@ -61,6 +64,7 @@ read of a socket that has something, one write a turn.
   floor-0   copies octets, unread, as HAProxy does
   floor-1   frames them: PDU by PDU, what is not whole yet waits for the rest
   floor-2   finds both addresses of each message, gives each request a new sequence_number and each answer its old one
+With four carriers floor-2 has a connection to each and chooses by the destination's first digits.
 It routes, counts and limits nothing. floor-2 / haproxy is what reading PDUs costs: where that alone is beyond an aim, no
 proxy that reads them can meet it. turnoutd / floor-2 is what turnoutd does beyond it: carrier, route, window, accounts.
 floor-1 and floor-0 / haproxy say how much of the floor is the finding, the framing and the copying."""
@@ -78,14 +82,14 @@ def over_floor(name):
 
 def floors(cells):
     """For each of those cells: turnoutd over the floor, and the floors, from that one down to the one that reads nothing,
-    over HAProxy. For many sessions over few, the floor's own. Nothing is aimed at."""
+    over HAProxy. For many sessions over few, and for four carriers over one, the floor's own. Nothing is aimed at."""
     found = []
     for c in [c for c in cells if c.name in CELLS]:
         pairs = [(over_floor(c.name), 'turnoutd', FLOOR)]
         pairs += [(over_haproxy(c.name, floor), floor, 'haproxy') for floor in (FLOOR, 'floor-1', 'floor-0')]
         found += [Comparison(name, Side(subject, subject, c.subject.cell), Side(peer, peer, c.subject.cell),
                              (('cpu', None),)) for name, subject, peer in pairs]
-    return found + ([SESSIONS_FLOOR] if SPECIAL['sessions'] in cells else [])
+    return found + [own for name, own in OWN_FLOORS.items() if SPECIAL[name] in cells]
 
 
 def comparison(name):

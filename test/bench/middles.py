@@ -254,5 +254,15 @@ class Floor(Middle):
         return listens(self.port)
 
 
+class FloorCarriers(Floor):
+    """The same with an SMSC for each carrier, chosen by the destination's prefix."""
+    name = 'floor-2-carriers'
+    level = 2
+
+    def command(self):
+        smscs = ['%d:%s' % (port, PREFIXES[carrier]) for carrier, port in self.ports.items()]
+        return [self.world.build / 'turnout-floor', self.level, self.port, *smscs]
+
+
 FLOORS = tuple(type('Floor%d' % level, (Floor,), {'name': 'floor-%d' % level, 'level': level}) for level in range(3))
-MIDDLES = (Turnoutd, Haproxy, Turnoutd2, TurnoutdTls, HaproxyTls, NodeProxy, *FLOORS)
+MIDDLES = (Turnoutd, Haproxy, Turnoutd2, TurnoutdTls, HaproxyTls, NodeProxy, *FLOORS, FloorCarriers)

@@ -7,7 +7,7 @@ import dataclasses
 import textwrap
 
 import judging
-from comparisons import FLOOR, FLOOR_LEVELS, SESSIONS_FLOOR, SPECIAL, over_floor, over_haproxy
+from comparisons import FLOOR, FLOOR_LEVELS, OWN_FLOORS, SPECIAL, over_floor, over_haproxy
 from judging import spread
 from tables import MEASURES, NAMES, plain, ranged, sides_of, table
 
@@ -58,7 +58,8 @@ def summarise(runs, compared):
 def floor_of(summary, cell, measure, aim):
     """What the floor says of an aim: {"over": floor / peer, "under": turnoutd / floor, "beyond": the floor alone is beyond
     the aim, in each pair}; {} where it was not measured."""
-    over = SESSIONS_FLOOR.name if cell == SPECIAL['sessions'].name else over_haproxy(cell)
+    own = {SPECIAL[name].name: its.name for name, its in OWN_FLOORS.items()}
+    over = own.get(cell) or over_haproxy(cell)
     if over not in summary or not summary[over]['ratio'][measure]:
         return {}
     values = summary[over]['ratios'][measure]
