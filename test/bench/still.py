@@ -128,7 +128,7 @@ def lookups(world, _smsc, progress):
             row('route table', 'one row changed', found['route_change_us'], 'us', 1000),
             row('route table', 'built whole and published, while a worker looks up', found['route_publish_s'], 's', 1),
             row('route table', 'longest pause of that worker, of 3 such', found['worker_pause_us'], 'us', None),
-            row('route table', 'longest pause of it in as long a time without', found['worker_pause_idle_us'], 'us', None),
+            row('route table', 'its longest pause while nothing is built', found['worker_pause_without_us'], 'us', None),
             row('route table', 'pauses left out: its processor was taken', found['worker_preempted'], 'times', None),
             row('number look-up', '5,000,000 numbers, random', found['number_lookup_ns'], 'ns', 200),
             row('number look-up', 'a number that is not there', found['number_absent_ns'], 'ns', 200),
