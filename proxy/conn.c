@@ -45,7 +45,8 @@ void conn_bound(struct conn *c, uint8_t peer_version)
     recount(c);
     conn_rearm(c);
     if (c->owner->side == SIDE_CLIENT && !c->paused && !c->flooded) {
-        stream_read_stop(c->stream); /* among strangers it may have waited for its turn, and is none any more */
+        stream_read_stop(
+            c->stream); /* among strangers it may have waited for its turn, and is none any more */
         stream_read_start(c->stream);
     }
 }

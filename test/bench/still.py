@@ -181,12 +181,13 @@ def idle_share(world, smsc, kind, binds, seconds):
 
 
 IDLE_NOTE = ('The idle sessions send an enquire_link every 30 s, which turnoutd answers; over each of their legs it sends one '
-             'every 30 s, too, its default, so that with legs to 4 carriers there are five times as many PDUs. Where a process '
+             'every 30 s, too, its default, so that with legs to 4 carriers there are five times as many sessions and PDUs: that '
+             'row is told beside the aim, which is for %d sessions. Where a process '
              'may not open the %d files that all of these take (ulimit -n), fewer are measured, and the figure is in '
-             'proportion.' % (ACCOUNTS * BINDS * (1 + len(PREFIXES))))
+             'proportion.' % (ACCOUNTS * BINDS, ACCOUNTS * BINDS * (1 + len(PREFIXES))))
 
 
-def idle_rows(world, progress, kind, what, legs, seconds=30):
+def idle_rows(world, progress, kind, what, legs, aim, seconds=30):
     binds = idle_binds(may_open(ACCOUNTS * BINDS * (1 + legs) + SPARE_DESCRIPTORS), legs)
     what += ', by %d of them' % (ACCOUNTS * binds) if binds < BINDS else ''
     progress('idle sessions %s, %d s' % (what, seconds))
@@ -194,15 +195,15 @@ def idle_rows(world, progress, kind, what, legs, seconds=30):
         raise Failed('too few open files a process, %d: ulimit -n' % may_open(0))
     with contextlib.closing(Smsc(world, 'smsc-idle')) as own:  # begun after the limit was raised
         share = idle_share(world, own, kind, binds, seconds) * BINDS / binds
-    return [row('%d idle sessions' % (ACCOUNTS * BINDS), what, share, '% of a core', 2) | {'note': IDLE_NOTE}]
+    return [row('%d idle sessions' % (ACCOUNTS * BINDS), what, share, '% of a core', aim) | {'note': IDLE_NOTE}]
 
 
 def idle(world, _smsc, progress):
-    return idle_rows(world, progress, 'none', 'without legs', 0)
+    return idle_rows(world, progress, 'none', 'without legs', 0, 2)
 
 
 def idle_legs(world, _smsc, progress):
-    return idle_rows(world, progress, 'all', 'with legs to %d carriers' % len(PREFIXES), len(PREFIXES))
+    return idle_rows(world, progress, 'all', 'with legs to %d carriers' % len(PREFIXES), len(PREFIXES), None)
 
 
 STORM_NOTE = (
