@@ -39,15 +39,22 @@ void conn_sent_bind(struct conn *c, uint32_t bind_id, uint32_t sequence_number)
     conn_rearm(c);
 }
 
+/* It may wait for its turn among strangers, and is none any more. */
+static void read_at_once(struct conn *c)
+{
+    if (!c->paused && !c->flooded) {
+        stream_read_stop(c->stream);
+        stream_read_start(c->stream);
+    }
+}
+
 void conn_bound(struct conn *c, uint8_t peer_version)
 {
     smpp_session_bound(&c->smpp, peer_version, c->worker->now);
     recount(c);
     conn_rearm(c);
-    if (c->owner->side == SIDE_CLIENT && !c->paused && !c->flooded) {
-        stream_read_stop(
-            c->stream); /* among strangers it may have waited for its turn, and is none any more */
-        stream_read_start(c->stream);
+    if (c->owner->side == SIDE_CLIENT) {
+        read_at_once(c);
     }
 }
 
