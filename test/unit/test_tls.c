@@ -591,7 +591,7 @@ static void a_flood_of_small_records_takes_turns(void **state)
     assert_int_equal(w->b.got, 256);
     world_until(w, w->b.got == 2000);
     assert_int_equal(w->chunks.out, 0);
-    assert_int_equal(w->b.tls_events[TLS_EVENT_MANY], 15);
+    assert_in_range(w->b.tls_events[TLS_EVENT_MANY], 10, 15); /* a read of the socket may end within a turn */
     raw_close(&raw);
     tls_world_free(w);
 }
