@@ -23,12 +23,8 @@ void strangers_leave(struct stranger *one)
     if (s == NULL) {
         return;
     }
-    if (one->called) {
-        s->called--;
-        one->called = false;
-    } else {
-        take_out(s, one);
-    }
+    take_out(s, one);
+    s->waiting--;
     one->among = NULL;
 }
 
@@ -38,14 +34,14 @@ void strangers_wait(struct strangers *s, struct stranger *one)
     one->previous = s->last;
     *(s->last != NULL ? &s->last->next : &s->first) = one;
     s->last = one;
+    s->waiting++;
     one->among = s;
 }
 
 static void call(struct strangers *s, struct stranger *one)
 {
-    take_out(s, one);
-    one->called = true;
-    s->called++;
+    strangers_leave(one);
+    one->called = s->turn;
     one->read_on(one);
 }
 
@@ -70,8 +66,9 @@ unsigned strangers_turn(struct strangers *s, uint64_t allowance)
     s->limited = true;
     s->left = allowance < INT64_MAX ? (int64_t)allowance : INT64_MAX;
     s->served = s->put_off = 0;
+    s->turn++;
     uint64_t most = allowance / s->usual + 1;
-    while (s->first != NULL && s->called < CALLED_MOST && s->called < most) {
+    for (uint64_t calls = 0; s->first != NULL && calls < CALLED_MOST && calls < most; calls++) {
         call(s, s->first);
     }
     return put_off;
@@ -84,14 +81,14 @@ bool strangers_are_through(const struct strangers *s)
 
 bool strangers_may(struct strangers *s, struct stranger *one)
 {
-    bool called = one != NULL && one->called;
+    bool called = one != NULL && one->called == s->turn;
     bool must_wait = (one != NULL && s->first != NULL) || (s->served > 0 && s->left <= 0);
     if (s->limited && !called && must_wait) {
         s->put_off++;
         return false;
     }
-    if (one != NULL) {
-        strangers_leave(one);
+    if (called) {
+        one->called = 0; /* once */
     }
     s->served++;
     return true;

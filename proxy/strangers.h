@@ -7,7 +7,8 @@
  *
  * Who waits is not read, so that the loop does not come with it: with thousands that are left as they are, a turn would
  * be about little else. First come, first served: so many are called as the turn has time for, by what others took, and
- * all of them are served; who has had its turn waits behind the others next time. Plain data of one worker; zeroed,
+ * those of them that have something to be read are served in that turn; who has had its turn waits behind the others
+ * next time. Plain data of one worker; zeroed,
  * there is no limit until the first turn. */
 #ifndef PROXY_STRANGERS_H
 #define PROXY_STRANGERS_H
@@ -20,20 +21,21 @@ struct strangers;
 /* A connection, as part of whatever it is; zeroed but for read_on. */
 struct stranger {
     void (*read_on)(struct stranger *one); /* it is called: to be read again */
-    struct strangers *among;               /* NULL: it neither waits nor is called */
+    struct strangers *among;               /* in whose queue it waits; NULL: in none */
     struct stranger *next, *previous;      /* while it waits */
-    bool called;
+    uint64_t called;                       /* the number of the turn in which it was, last */
 };
 
 struct strangers {
     bool limited;
+    uint64_t turn;    /* its number */
     int64_t left;     /* ns of this turn */
     uint64_t spent;   /* ns, in this turn */
     unsigned bills;   /* of them */
     uint64_t usual;   /* ns, what one takes: over some turns */
     unsigned served;  /* in this turn */
     unsigned put_off; /* in this turn */
-    unsigned called;  /* have not had their turn yet */
+    unsigned waiting;
     struct stranger *first, *last;
 };
 
@@ -53,7 +55,7 @@ bool strangers_are_through(const struct strangers *s);
 /* It is not read until it is called. */
 void strangers_wait(struct strangers *s, struct stranger *one);
 
-/* It is no stranger any more, or is read for another reason; no matter whether it waits. */
+/* It waits no more: it is no stranger any more, or ends. No matter whether it did. */
 void strangers_leave(struct stranger *one);
 
 #endif

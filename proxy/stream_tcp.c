@@ -102,6 +102,7 @@ static void finish(struct tcp_stream *t)
     chain_drop(&t->out, t->base.env->chunks);
     uv_freeaddrinfo(t->addresses);
     t->base.events->closed(t->base.owner, t->end, detail);
+    assert(t->stranger.among == NULL);
     free(t);
 }
 
@@ -148,9 +149,7 @@ static inline bool put_off(struct tcp_stream *t, uv_buf_t *buf)
 {
     t->strangers = t->base.events->stranger != NULL ? t->base.events->stranger(t->base.owner) : NULL;
     t->put_off = t->strangers != NULL && !strangers_may(t->strangers, &t->stranger);
-    if (t->strangers == NULL) {
-        strangers_leave(&t->stranger); /* it has been called, and has become known meanwhile */
-    } else if (t->put_off) {
+    if (t->put_off) {
         buf->base = NULL;
         buf->len = 0;
     }

@@ -11,6 +11,7 @@
  * neither chunks nor record buffers. */
 #include "proxy/stream.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -185,6 +186,7 @@ static BIO *new_bio(struct tls_stream *t)
 
 static void tls_free(struct tls_stream *t)
 {
+    assert(t->stranger.among == NULL);
     SSL_free(t->ssl);
     SSL_CTX_free(t->context);
     free(t);
@@ -238,6 +240,7 @@ static void inner_closed(void *owner, enum stream_end why, const char *detail)
         set_detail(t, detail);
     }
     t->state = TLS_ENDING;
+    strangers_leave(&t->stranger);
     uv_close((uv_handle_t *)&t->timer, on_handle_closed);
     uv_close((uv_handle_t *)&t->turn, on_handle_closed);
 }
@@ -382,7 +385,7 @@ static void adjust(struct tls_stream *t)
         t->inner_reading = from_inner;
         (from_inner ? stream_read_start : stream_read_stop)(t->inner);
     }
-    bool waits = t->stranger.among != NULL && !t->stranger.called; /* for its time among strangers */
+    bool waits = t->stranger.among != NULL; /* for its time among strangers */
     if (wanted && here && !waits) {
         (void)uv_idle_start(&t->turn, on_turn);
     } else if (!wanted || !here) {
@@ -575,7 +578,6 @@ static void on_turn(uv_idle_t *turn)
         strangers_wait(strangers, &t->stranger);
         return;
     }
-    strangers_leave(&t->stranger);
     uint64_t begun = strangers != NULL ? uv_hrtime() : 0;
     t->turn_over = false;
     pump(t);

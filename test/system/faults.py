@@ -168,9 +168,9 @@ NEVER_FAIL = {
         BIO_clear_flags BIO_free BIO_get_data BIO_meth_set_ctrl BIO_meth_set_read BIO_meth_set_write BIO_set_data BIO_set_flags
         BIO_set_init EVP_MAC_CTX_free EVP_MAC_free EVP_sha256 OSSL_PARAM_construct_end OSSL_PARAM_construct_utf8_string
         SSL_CTX_free SSL_CTX_set_default_passwd_cb SSL_CTX_set_info_callback SSL_CTX_set_options SSL_CTX_set_verify
-        SSL_CTX_up_ref SSL_alert_desc_string_long SSL_free SSL_get0_param SSL_get_error SSL_get_ex_data
+        SSL_CTX_up_ref SSL_alert_desc_string_long SSL_free SSL_get0_param SSL_get_error SSL_get_ex_data SSL_get_state
         SSL_get_ex_data_X509_STORE_CTX_idx SSL_get_verify_mode SSL_pending SSL_set_accept_state SSL_set_bio
-        SSL_set_connect_state SSL_set_verify TLS_client_method TLS_server_method X509_NAME_get_text_by_NID
+        SSL_set_connect_state SSL_set_info_callback SSL_set_verify TLS_client_method TLS_server_method X509_NAME_get_text_by_NID
         X509_STORE_CTX_get_current_cert X509_STORE_CTX_get_error X509_STORE_CTX_get_error_depth X509_STORE_CTX_get_ex_data
         X509_VERIFY_PARAM_set_hostflags X509_get_subject_name X509_verify_cert_error_string malloc_usable_size redisAsyncFree
         redisAsyncSetConnectCallback redisAsyncSetDisconnectCallback redisFree uv_backend_fd uv_buf_init uv_freeaddrinfo

@@ -51,7 +51,8 @@ struct side {
     unsigned tls_events[TLS_EVENT_COUNT];
     enum stream_end end;
     char detail[256];
-    bool in_call; /* of a function of the stream: closed must not come now */
+    struct strangers *strangers; /* among whom it is read */
+    bool in_call;                /* of a function of the stream: closed must not come now */
 };
 
 struct world {
@@ -228,7 +229,13 @@ static inline void side_tls_event(void *owner, enum tls_event event)
     s->tls_events[event]++;
 }
 
+static inline struct strangers *side_stranger(void *owner)
+{
+    return ((struct side *)owner)->strangers;
+}
+
 static const struct stream_events side_events = {
+    .stranger = side_stranger,
     .opened = side_opened,
     .room = side_room,
     .bytes = side_bytes,

@@ -266,6 +266,41 @@ static void a_busy_stream_can_be_closed(void **state)
     world_free(w);
 }
 
+/* Put off, it waits unread; it waits no more when it is called, stopped, known, or over. */
+static void a_stranger_waits_for_its_turn(void **state)
+{
+    (void)state;
+    enum { CALLED, STOPPED, KNOWN, CLOSED, FLUSHED, WAYS };
+    for (int how = 0; how < WAYS; how++) {
+        struct strangers strangers = {.limited = false};
+        struct world *w = world_new(KIND_TCP);
+        w->b.strangers = &strangers;
+        world_connect(w);
+        strangers_turn(&strangers, 1);
+        assert_true(strangers_may(&strangers, NULL));
+        strangers_spent(&strangers, 1);
+        side_write(&w->a, 10);
+        world_until(w, strangers.waiting == 1);
+        world_turns(w, 5);
+        assert_int_equal(w->b.got, 0);
+        if (how == CALLED) {
+            strangers_turn(&strangers, 1);
+        } else if (how == STOPPED || how == KNOWN) {
+            w->b.strangers = how == KNOWN ? NULL : &strangers;
+            side_reading(&w->b, false);
+            assert_int_equal(strangers.waiting, 0);
+            strangers.limited = false;
+            side_reading(&w->b, true);
+        } else {
+            side_close(&w->b, how == FLUSHED);
+        }
+        world_until(w, how < CLOSED ? w->b.got == 10 : strangers.waiting == (how == FLUSHED));
+        strangers_turn(&strangers, 1);
+        world_free(w);
+        assert_int_equal(strangers.waiting, 0);
+    }
+}
+
 static void stopped_within_bytes_is_stopped(void **state)
 {
     struct world *w = kind_world(state);
@@ -1017,6 +1052,7 @@ int main(void)
         ALL(both_know_the_other),
         ALL(busy_until_the_reader_reads),
         ALL(a_busy_stream_can_be_closed),
+        cmocka_unit_test(a_stranger_waits_for_its_turn),
         ALL(stopped_within_bytes_is_stopped),
         ALL(stop_and_start_lose_nothing),
         ALL(reading_is_off_until_it_is_started),

@@ -596,6 +596,89 @@ static void a_flood_of_small_records_takes_turns(void **state)
     tls_world_free(w);
 }
 
+/* Nobody is served any more. */
+static void strangers_close(struct strangers *strangers)
+{
+    strangers_turn(strangers, 1);
+    assert_true(strangers_may(strangers, NULL));
+    strangers_spent(strangers, 1);
+}
+
+/* A flood of records of which b has got the first turn's, and waits with the rest for its time among strangers. */
+static struct world *world_that_waits(struct raw *raw, struct strangers *strangers)
+{
+    struct world *w = usual_world();
+    memset(strangers, 0, sizeof *strangers);
+    w->b.strangers = strangers;
+    raw_open(raw, w, NULL);
+    side_reading(&w->b, false);
+    for (size_t i = 0; i < 1000; i++) {
+        raw_write(raw, i, 1);
+    }
+    side_reading(&w->b, true);
+    world_until(w, w->b.got >= 128); /* the first record may have come alone */
+    strangers_close(strangers);
+    size_t got = w->b.got;
+    world_until(w, strangers->waiting == 1);
+    world_turns(w, 5);
+    assert_int_equal(w->b.got, got);
+    return w;
+}
+
+static void who_waits_is_called(void **state)
+{
+    (void)state;
+    struct raw raw;
+    struct strangers strangers;
+    struct world *w = world_that_waits(&raw, &strangers);
+    for (unsigned turns = 0; turns < 3; turns++) {
+        size_t got = w->b.got;
+        strangers_turn(&strangers, 1);
+        world_until(w, strangers.waiting == 1);
+        assert_int_equal(w->b.got, got + 128);
+    }
+    w->b.strangers = NULL; /* it is known now */
+    side_reading(&w->b, false);
+    assert_int_equal(strangers.waiting, 0);
+    side_reading(&w->b, true);
+    world_until(w, w->b.got == 1000);
+    raw_close(&raw);
+    tls_world_free(w);
+}
+
+static void raw_break(struct raw *raw)
+{
+    SSL_free(raw->ssl);
+    raw_reset(raw->fd);
+    ERR_clear_error();
+}
+
+/* Closed here, closed with a flush, or reset by the peer while something is being written. */
+static void who_ends_waits_no_more(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        struct raw raw;
+        struct strangers strangers;
+        struct world *w = world_that_waits(&raw, &strangers);
+        if (how < 2) {
+            side_close(&w->b, how == 1);
+            assert_int_equal(strangers.waiting, 0);
+            raw_break(&raw);
+        } else {
+            w->b.to_send = w->b.sent + 20000000;
+            world_turns(w, 20);
+            assert_true(stream_busy(w->b.stream));
+            raw_break(&raw);
+        }
+        world_until(w, w->b.closed == 1);
+        assert_int_equal(strangers.waiting, 0);
+        assert_null(strangers.first);
+        strangers_turn(&strangers, 1);
+        tls_world_free(w);
+    }
+}
+
 /* The flood stays half delivered, and then: closed, or stopped and started. */
 static void a_turn_can_be_interrupted(void **state)
 {
@@ -1012,6 +1095,8 @@ int main(void)
         cmocka_unit_test(a_client_that_resets_half_way),
         cmocka_unit_test(records_of_every_size),
         cmocka_unit_test(a_flood_of_small_records_takes_turns),
+        cmocka_unit_test(who_waits_is_called),
+        cmocka_unit_test(who_ends_waits_no_more),
         cmocka_unit_test(a_turn_can_be_interrupted),
         cmocka_unit_test(an_idle_loop_does_not_spin),
         cmocka_unit_test(half_a_record_does_not_spin),
