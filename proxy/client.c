@@ -48,9 +48,14 @@ static void uncount(struct worker *w)
 
 static void count_bound(struct client *client)
 {
+    struct shared *shared = client->conn.worker->shared;
     if (client->counted_unbound) {
         client->counted_unbound = false;
-        atomic_fetch_sub(&client->conn.worker->shared->unbound, 1);
+        atomic_fetch_sub(&shared->unbound, 1);
+    }
+    if (client->unbound_of_address) {
+        client->unbound_of_address = false;
+        visitors_bound(shared->visitors, client->address);
     }
 }
 
@@ -137,6 +142,13 @@ static bool enters(struct client *client)
         return false;
     }
     client->address = address;
+    client->unbound_of_address =
+        visitors_enter_unbound(w->shared->visitors, address, w->config->max_unbound_of_address);
+    if (!client->unbound_of_address) {
+        metric_add(&w->metrics->accept_unbound, 1);
+        conn_close(&client->conn, "too_many_unbound_of_address", false);
+        return false;
+    }
     if (client->secure &&
         !visitors_may_shake(w->shared->visitors, address, w->config->max_handshakes, w->now / SECOND)) {
         metric_add(&w->metrics->accept_handshakes, 1);

@@ -42,14 +42,15 @@ struct client {
     const struct config_client
         *account; /* NULL until the bind is checked, and when a reload has removed it */
     uint32_t account_index;
-    bool has_account;     /* counted in shared->binds */
-    bool counted_unbound; /* counted in shared->unbound */
-    bool secure;          /* it comes by TLS */
-    uint64_t address;     /* counted in shared->visitors, 0: not */
-    uint64_t pair;        /* the same with the system_id, for wrong passwords */
-    unsigned blocked;     /* places behind that have no room: reading waits */
-    bool unbind_wanted;   /* the peer said unbind: answer when nothing is in flight */
-    bool ending;          /* we want it to end: unbind it when nothing is in flight */
+    bool has_account;        /* counted in shared->binds */
+    bool counted_unbound;    /* counted in shared->unbound */
+    bool unbound_of_address; /* counted by the visitors as such */
+    bool secure;             /* it comes by TLS */
+    uint64_t address;        /* counted in shared->visitors, 0: not */
+    uint64_t pair;           /* the same with the system_id, for wrong passwords */
+    unsigned blocked;        /* places behind that have no room: reading waits */
+    bool unbind_wanted;      /* the peer said unbind: answer when nothing is in flight */
+    bool ending;             /* we want it to end: unbind it when nothing is in flight */
     uint32_t unbind_sequence;
     unsigned in_flight;             /* its requests not answered yet, kept back ones included */
     char name[CLIENT_NAME_MAX + 1]; /* its system_id, for logs: the account may be gone */

@@ -149,14 +149,15 @@ struct config {
     uint64_t linger;     /* how long the legs of a platform left stay bound while idle */
     uint64_t linger_max; /* and in all */
     uint32_t max_pdu_open, max_pdu_bound;
-    unsigned max_sessions;     /* client sessions in all */
-    unsigned max_of_address;   /* of them, from one address; 0: any number */
-    unsigned max_handshakes;   /* TLS, a second, of one address; 0: any number */
-    uint64_t unbound_turn;     /* ns of a turn, for those who have not bound */
-    unsigned max_own_answers;  /* a second of a session; 0: any number */
-    unsigned max_refusals;     /* the same */
-    unsigned max_tls_messages; /* the same */
-    unsigned password_tries;   /* wrong ones of a pair of address and system_id that cost nothing */
+    unsigned max_sessions;           /* client sessions in all */
+    unsigned max_of_address;         /* of them, from one address; 0: any number */
+    unsigned max_unbound_of_address; /* of those, not bound; 0: any number */
+    unsigned max_handshakes;         /* TLS, a second, of one address; 0: any number */
+    uint64_t unbound_turn;           /* ns of a turn, for those who have not bound */
+    unsigned max_own_answers;        /* a second of a session; 0: any number */
+    unsigned max_refusals;           /* the same */
+    unsigned max_tls_messages;       /* the same */
+    unsigned password_tries;         /* wrong ones of a pair of address and system_id that cost nothing */
     uint64_t password_pause, password_pause_max;
     unsigned max_unbound; /* of them, connected but not bound */
     unsigned max_waiting; /* messages kept back in all sessions */

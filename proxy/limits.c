@@ -44,6 +44,8 @@ const struct limit_row limit_rows[] = {
     {"thousands of TLVs", "max-pdu-bound", "sent on as they are", "pdus_large_total"},
     {"many connections of one address", "max-sessions-per-address", "closed at once",
      "connections_of_address_refused_total"},
+    {"unbound connections of one address", "max-unbound-per-address max-unbound", "closed at once",
+     "unbound_of_address_refused_total"},
     {"half-closed", "", "closed; what it had sent is sent on, and the answers have nobody to go to",
      ENDED("peer_closed") " responses_orphaned_total"},
     {"reset", "", "closed", ENDED("reset")},

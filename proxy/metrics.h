@@ -52,8 +52,10 @@ enum { METRICS_LARGE_PDU = 4096 }; /* a message of 160 characters has some 200 o
       "Connections closed because their address began max-handshakes-per-address in a second.")              \
     X(accept_crowded, counter, "connections_of_address_refused_total",                                       \
       "Client connections closed at once: too many sessions of one address.")                                \
+    X(accept_unbound, counter, "unbound_of_address_refused_total",                                           \
+      "Client connections closed at once: too many of one address that have not bound.")                     \
     X(put_off, counter, "connections_put_off_total",                                                         \
-      "Times that a connection which has not bound waited for the next turn: unbound-turn was over.")        \
+      "Times that a connection which has not bound had to wait for a later turn: unbound-turn was over.")    \
     X(binds_too_soon, counter, "client_binds_too_soon_total",                                                \
       "Client binds refused unread, after wrong passwords from the same address for the same system_id.")    \
     X(floods, counter, "session_floods_total",                                                               \

@@ -186,6 +186,10 @@ const struct option_row option_rows[] = {
     {SECTION_ROOT, OPTION_INTEGER, "max-sessions-per-address", FIELD(struct config, max_of_address),
      .standard = "1000", RANGE(0, 1000000),
      .help = "of them, those from one address (of IPv6: one /64); more are closed at once; 0: any number"},
+    {SECTION_ROOT, OPTION_INTEGER, "max-unbound-per-address", FIELD(struct config, max_unbound_of_address),
+     .standard = "500", RANGE(0, 1000000),
+     .help = "of those, the ones that have not bound; more are closed at once; 0: any number. Half of max-unbound, so that "
+             "one address cannot keep the others from connecting; raise both where all clients come by way of one balancer"},
     {SECTION_ROOT, OPTION_INTEGER, "max-handshakes-per-address", FIELD(struct config, max_handshakes),
      .standard = "100", RANGE(0, 1000000),
      .help = "TLS handshakes a second that one address (of IPv6: one /64) may begin; more connections are closed at once, "

@@ -26,7 +26,7 @@ enum {
 
 struct caller {
     uint64_t address;
-    unsigned sessions;
+    unsigned sessions, unbound;
     UT_hash_handle hh;
 };
 
@@ -158,6 +158,34 @@ void visitors_leave(struct visitors *visitors, uint64_t address)
     if (caller != NULL && --caller->sessions == 0) {
         HASH_DEL(visitors->callers, caller);
         free(caller);
+    }
+    uv_mutex_unlock(&visitors->lock);
+}
+
+bool visitors_enter_unbound(struct visitors *visitors, uint64_t address, unsigned most)
+{
+    if (address == 0) {
+        return true;
+    }
+    uv_mutex_lock(&visitors->lock);
+    struct caller *caller = caller_of(visitors, address);
+    bool enters = caller != NULL && (most == 0 || caller->unbound < most);
+    if (enters) {
+        caller->unbound++;
+    }
+    uv_mutex_unlock(&visitors->lock);
+    return enters;
+}
+
+void visitors_bound(struct visitors *visitors, uint64_t address)
+{
+    if (address == 0) {
+        return;
+    }
+    uv_mutex_lock(&visitors->lock);
+    struct caller *caller = caller_of(visitors, address);
+    if (caller != NULL && caller->unbound > 0) {
+        caller->unbound--;
     }
     uv_mutex_unlock(&visitors->lock);
 }

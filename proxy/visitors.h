@@ -1,6 +1,7 @@
 /* What one address may take of the whole process: sessions, TLS handshakes, and guesses of passwords.
  *
  *   connection ──visitors_enter──▶ sessions of its address ──visitors_leave── the session's end
+ *              ──visitors_enter_unbound──▶ those that have not bound ──visitors_bound── its bind, or end
  *              ──visitors_may_shake──▶ handshakes of its address in this second ──▶ one more, or none
  *   bind ──visitors_may_try──▶ wrong passwords of this (address, system_id) of late ──▶ now, or not before its pause ends
  *   verdict ──visitors_wrong──▶ the pause doubles       ──visitors_right──▶ forgotten
@@ -30,6 +31,13 @@ void visitors_free(struct visitors *visitors);
  * memory. */
 bool visitors_enter(struct visitors *visitors, uint64_t address, unsigned most);
 void visitors_leave(struct visitors *visitors, uint64_t address);
+
+/* Counts a session that is counted in as one that has not bound. False, and nothing is counted, where the address has
+ * `most` of those already (0: any number). */
+bool visitors_enter_unbound(struct visitors *visitors, uint64_t address, unsigned most);
+
+/* It has bound, or ends: before it leaves. */
+void visitors_bound(struct visitors *visitors, uint64_t address);
 
 /* Counts a TLS handshake, whose cost is the server's, into the present second (of now_s). False where the address has
  * begun `most` in it already (0: any number). Addresses share a table of fixed size, by a random key: one in some

@@ -59,7 +59,8 @@ class Target(Turnoutd):
         self.tls_port = free_port()
 
     def config(self):
-        limits = 'max-sessions = %d max-unbound = %d max-sessions-per-address = %d' % ((MAX_SESSIONS,) * 3)
+        limits = 'max-sessions = %d max-unbound = %d max-sessions-per-address = %d max-unbound-per-address = %d' % (
+            (MAX_SESSIONS,) * 4)
         text = super().config()
         assert limits in text
         accounts = ''.join('client "%s" { password-hash = "%s" shortcodes = { "%s" } max-binds = 100 }\n'
@@ -286,6 +287,7 @@ ATTACKS = {
     'thousands of TLVs': Attacker.many_tlvs,
     'never reads': Attacker.never_reads,
     'many connections of one address': Attacker.many_connections,
+    'unbound connections of one address': Attacker.many_connections,
     'half-closed': lambda a: a.unsaid_ends(half_close),
     'reset': lambda a: a.unsaid_ends(reset),
     'TLS on a plain port': lambda a: a.wrong_begins(hostile.ssl_hello(), tls=False),

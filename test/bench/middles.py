@@ -94,7 +94,7 @@ class Middle:
 TURNOUTD_CONFIG = '''
 workers = {workers}
 instance = "{name}"
-max-sessions = {max_sessions} max-unbound = {max_sessions} max-sessions-per-address = {max_sessions}
+max-sessions = {max_sessions} max-unbound = {max_sessions} max-sessions-per-address = {max_sessions} max-unbound-per-address = {max_sessions}
 listener "plain" {{ address = "127.0.0.1" port = {port} backlog = 8192 {tls} }}
 platform "{platform}" {{}}
 {carriers}

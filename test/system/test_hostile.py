@@ -388,6 +388,23 @@ def test_10000_connections_of_one_address(siege):
 
 
 @pytest.mark.sanitize
+@pytest.mark.tries('unbound connections of one address')
+def test_one_address_does_not_take_every_place_of_the_unbound(siege):
+    siege.start_quietly(max_unbound=20, max_unbound_per_address=10)
+    kept = []
+
+    def idle():
+        kept.extend(siege.connect() for _ in range(30))
+
+    siege.under('unbound connections of one address', idle)
+    for _ in range(3):
+        siege.world.connect(source='127.0.0.9').bind()
+    for sock in kept:
+        sock.close()
+    siege.world.bound()
+
+
+@pytest.mark.sanitize
 @pytest.mark.tries('TLS handshake never finished', 'TLS handshake broken off', 'TLS handshake that is wrong',
                    'plaintext on a TLS port')
 def test_tls_that_comes_to_nothing(siege):

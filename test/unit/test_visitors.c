@@ -91,6 +91,19 @@ static void sessions_are_counted_by_address(void **state)
     for (int i = 0; i < 3; i++)
         visitors_leave(visitors, one);
     visitors_leave(visitors, one); /* nobody is there: nothing happens */
+    assert_true(visitors_enter(visitors, one, 2));
+    assert_true(visitors_enter(visitors, one, 2));
+    assert_true(visitors_enter_unbound(visitors, one, 1));
+    assert_false(visitors_enter_unbound(visitors, one, 1));
+    assert_true(visitors_enter_unbound(visitors, one, 2));
+    visitors_bound(visitors, one);
+    assert_false(visitors_enter_unbound(visitors, one, 1));
+    visitors_bound(visitors, one);
+    visitors_bound(visitors, one); /* nobody is left: nothing happens */
+    assert_true(visitors_enter_unbound(visitors, one, 1));
+    assert_false(visitors_enter_unbound(visitors, address4("10.0.0.3"), 1)); /* it has no session at all */
+    visitors_leave(visitors, one);
+    visitors_leave(visitors, one);
     assert_true(visitors_enter(visitors, one, 1));
     for (int i = 0; i < 100; i++)
         assert_true(visitors_enter(visitors, 0, 1)); /* no address, no limit */
