@@ -557,7 +557,9 @@ const struct command command_table[] = {
                 "state\"], without [id], forced, undoes, undoes_window, confirm_by_ms; with --long applied "
                 "{instance: ms since 1970}, barrier], left_out, number_swaps [at_ms, who, why, ticket, "
                 "version of "
-                "the routing table then, table, checksum, numbers, without]",
+                "the routing table then, table, checksum, numbers, without, outcome (in_use, incomplete, "
+                "unknown: the "
+                "command died before it was noted), in_use [id], refused [id, why]]",
         .run = run_log,
     },
     {
@@ -718,7 +720,7 @@ const struct command command_table[] = {
             "or left out with --without, takes the file that its config names when it starts or gets SIGHUP; "
             "\"turnoutctl instances\" shows who has another table. The way back is the file of before, and "
             "this "
-            "command. \"turnoutctl log\" shows who swapped, and why.",
+            "command. \"turnoutctl log\" shows who ordered it, why, and how it ended.",
         .json =
             "table (version, checksum, numbers), changed, instances [id, answered, file, version, built_ms, "
             "checksum, numbers, bounds, octets, in_use, ms; error], swapped [as instances], ms",

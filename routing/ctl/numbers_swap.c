@@ -1,7 +1,8 @@
 /* numbers swap: every instance takes the portability table that its config names, all of them or none.
  *
  *   "numbers_check" to all ──▶ each has read and verified its file: the same table everywhere? ──no──▶ named, nothing changed
- *     ──yes──▶ noted in Redis ──▶ "numbers_swap" to all, by the checksum ──▶ each tells when its workers have it
+ *     ──yes──▶ order noted in Redis ──▶ "numbers_swap" to all, by the checksum ──▶ each tells when its workers have it
+ *     ──▶ outcome noted: in use at whom, refused by whom and why. An order without an outcome: the command died between
  */
 #include <stdlib.h>
 #include <string.h>
@@ -94,7 +95,8 @@ static enum ctl_exit judge(struct ctl *ctl, const struct ask *ask)
     }
     if (ask->count == 0) {
         return ctl_fail(ctl, CTL_NO_INSTANCES, "An instance reads its table when it starts.",
-                        "no instance is alive: nothing was changed");
+                        "no instance%s is alive: nothing was changed",
+                        ctl->options.without.count > 0 ? " that --without does not name" : "");
     }
     for (size_t i = 0; i < ask->count; i++) {
         const char *why = ask_failed(&ask->items[i]);
@@ -118,9 +120,27 @@ static bool all_have_it(const struct ask *ask)
                                                         json_object_get(ask->items[0].answer, "checksum"));
 }
 
-/* The note is there before the swap is. */
-static enum ctl_exit note(struct ctl *ctl, const json_t *table)
+/* Calls a function of Redis that takes a note (taken over). NULL with *code where it was not taken. */
+static redisReply *take_note(struct ctl *ctl, const char *function, json_t *request, enum ctl_exit *code)
 {
+    char *text = need(json_dumps(request, JSON_COMPACT));
+    json_decref(request);
+    const char *const args[] = {text};
+    redisReply *reply = redis_function(ctl->redis, function, args, 1);
+    free(text);
+    if (reply && strcmp(redis_text(reply, 0), "ok") == 0) {
+        return reply;
+    }
+    *code = reply ? ctl_fail(ctl, CTL_FAILED, NULL, "it cannot be noted in Redis: %s", redis_text(reply, 2))
+                  : ctl_redis_failed(ctl);
+    freeReplyObject(reply);
+    return NULL;
+}
+
+/* The order is noted before it is given, so that there is none without a note; *id (to be freed) names the note. */
+static enum ctl_exit note_order(struct ctl *ctl, const json_t *table, char **id)
+{
+    enum ctl_exit code = CTL_DONE;
     json_t *request = request_new(ctl, "numbers");
     if (!request) {
         return CTL_USAGE;
@@ -128,19 +148,29 @@ static enum ctl_exit note(struct ctl *ctl, const json_t *table)
     json_put(request, "table", json_incref(json_object_get(table, "version")));
     json_put(request, "checksum", json_incref(json_object_get(table, "checksum")));
     json_put(request, "numbers", json_incref(json_object_get(table, "numbers")));
-    char *text = need(json_dumps(request, JSON_COMPACT));
-    json_decref(request);
-    const char *const args[] = {text};
-    redisReply *reply = redis_function(ctl->redis, "turnout_numbers_swapped", args, 1);
-    free(text);
-    if (!reply) {
-        return ctl_redis_failed(ctl);
+    redisReply *reply = take_note(ctl, "turnout_numbers_swapped", request, &code);
+    if (reply) {
+        *id = need(strdup(redis_text(reply, 3)));
+        freeReplyObject(reply);
     }
-    bool fine = strcmp(redis_text(reply, 0), "ok") == 0;
-    enum ctl_exit code =
-        fine ? CTL_DONE
-             : ctl_fail(ctl, CTL_FAILED, NULL, "it cannot be noted in Redis: %s", redis_text(reply, 2));
-    freeReplyObject(reply);
+    return code;
+}
+
+static enum ctl_exit note_outcome(struct ctl *ctl, const char *id, const struct ask *ask)
+{
+    enum ctl_exit code = CTL_DONE;
+    json_t *in_use = need(json_array()), *refused = need(json_array());
+    for (size_t i = 0; i < ask->count; i++) {
+        const char *why = ask_failed(&ask->items[i]);
+        if (why) {
+            json_array_append_new(refused,
+                                  need(json_pack("{s:s, s:s}", "id", ask->items[i].instance, "why", why)));
+        } else {
+            json_array_append_new(in_use, json_text(ask->items[i].instance));
+        }
+    }
+    json_t *request = need(json_pack("{s:s, s:o, s:o}", "of", id, "in_use", in_use, "refused", refused));
+    freeReplyObject(take_note(ctl, "turnout_numbers_ended", request, &code));
     return code;
 }
 
@@ -169,14 +199,22 @@ static enum ctl_exit report(struct ctl *ctl, const struct ask *ask, const json_t
 static enum ctl_exit swap(struct ctl *ctl, const json_t *table)
 {
     struct ask ask;
-    enum ctl_exit code = note(ctl, table);
+    char *id = NULL;
+    enum ctl_exit code = note_order(ctl, table, &id);
     if (code != CTL_DONE) {
         return code;
     }
     ctl_answer(ctl, "changed", json_true());
     json_t *request =
         need(json_pack("{s:s, s:s}", "kind", "numbers_swap", "checksum", json_member(table, "checksum")));
-    code = ask_them(ctl, request, "swapped", "SWAPPED IN MS", &ask) ? report(ctl, &ask, table) : CTL_UNKNOWN;
+    if (ask_them(ctl, request, "swapped", "SWAPPED IN MS", &ask)) {
+        enum ctl_exit noted = note_outcome(ctl, id, &ask);
+        code = report(ctl, &ask, table);
+        code = code == CTL_DONE ? noted : code;
+    } else {
+        code = CTL_UNKNOWN;
+    }
+    free(id);
     if (code == CTL_UNKNOWN) {
         ctl_fail(ctl, CTL_UNKNOWN, "\"turnoutctl numbers version\" asks which table each has.",
                  "Redis went away during the swap");
@@ -194,7 +232,8 @@ static enum ctl_exit swap_checked(struct ctl *ctl, const struct ask *ask)
                        json_object_get(table, "checksum"), "numbers", json_object_get(table, "numbers"))));
     if (all_have_it(ask)) {
         ctl_answer(ctl, "changed", json_false());
-        return ctl_fail(ctl, CTL_UNCHANGED, NULL, "every instance has this table already");
+        return ctl_fail(ctl, CTL_UNCHANGED, NULL, "every instance%s has this table already",
+                        ctl->options.without.count > 0 ? " that was asked" : "");
     }
     if (ctl->options.dry_run) {
         ctl_answer(ctl, "changed", json_false());

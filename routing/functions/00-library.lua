@@ -43,6 +43,7 @@
 --   P:left_out           stream, the last 1000: version, at, who, why, without: instances left out of the barrier
 --                        of a change that was made before
 --   P:number_swaps       stream: who had the portability tables swapped, and why (69-numbers)
+--   P:number_swap_ends   stream: how each of these ended (69-numbers)
 --   P:events             stream: what happened, for those who tell others (35-events)
 --   P:windows, P:windowed, P:window:<name>, P:window_due  the windows (37-window-cells, 60-window)
 --   P:applied, P:applied:<version>, P:barrier:<version>  which instance had applied it when (68-applied)
@@ -106,11 +107,12 @@
 --   turnout_restore args: request (JSON: {"who","why","ticket","version","rows":{shortcode:{carrier:value}}}).
 --                   Replaces the whole table, with a version higher than its own, the given one and any that a
 --                   living instance serves or knows of. -> {"ok", version} | {"invalid", version, reason ...}
---   turnout_numbers_swapped  notes a swap of the portability tables (69-numbers)
+--   turnout_numbers_swapped  notes a swap of the portability tables that is ordered now (69-numbers)
+--   turnout_numbers_ended    notes how it ended (69-numbers)
 --   turnout_info    -> {library version, version, chain, number of shortcodes}. Only reads.
 
 -- Raise it with every change of this file: instances load the library where Redis has a lower one.
-local LIBRARY_VERSION = 9
+local LIBRARY_VERSION = 10
 
 local SHORTCODE_LEN_MAX = 20
 local NAME_LEN_MAX = 31
