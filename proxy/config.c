@@ -541,13 +541,14 @@ static void call_carriers(struct reader *reader, struct numbers *numbers, int li
 static void read_portability_table(struct reader *reader)
 {
     struct config *config = reader->config;
-    char error[200], what[FAULT_NAME_MAX];
+    char error[300], what[FAULT_NAME_MAX];
     int line = file_line(reader->tree, "portability-table");
     if (config->portability_table == NULL)
         return;
     snprintf(what, sizeof what, "portability-table \"%.200s\"", config->portability_table);
     config->numbers = numbers_open(config->portability_table, error, sizeof error);
-    if (config->numbers == NULL)
+    if (config->numbers == NULL ||
+        !numbers_international(config->numbers, &reader->rules, error, sizeof error))
         fault_add(&reader->faults, line, "%s %s", what, error);
     else
         call_carriers(reader, config->numbers, line, what);

@@ -27,6 +27,7 @@ struct inquiry_source {
     const struct bundle *(*bundle)(void *ctx); /* in use */
     const struct table *(*table)(void *ctx);   /* the newest published; NULL for none */
     struct witness *const *witness;            /* NULL, or of NULL: nothing is known of traffic */
+    void (*refresh)(void *ctx);                /* what the instance's entry says has changed */
     void *ctx;
 };
 

@@ -18,9 +18,18 @@ struct check {
     struct question *question; /* NULL: nobody can be answered any more */
     unsigned epoch;            /* of the configuration that named it */
     char *path;
+    struct number_rules rules;
     struct numbers *numbers; /* NULL: error says why not */
     uint64_t took_ns;
     char error[ERROR_TEXT];
+};
+
+/* A swap that all workers have made: answered when the instance's entry says so, too. */
+struct done {
+    struct done *next;
+    struct question *question;
+    json_t *answer; /* NULL: no memory for it */
+    uint64_t since;
 };
 
 struct number_swap {
@@ -29,7 +38,8 @@ struct number_swap {
     struct check *check;  /* under way */
     struct numbers *kept; /* aside, checked */
     uint64_t kept_since;
-    unsigned epoch; /* counts configurations */
+    struct done *done; /* not in the instance's entry yet; the newest first */
+    unsigned epoch;    /* counts configurations */
     bool reloading, ended;
 };
 
@@ -89,6 +99,11 @@ static void read_file(uv_work_t *work)
     struct check *check = work->data;
     uint64_t began = uv_hrtime();
     check->numbers = numbers_open(check->path, check->error, sizeof check->error);
+    if (check->numbers != NULL &&
+        !numbers_international(check->numbers, &check->rules, check->error, sizeof check->error)) {
+        numbers_close(check->numbers);
+        check->numbers = NULL;
+    }
     check->took_ns = uv_hrtime() - began;
 }
 
@@ -138,13 +153,19 @@ static void have_read(uv_work_t *work, int status)
 static struct check *new_check(struct number_swap *swap, struct question *question)
 {
     struct check *check = calloc(1, sizeof *check);
-    char *path = strdup(config_of(swap)->portability_table);
+    const struct config *config = config_of(swap);
+    char *path = strdup(config->portability_table);
     if (check == NULL || path == NULL) {
         free(check);
         free(path);
         return NULL;
     }
-    *check = (struct check){.swap = swap, .question = question, .epoch = swap->epoch, .path = path};
+    *check = (struct check){.swap = swap,
+                            .question = question,
+                            .epoch = swap->epoch,
+                            .path = path,
+                            .rules = number_rules_of(config->country_code, config->national_prefix,
+                                                     config->international_prefix)};
     check->work.data = check;
     return check;
 }
@@ -196,6 +217,31 @@ struct crossing {
     struct pass passes[];
 };
 
+static void answer_when_told(struct number_swap *swap, struct question *question, json_t *answer)
+{
+    struct done *done = malloc(sizeof *done);
+    if (done == NULL) {
+        question_answer(question, answer);
+    } else {
+        *done = (struct done){swap->done, question, answer, uv_hrtime()};
+        swap->done = done;
+    }
+    swap->source->refresh(swap->source->ctx);
+}
+
+void number_swap_told(struct number_swap *swap, uint64_t sent_ns)
+{
+    for (struct done **at = &swap->done, *done; !swap->ended && (done = *at) != NULL;) {
+        if (done->since > sent_ns) {
+            at = &done->next;
+            continue;
+        }
+        *at = done->next;
+        question_answer(done->question, done->answer);
+        free(done);
+    }
+}
+
 static void finish_where_all_passed(struct crossing *crossing)
 {
     if (crossing->awaited > 0)
@@ -211,7 +257,7 @@ static void finish_where_all_passed(struct crossing *crossing)
         log_event(EVENT_NUMBERS_SWAPPED, LOG_TEXT("file", config->portability_table),
                   LOG_TEXT("version", numbers_about(config->numbers).version), LOG_TEXT("checksum", checksum),
                   LOG_INT("numbers", numbers_about(config->numbers).count), LOG_INT("us", took / 1000));
-        question_answer(crossing->question, with_ms(number_answers_table(config), took));
+        answer_when_told(swap, crossing->question, with_ms(number_answers_table(config), took));
     }
     free(crossing);
 }
@@ -324,5 +370,10 @@ void number_swap_free(struct number_swap *swap)
     if (swap == NULL)
         return;
     drop_kept(swap);
+    for (struct done *done; (done = swap->done) != NULL;) {
+        swap->done = done->next;
+        json_decref(done->answer);
+        free(done);
+    }
     free(swap);
 }

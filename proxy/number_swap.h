@@ -2,7 +2,8 @@
  *
  *   {"kind": "numbers_check"} ──thread pool──▶ the config's file, read and verified ──▶ kept aside ──▶ what it is
  *   {"kind": "numbers_swap", "checksum"} ──is it the one kept aside?──▶ one pointer for all workers
- *        ──each has come to the end of a callback──▶ the old one is freed ──▶ answered
+ *        ──each has come to the end of a callback──▶ the old one is freed ──beat──▶ the instance's entry names the new one
+ *        ──▶ answered, so that whoever was told of the swap finds it in the entry
  *
  * What was checked is what is swapped in, so that the second step cannot fail for the file's sake. A table kept aside
  * is dropped after NUMBER_SWAP_KEPT_S, and when a configuration is read again, since that may name other carriers.
@@ -28,6 +29,9 @@ struct number_swap *number_swap_new(uv_loop_t *loop, const struct inquiry_source
 
 /* A configuration is on its way to the workers: nothing can be swapped until it is in use. */
 void number_swap_reloads(struct number_swap *swap, bool on_its_way);
+
+/* Redis has taken a beat that was sent at this time (uv_hrtime): swaps that were done before it are answered. */
+void number_swap_told(struct number_swap *swap, uint64_t sent_ns);
 
 /* To be called now and then, with uv_hrtime: drops what was kept aside for too long. */
 void number_swap_turn(struct number_swap *swap, uint64_t now);

@@ -134,7 +134,8 @@ const struct option_row option_rows[] = {
     {SECTION_ROOT, OPTION_FILE, "portability-table", FIELD(struct config, portability_table),
      RANGE(1, FILE_NAME_MAX),
      .help = "which carrier has a number, before the prefixes are asked; made by turnoutctl numbers build. Read again "
-             "by turnoutctl numbers swap, and by SIGHUP"},
+             "by turnoutctl numbers swap, and by SIGHUP. A damaged one, or with country-code one that has national "
+             "numbers, is refused; at the start turnoutd then ends"},
     {SECTION_ROOT, OPTION_LIST, "number-overrides", LIST(struct config, number_overrides), RANGE(3, 80),
      .help = "NUMBER=CARRIER, before the portability table is asked and after what turnoutctl numbers set says; NUMBER "
              "may be a range FIRST-LAST or a prefix and *"},

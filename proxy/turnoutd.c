@@ -358,6 +358,11 @@ static const struct table *newest_table(void *ctx)
     return d->published == NULL ? NULL : d->published->table;
 }
 
+static void refresh_entry(void *ctx)
+{
+    store_refresh(((struct turnoutd *)ctx)->store);
+}
+
 static bool start_questions(struct turnoutd *d)
 {
     d->inquiry_source = (struct inquiry_source){.threads = d->threads,
@@ -366,6 +371,7 @@ static bool start_questions(struct turnoutd *d)
                                                 .bundle = bundle_in_use,
                                                 .table = newest_table,
                                                 .witness = &d->witness,
+                                                .refresh = refresh_entry,
                                                 .ctx = d};
     d->questions = questions_new(d->bundle->config->instance, send_answer, d);
     if (d->questions == NULL) {
@@ -447,6 +453,7 @@ static void on_beat_acknowledged(void *ctx, uint64_t sent_ns, uint64_t version)
 {
     struct turnoutd *d = ctx;
     keeper_acknowledged(&d->keeper, sent_ns, version);
+    number_swap_told(d->number_swap, sent_ns);
 }
 
 static const struct store_events store_events = {.beat_acknowledged = on_beat_acknowledged,

@@ -347,3 +347,92 @@ bool numbers_verify(const struct numbers *numbers, uint64_t counts[NAMES_MAX], c
     memset(counts, 0, NAMES_MAX * sizeof(counts[0]));
     return verify_slots(numbers, counts, error, cap) && verify_bounds(numbers, error, cap);
 }
+
+/* --- numbers in another form ------------------------------------------------------------------------------- */
+
+/* The keys of the numbers that begin with a prefix and are longer: from .first on, .width of them, for each length. */
+struct spans {
+    unsigned count;
+    struct {
+        uint64_t first, width;
+    } of[NUMBER_DIGITS_MAX];
+};
+
+static struct spans spans_behind(const char *prefix)
+{
+    struct spans spans = {.count = 0};
+    size_t len = strlen(prefix);
+    uint64_t key = number_key((const uint8_t *)prefix, len), width = 10;
+    for (; len > 0 && len < NUMBER_DIGITS_MAX; len++, width *= 10) {
+        spans.of[spans.count].first = key * width;
+        spans.of[spans.count++].width = width;
+    }
+    return spans;
+}
+
+static uint64_t least(uint64_t left, uint64_t right)
+{
+    return left < right ? left : right;
+}
+
+/* The least key of a number that stands by itself, UINT64_MAX for none. In their slots they have no order. */
+static uint64_t first_single(const struct numbers *numbers, const struct spans *spans)
+{
+    uint64_t found = UINT64_MAX;
+    for (uint64_t i = 0; i + 1 < numbers->header->slots; i++) {
+        uint64_t slot = numbers->slots[i];
+        if (slot == 0)
+            continue;
+        uint64_t key = key_unscramble(entry_key(slot));
+        for (unsigned k = 0; k < spans->count && key >= spans->of[k].first; k++) {
+            if (key - spans->of[k].first < spans->of[k].width)
+                found = least(found, key);
+        }
+    }
+    return found;
+}
+
+/* The same of those in ranges. */
+static uint64_t first_in_range(const struct numbers *numbers, const struct spans *spans)
+{
+    for (unsigned k = 0; k < spans->count; k++) {
+        uint64_t first = spans->of[k].first;
+        size_t next = bounds_upto(numbers, first);
+        if (next > 0 && (numbers->bounds[next - 1] & UINT8_MAX) != NUMBERS_BOUND_NONE)
+            return first;
+        uint64_t key = next < numbers->bounds_count ? entry_key(numbers->bounds[next]) : UINT64_MAX;
+        if (key - first < spans->of[k].width)
+            return key; /* behind a bound without a carrier comes one with */
+    }
+    return UINT64_MAX;
+}
+
+static bool none_begins(const struct numbers *numbers, const struct number_rules *rules, const char *option,
+                        const char *prefix, char *error, size_t cap)
+{
+    struct spans spans = spans_behind(prefix);
+    uint64_t key =
+        spans.count == 0 ? UINT64_MAX : least(first_single(numbers, &spans), first_in_range(numbers, &spans));
+    char number[NUMBER_DIGITS_MAX + 1];
+    struct number_read read;
+    if (key == UINT64_MAX)
+        return true;
+    key_text(key, number);
+    (void)number_read(rules, NUMBER_TON_UNKNOWN, (const uint8_t *)number, strlen(number), &read);
+    return fail(error, cap,
+                "has number %s, which begins with %s \"%s\" and so is the number %s; build it of numbers in "
+                "the international form",
+                number, option, prefix, read.digits);
+}
+
+bool numbers_international(const struct numbers *numbers, const struct number_rules *rules, char *error,
+                           size_t cap)
+{
+    const char *country = rules->country_code, *national = rules->national_prefix;
+    if (*country == '\0')
+        return true;
+    /* where both are the same, as in North America, the number is read as itself */
+    return none_begins(numbers, rules, "international-prefix", rules->international_prefix, error, cap) &&
+           (strcmp(country, national) == 0 ||
+            none_begins(numbers, rules, "national-prefix", national, error, cap));
+}

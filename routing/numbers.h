@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "routing/names.h"
+#include "routing/number_form.h"
 
 enum { NUMBER_DIGITS_MAX = 15, NUMBERS_VERSION_MAX = 63 };
 
@@ -70,5 +71,11 @@ uint8_t numbers_find_row(const struct numbers *numbers, const uint8_t *digits, s
  * else error says what is not. Counts the numbers by carrier into counts[0 .. carriers). numbers_open does not
  * need it, since the checksum vouches for it and a look-up stays inside of the memory whatever it finds there. */
 bool numbers_verify(const struct numbers *numbers, uint64_t counts[NAMES_MAX], char *error, size_t cap);
+
+/* Is no number in it one that the rules read as another? A row for such a number would match nothing but what is sent in
+ * that very form. Without a country-code all are fine, since national numbers are then looked up as they are. False: error
+ * names the first, shorter ones before longer ones, and says what to do. Looks at every number. */
+bool numbers_international(const struct numbers *numbers, const struct number_rules *rules, char *error,
+                           size_t cap);
 
 #endif

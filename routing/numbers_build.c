@@ -187,15 +187,6 @@ static void report(struct reports *reports, unsigned line, const char *format, .
     reports->report(reports->ctx, line, text);
 }
 
-/* x with x ^ x >> KEY_SHIFT undone: more than half of the bits are shifted away, so that once is enough. */
-static uint64_t key_unscramble(uint64_t key)
-{
-    const uint64_t back_1 = UINT64_C(0xF1DE83E19937733D), back_2 = UINT64_C(0xCFEE444D8B59A89B);
-    key = key * back_2 & KEY_MASK;
-    key ^= key >> KEY_SHIFT;
-    return key * back_1 & KEY_MASK;
-}
-
 /* --- numbers into slots ------------------------------------------------------------------------------------ */
 
 static int compare_singles(const void *a, const void *b)

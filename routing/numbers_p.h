@@ -77,6 +77,15 @@ static inline uint64_t key_scramble(uint64_t key)
     return key * KEY_FACTOR_2 & KEY_MASK;
 }
 
+/* x with x ^ x >> KEY_SHIFT undone: more than half of the bits are shifted away, so that once is enough. */
+static inline uint64_t key_unscramble(uint64_t key)
+{
+    const uint64_t back_1 = UINT64_C(0xF1DE83E19937733D), back_2 = UINT64_C(0xCFEE444D8B59A89B);
+    key = key * back_2 & KEY_MASK;
+    key ^= key >> KEY_SHIFT;
+    return key * back_1 & KEY_MASK;
+}
+
 /* The slot of a scrambled key, unless others are in the way; in the order of the keys. */
 static inline uint64_t key_home(uint64_t scrambled, uint64_t homes)
 {

@@ -242,12 +242,25 @@ static enum ctl_exit show(struct ctl *ctl, const struct ask *ask, const char *nu
     return judge(ctl, ask);
 }
 
+/* What a message's address may be, and be looked up: what follows the first digit is whatever a client may send. */
+static bool may_be_sent(const char *number)
+{
+    bool fine = strlen(number) <= SHORTCODE_LEN_MAX;
+    number += *number == '+';
+    fine = fine && *number >= '0' && *number <= '9';
+    for (; fine && *number; number++) {
+        fine = *number > ' ' && *number <= '~' && *number != '+';
+    }
+    return fine;
+}
+
 enum ctl_exit run_carrier(struct ctl *ctl)
 {
     const char *number = ctl->args[0];
     struct ask ask;
-    if (strlen(number) > SHORTCODE_LEN_MAX || number[strspn(number, "+0123456789")] || !*number) {
-        return ctl_fail(ctl, CTL_USAGE, NULL, "%.40s is no number: up to %d digits, with or without +",
+    if (!may_be_sent(number)) {
+        return ctl_fail(ctl, CTL_USAGE, NULL,
+                        "%.40s is no number: up to %d characters, a digit first, with or without + before it",
                         number, SHORTCODE_LEN_MAX);
     }
     if (ctl->options.ton > TON_MAX) {

@@ -35,6 +35,12 @@ static const char *read_by_all(const struct ask *ask, bool *differ)
     return first;
 }
 
+/* "00": what stands before an international number, and no number. */
+static bool is_zeros_alone(const char *number)
+{
+    return strncmp(number, "00", 2) == 0 && number[strspn(number, "0")] == '\0';
+}
+
 static enum ctl_exit row_by_all(struct ctl *ctl, const struct ask *ask, const char *number,
                                 char row[NUMBER_ROW_SIZE])
 {
@@ -55,6 +61,11 @@ static enum ctl_exit row_by_all(struct ctl *ctl, const struct ask *ask, const ch
         return ctl_fail(ctl, CTL_INVALID, NULL,
                         "%.40s could never match: it is looked up as %.40s, which is no number", number,
                         read);
+    }
+    /* With + it is read as it is, whatever the configs say; 00 alone is a prefix, nothing behind it. */
+    if (strncmp(number, "+0", 2) == 0 || strncmp(row, "+00", 3) == 0 || is_zeros_alone(number)) {
+        return ctl_fail(ctl, CTL_INVALID, "Give it in its international form.",
+                        "%.40s could never match: no international number begins with 0", number);
     }
     if (read && strcmp(row + 1, number + (*number == '+')) != 0 && !ctl->options.json) {
         printf("%s is looked up as %s.\n", number, row + 1);

@@ -71,7 +71,9 @@ static void read_line(struct reading *reading, char *text)
     if (may_be_names && strcasecmp(fields[0], "number") == 0 && strcasecmp(fields[1], "carrier") == 0) {
         return;
     }
-    wrong = numbers_builder_add(reading->builder, fields[0], fields[1], reading->line);
+    wrong = strncmp(fields[0] + (*fields[0] == '+'), "00", 2) == 0
+                ? "begins with 00, which no number in the international form does"
+                : numbers_builder_add(reading->builder, fields[0], fields[1], reading->line);
     reading->rows += wrong == NULL;
     if (wrong) {
         csv_error_add(&reading->csv, reading->line, "\"%.40s\" of \"%.40s\" %s", fields[0], fields[1], wrong);

@@ -44,12 +44,12 @@ def build(world, rows, version, check=True, out=None):
 NAMES = ('a', 'b', 'c')
 
 
-def start_one(world, name, **more):
+def start_one(world, name, timing={'beat': Raw('200ms')}, **more):
     """An instance with a file of its own, as if on a host of its own."""
     (world.directory / name).mkdir(exist_ok=True)
     daemon = world.start(instance=name, name=name, state_directory=str(world.directory / name),
                          portability_table=str(world.tables[name]), redis={
-                             'host': '127.0.0.1', 'port': world.redis.port, 'prefix': world.prefix, 'beat': Raw('200ms')},
+                             'host': '127.0.0.1', 'port': world.redis.port, 'prefix': world.prefix, **timing},
                          **more)
     while not world.redis.call('HGET', '%s:instance:%s' % (world.prefix, name), 'answers'):
         pass  # its first beat has not come
@@ -468,6 +468,86 @@ def test_an_instance_that_hangs_stops_it_unless_left_out(three):
     assert 'do not have the same' not in instances_text(world)
 
 
+def log_text(world):
+    done = subprocess.run([str(TOOLS / 'turnoutctl'), 'log', '--redis', '127.0.0.1:%d' % world.redis.port, '--prefix',
+                           world.prefix], capture_output=True, text=True, timeout=30, check=True)
+    return done.stdout
+
+
+TAKEN = {'file': '/numbers', 'version': 'v2', 'checksum': '00000000000000aa', 'numbers': 7, 'in_use': None, 'ms': 1}
+
+
+def swap_with(world, swapped):
+    """turnoutctl numbers swap, with instances that take the table and answer the order to swap it in as said: what a
+    program that is asked at the wrong moment says. None: turnoutctl is killed before it has an answer."""
+    for name in swapped or NAMES:
+        world.redis.call('FCALL', 'turnout_beat', 1, world.prefix + ':version', name, 60000, 'answers',
+                         'numbers_check numbers_swap')
+    last = world.redis.call('FCALL', 'turnout_info', 1, world.prefix + ':version').splitlines()[-1]
+    done = subprocess.Popen([str(TOOLS / 'turnoutctl'), 'numbers', 'swap', '--redis', '127.0.0.1:%d' % world.redis.port,
+                             '--prefix', world.prefix, '--as', 'tester'], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=True)
+    for kind in ('numbers_check', 'numbers_swap'):
+        read = world.redis.call('--json', 'XREAD', 'BLOCK', 10000, 'STREAMS', world.prefix + ':questions', last)
+        found = json.loads(read)
+        (_, ((last, fields),)), = found.items() if isinstance(found, dict) else found
+        assert json.loads(fields[fields.index('request') + 1])['kind'] == kind
+        if kind == 'numbers_swap' and swapped is None:
+            done.kill()
+            break
+        for name in swapped or NAMES:
+            answer = TAKEN if kind == 'numbers_check' else swapped[name]
+            world.redis.call('FCALL', 'turnout_answer', 1, world.prefix + ':version', last, name, json.dumps(answer))
+    done.communicate(timeout=30)
+    return done.returncode
+
+
+def test_the_log_says_how_a_swap_ended(world):
+    refused = {'error': 'its configuration is being read again'}
+    assert swap_with(world, {name: refused for name in NAMES}) == 5
+    assert 'portability table v2 ordered by tester, incomplete: a, b, c\n' in log_text(world)
+    assert '\n    not in use at b: its configuration is being read again\n' in log_text(world)
+    assert swap_with(world, {'a': TAKEN, 'b': refused, 'c': TAKEN}) == 5
+    assert 'by tester, incomplete: b\n' in log_text(world)
+    assert 'swapped in' not in log_text(world)
+    assert swap_with(world, None) < 0
+    assert 'portability table v2 ordered by tester, outcome unknown' in log_text(world)
+    assert swap_with(world, {name: TAKEN for name in NAMES}) == 0
+    assert 'portability table v2 swapped in by tester\n' in log_text(world)
+    notes = world.ctl('log')[1]['number_swaps']
+    assert [(n['outcome'], n['in_use'], [r['id'] for r in n['refused']]) for n in notes] == [
+        ('incomplete', [], ['a', 'b', 'c']), ('incomplete', ['a', 'c'], ['b']), ('unknown', [], []),
+        ('in_use', ['a', 'b', 'c'], [])]
+    assert notes[1]['refused'][0]['why'] == refused['error']
+
+
+def test_what_is_said_where_instances_are_left_out(three):
+    world = three
+    build_for(world, NEXT, 'two', names=('a', 'b'))
+    left_out = [word for name in NAMES for word in ('--without', name)]
+    code, answer = world.ctl('numbers', 'swap', *left_out, check=False)
+    assert code == 7 and answer['error'] == 'no instance that --without does not name is alive: nothing was changed'
+    assert world.ctl('numbers', 'swap', '--without', 'c')[0] == 0
+    code, answer = world.ctl('numbers', 'swap', '--without', 'c', check=False)
+    assert code == 6 and answer['error'] == 'every instance that was asked has this table already'
+
+
+def test_an_entry_names_the_table_once_the_swap_is_answered(world):
+    """Though no beat is due for a minute."""
+    for carrier in ('spark', 'onenz'):
+        world.smsc(carrier, 'redx')
+    world.client()
+    world.tables = {name: world.directory / ('numbers-' + name) for name in NAMES}
+    build_for(world, ['%s,onenz' % PORTED], 'one')
+    for name in NAMES:
+        start_one(world, name, timing={'beat': Raw('60s'), 'lease': Raw('200s')})
+    for turn in range(3):
+        build_for(world, NEXT, 'turn%d' % turn)
+        assert world.ctl('numbers', 'swap')[0] == 0
+        shown = instances_text(world)
+        assert shown.count('turn%d' % turn) == 3 and 'do not have the same' not in shown, shown
+
+
 def test_an_instance_that_was_down_takes_its_file(three):
     world = three
     world.daemons[2].stop()
@@ -586,6 +666,55 @@ def test_national_numbers_go_where_international_ones_go(world):
     assert world.ctl('numbers', 'set', '0' + '2' * 14, 'spark', check=False)[0] == 9, 'one digit too many behind 64'
     assert world.ctl('numbers', 'unset', national)[0] == 0
     goes_to(client, onenz, national)
+    for number in ('00', '+00', '+' + national, '+00' + PORTED):
+        code, answer = world.ctl('numbers', 'set', number, 'spark', check=False)
+        assert code == 9 and 'could never match' in answer['error'], number
+    assert [n['number'] for n in world.ctl('numbers', 'list')[1]['numbers']] == ['+0']
+
+
+NATIONAL = '0' + PORTED[2:]
+
+
+@pytest.mark.parametrize('rows, first, rule', [
+    ([NATIONAL], NATIONAL, 'national-prefix "0" and so is the number ' + PORTED),
+    ([NATIONAL, '0' + PORTED[2:-1]], '0' + PORTED[2:-1], 'national-prefix'),
+    (['0270000000-0279999999'], '0270000000', 'national-prefix'),
+    (['02*'], '02', 'national-prefix')])
+def test_a_table_of_national_numbers_is_refused(world, rows, first, rule):
+    """By swap, by reload and at the start, where country-code says that they are looked up in another form."""
+    for carrier in ('spark', 'onenz'):
+        world.smsc(carrier, 'redx')
+    world.client()
+    world.routes()
+    world.tables = {name: world.directory / ('numbers-' + name) for name in NAMES}
+    build_for(world, [PORTED + ',onenz'], 'one')
+    start_one(world, 'a', country_code='64')
+    build_for(world, [row + ',onenz' for row in rows + [PORTED, '6427*']], 'two')
+    says = 'has number %s, which begins with %s' % (first, rule)
+    code, answer = world.ctl('numbers', 'swap', check=False)
+    assert code == 15 and says in answer['error'], answer
+    event, = reload_all(world)
+    assert event['event'] == 'config_refused' and says in str(event).replace('\\"', '"'), event
+    assert versions(world) == ['one']
+    start_one(world, 'b')  # no country-code: they are looked up as they are
+    config = world.write_config(name='c.conf', instance='c', portability_table=str(world.tables['c']), country_code='64')
+    done = subprocess.run([str(TOOLS / 'turnoutd'), '--config', str(config)], capture_output=True, text=True, timeout=30,
+                          check=False)
+    assert done.returncode != 0 and first in done.stdout + done.stderr
+
+
+def test_numbers_with_00_are_not_built(two):
+    code, answer = build(two, [row + ',spark' for row in ('0064*', '+00642', '0010-0020', '064', '64')], 'two', check=False)
+    assert (code, [e['line'] for e in answer['errors']]) == (9, [2, 3, 4])
+
+
+def test_an_address_is_read_as_a_message_has_it(two):
+    world = two
+    for number in ('+', '', '++' + PORTED, '+-1', '6427 1', '64' + '1' * 19):
+        assert world.ctl('carrier', number, check=False)[0] == 2, number
+    address = PORTED[:-1] + 'x'
+    goes_to(world.bound(), world.smscs['spark-redx'].leg(), address)
+    assert carrier_of(world, address) == ('spark', 'prefix')
 
 
 def test_what_could_never_match_is_not_set(two):

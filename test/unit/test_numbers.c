@@ -507,6 +507,49 @@ static void what_cannot_be_read_says_why(void **state)
     assert_non_null(strstr(error, "no portability table"));
 }
 
+/* Which number of a row is told not to be in the international form; NULL: none. */
+static void first_told(const char *row, const char *country, const char *national, const char *international,
+                       const char *number)
+{
+    char error[TEXT_MAX] = "", says[TEXT_MAX];
+    struct number_rules rules = number_rules_of(country, national, international);
+    struct numbers *n =
+        table_of((const struct rows[]){{row, "spark"}, {"64271234567", "onenz"}, {"6421*", "onenz"}, {0}});
+    snprintf(says, sizeof says, "has number %s, which begins with ", number == NULL ? "" : number);
+    assert_int_equal(numbers_international(n, &rules, error, sizeof error), number == NULL);
+    assert_int_equal(strncmp(error, says, number == NULL ? 0 : strlen(says)), 0);
+    numbers_close(n);
+}
+
+static void numbers_in_another_form_are_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *row, *country, *national, *international, *number;
+    } cases[] = {
+        {"0275550007", "64", "0", "00", "0275550007"},
+        {"0275550007", "", "0", "00", NULL},
+        {"0275550007", "64", "", "00", NULL},
+        {"0064275550007", "64", "0", "00", "0064275550007"},
+        {"0064275550007", "64", "", "00", "0064275550007"},
+        {"0", "64", "0", "00", NULL}, /* nothing behind the prefix: looked up as it is */
+        {"01", "64", "0", "00", "01"},
+        {"012345678901234", "64", "0", "00", "012345678901234"},
+        {"1275550007", "64", "0", "00", NULL},
+        {"02*", "64", "0", "00", "02"},
+        {"0270000000-0279999999", "64", "0", "00", "0270000000"},
+        {"0000000000-0279999999", "64", "0", "00", "0000000000"},
+        {"0100000000-9999999999", "64", "1", "00", "1000000000"}, /* covers it from before */
+        {"1275550007", "1", "1", "011", NULL},                    /* read as itself */
+        {"011645550007", "1", "1", "011", "011645550007"},
+        {"89161234567", "7", "8", "810", "89161234567"},
+        {"99161234567", "7", "8", "810", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        first_told(cases[i].row, cases[i].country, cases[i].national, cases[i].international,
+                   cases[i].number);
+}
+
 /* XXH64 of others. */
 static void the_checksum_is_the_known_one(void **state)
 {
@@ -536,6 +579,7 @@ int main(void)
         cmocka_unit_test(a_right_checksum_does_not_excuse),
         cmocka_unit_test(a_table_out_of_order_is_found),
         cmocka_unit_test(what_cannot_be_read_says_why),
+        cmocka_unit_test(numbers_in_another_form_are_told),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);
 }
