@@ -1,6 +1,6 @@
-/* The least that a proxy of turnoutd's shape costs: one thread, epoll, one read of a socket that has something, one write
- * a turn of the loop. It is no proxy to use: binds pass through it like everything else, and every client has one
- * connection upstream to each SMSC.
+/* A plain proxy of turnoutd's shape, to lay its cost beside turnoutd's: one thread, epoll, one read of a socket that has
+ * something, one write a turn of the loop. It is no proxy to use: binds pass through it like everything else, and every
+ * client has one connection upstream to each SMSC.
  *
  *   client ──read──▶ received ──pass, by level──▶ out ──write, once a turn──▶ SMSC        and the same way back
  *
@@ -11,8 +11,9 @@
  * With several SMSCs (level 2) a message goes to the one whose prefix its destination has, or to the first; every other
  * request goes to all, and its first answer back. What the SMSCs ask for themselves only works with one.
  *
- * Nothing is routed, counted or limited. What turnoutd costs beyond level 2 is what it does; what level 2 costs beyond
- * HAProxy no reading proxy can save.
+ * Nothing is routed, counted or limited. What turnoutd costs beyond level 2 is what it does beside; what level 2 costs
+ * beyond HAProxy is what reading PDUs costs when it is written down plainly: a measure, no proof that nobody can do
+ * it for less.
  *
  *   turnout-floor LEVEL PORT SMSC_PORT[:PREFIX]...      on 127.0.0.1 */
 #include <arpa/inet.h>

@@ -240,7 +240,7 @@ class NodeProxy(Middle):
 
 
 class Floor(Middle):
-    """The least that a proxy of turnoutd's shape costs (floor.c): level 0 copies octets, 1 frames PDUs, 2 finds addresses
+    """A plain proxy of turnoutd's shape (floor.c): level 0 copies octets, 1 frames PDUs, 2 finds addresses
     and gives sequence numbers; with one SMSC, the first."""
     level = None
 
