@@ -14,6 +14,8 @@ where they are from, drawing.py makes a picture. Run it by run.sh, which builds 
 Ends with 0 where all was measured, whatever the figures are; 1 where something was not; 2 where it could not begin.
 """
 import argparse
+import contextlib
+import io
 import json
 import os
 import pathlib
@@ -31,7 +33,8 @@ import measure
 import provenance
 import report
 import still
-from comparisons import ALL, CELLS, PEERS, SPECIAL, WITHOUT_KANNEL, comparison, floors
+from comparisons import (ALL, CELLS, FLOOR_WINDOW_MOST, PEERS, SESSIONS_MOST, SPECIAL, WINDOW_MOST, WITHOUT_KANNEL,
+                         comparison, floors)
 from middles import MIDDLES, Smsc
 from world import Failed, World
 
@@ -48,8 +51,9 @@ def comparisons_of(text):
     try:
         return [comparison(word) for word in dict.fromkeys(words)]
     except ValueError as fault:
-        raise argparse.ArgumentTypeError('"%s": wanted is SESSIONSxWINDOW, %s, comma-separated, or all, such as %s' % (
-            fault, ', '.join(SPECIAL), DEFAULT)) from None
+        raise argparse.ArgumentTypeError(
+            '"%s": wanted is SESSIONSxWINDOW (to %dx%d), %s, comma-separated, or all, such as %s' % (
+                fault, SESSIONS_MOST, WINDOW_MOST, ', '.join(SPECIAL), DEFAULT)) from None
 
 
 def pairs_of(text):
@@ -98,7 +102,7 @@ def options():
                         help='what is no load: %s, or all (none)' % ', '.join(
                             '%s (%s)' % (name, still.TAKES[name]) for name in still.MEASURES))
     parser.add_argument('--floor', action='store_true',
-                        help='for each SESSIONSxWINDOW also against the least that a proxy of this shape costs, and that '
+                        help='for each SESSIONSxWINDOW also against a plain proxy of this shape, and that '
                              'against HAProxy: turnout-floor (floor.c) at level 0 copies octets, at 1 frames PDUs, at 2 '
                              'finds both addresses and gives sequence numbers; with its instructions a message, by '
                              'callgrind. Five times as long')
@@ -194,7 +198,8 @@ def bench(chosen):
         machine = provenance.machine(world, list(middles.values()))
         for middle in middles.values():
             middle.end()
-        measures = [(name, still.MEASURES[name]) for name in chosen.still]
+        measures = [(name, still.MEASURES[name]) for name in chosen.still
+                    if not (chosen.floor and name == 'instructions')]  # the floor's have them beside
         for name, measure_still in [('instructions of the floor', floor.instructions)] * chosen.floor + measures:
             try:
                 found.extend(measure_still(world, smsc, progress))
@@ -220,8 +225,11 @@ def saved_run(path):
         run = json.loads(path.read_text())
     except (OSError, ValueError) as fault:
         raise Unready('%s cannot be compared with: %s' % (path, fault)) from None
-    if not isinstance(run, dict) or not all(part in run for part in ('machine', 'runs', 'summary', 'still')):
-        raise Unready('%s cannot be compared with: it is no run that --json has written' % path)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            differences.show(run, {'pairs': 1} | run)  # reads all that it will read at the end
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, ZeroDivisionError):
+        raise Unready('%s cannot be compared with: it is no run that --json has written' % path) from None
     return run
 
 
@@ -234,6 +242,15 @@ def look_at_place(path):
             tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as fault:
         raise Unready('%s cannot be written: %s' % (path, fault.strerror)) from None
+
+
+def look_at_choice(chosen):
+    """Unready where nothing would be measured, or the floor could not carry it."""
+    if not (chosen.cells or chosen.still or chosen.floor):
+        raise Unready('nothing is to be measured: --cells and --still name nothing')
+    wide = [c.name for c in chosen.cells if chosen.floor and c.subject.cell.window > FLOOR_WINDOW_MOST]
+    if wide:
+        raise Unready('%s: the floor has a window of %d at most' % (wide[0], FLOOR_WINDOW_MOST))
 
 
 def programs_of(chosen):
@@ -268,12 +285,23 @@ def end_by_signal(number, _frame):
 
 def begin(chosen):
     """The saved run to compare with, if any. Unready where it cannot begin."""
+    look_at_choice(chosen)
     for path in filter(None, (chosen.json, chosen.svg)):
         look_at_place(path)
     before = saved_run(chosen.compare)
     if not chosen.check:
         look_at_machine(chosen)
     return before
+
+
+def write(path, text):
+    """Whether it is written; says where it is not."""
+    try:
+        path.write_text(text)
+    except OSError as fault:
+        print('bench: %s cannot be written: %s' % (path, fault.strerror), file=sys.stderr)
+        return False
+    return True
 
 
 def whole(result):
@@ -299,16 +327,15 @@ def main():
     except Failed as fault:
         sys.exit('bench: %s' % fault)
     result['took_seconds'] = round(time.monotonic() - began, 1)
-    if chosen.json:
-        chosen.json.write_text(json.dumps(result, indent=1) + '\n')
+    written = not chosen.json or write(chosen.json, json.dumps(result, indent=1) + '\n')
     report.show(result)
     if chosen.peers:
         print(WITHOUT_KANNEL)
     if chosen.svg:
-        chosen.svg.write_text(drawing.draw(result))
+        written &= write(chosen.svg, drawing.draw(result))
     if before:
         differences.show(before, result)
-    return 0 if whole(result) else 1
+    return 0 if written and whole(result) else 1
 
 
 if __name__ == '__main__':

@@ -8,14 +8,16 @@ from measure import Cell, Comparison, Side
 
 CELLS = {'1x10': 1.1, '10x10': 1.1, '100x10': 1.1, '1x100': 1.1, '10x100': 1.3, '100x100': 1.3, '1x1000': 1.5,
          '10x1000': 1.5}  # sessions x window: CPU per message, at most
+SESSIONS_MOST, WINDOW_MOST = 1000, 32766  # that a middle of ours is configured for: max-binds, and half of its own window
+FLOOR_WINDOW_MOST = 4096                  # WINDOW of floor.c
 RATE = 20000
-FLOOR = 'floor-2'  # what no proxy that reads PDUs can do without
+FLOOR = 'floor-2'  # the plain reader of PDUs that turnoutd is laid beside
 
 
 def cell_of(text):
     """SESSIONSxWINDOW; ValueError of anything else."""
     found = re.fullmatch(r'([1-9]\d*)x([1-9]\d*)', text)
-    if not found:
+    if not found or int(found[1]) > SESSIONS_MOST or int(found[2]) > WINDOW_MOST:
         raise ValueError(text)
     return Cell(*map(int, found.groups()))
 
@@ -59,14 +61,15 @@ WITHOUT_KANNEL = ('Kannel, the other SMPP gateway of Debian, cannot stand in the
                   'opensmppbox, is not packaged')
 
 
-FLOOR_LEVELS = """floor-N is turnout-floor, the least that a proxy of turnoutd's shape costs (test/bench/floor.c): one thread, one
-read of a socket that has something, one write a turn.
+FLOOR_LEVELS = """floor-N is turnout-floor, a plain proxy of turnoutd's shape (test/bench/floor.c): one thread, one read of a
+socket that has something, one write a turn.
   floor-0   copies octets, unread, as HAProxy does
   floor-1   frames them: PDU by PDU, what is not whole yet waits for the rest
   floor-2   finds both addresses of each message, gives each request a new sequence_number and each answer its old one
 With four carriers floor-2 has a connection to each and chooses by the destination's first digits.
-It routes, counts and limits nothing. floor-2 / haproxy is what reading PDUs costs: where that alone is beyond an aim, no
-proxy that reads them can meet it. turnoutd / floor-2 is what turnoutd does beyond it: carrier, route, window, accounts.
+It routes, counts and limits nothing. floor-2 / haproxy is what reading PDUs costs in this one plain implementation; another
+may do it for less, so that an aim which the floor misses, too, is not shown to be out of reach. turnoutd / floor-2 is what
+turnoutd does beyond it: carrier, route, window, accounts (--still instructions says how much of it for what).
 floor-1 and floor-0 / haproxy say how much of the floor is the finding, the framing and the copying."""
 
 

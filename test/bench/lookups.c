@@ -11,7 +11,8 @@
  * And what a worker notices of it when the main thread builds the whole table of routes anew, publishes it and frees the
  * one before: a thread on another processor looks routes up through the published pointer meanwhile, and notes the longest
  * time between two messages; beside it stands the longest of as long a time in which the other processor is as busy with
- * something else (a hypervisor stops two busy processors more often than one). A pause in which the kernel gave its processor to somebody else is none of ours: it is left out, and counted. Prints one JSON object. */
+ * something else (a hypervisor stops two busy processors more often than one). A pause in which the kernel gave its processor to somebody else is none of ours: it is left out, and counted. Prints one JSON
+ * object; "taken" in it says of each measure how often its processor was taken meanwhile, and for how long. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -80,6 +81,86 @@ static double resident(void)
     return (double)strtol(strchr(text, ' '), NULL, 10) * (double)sysconf(_SC_PAGESIZE);
 }
 
+/* --- what others took of the processor meanwhile ------------------------------------------------------------ */
+
+/* Of one measure: times that the kernel gave the processor to others, ticks that the host stole of it, seconds. */
+struct taken {
+    const char *measure;
+    int processor; /* where it began */
+    long times, stolen;
+    double seconds;
+};
+
+static struct taken noted[16];
+static unsigned noted_count;
+
+/* Since the start, of one processor; 0 where the kernel does not say. */
+static long ticks_stolen(int processor)
+{
+    char line[256], name[16];
+    long stolen = 0;
+    FILE *stat = fopen("/proc/stat", "re");
+    snprintf(name, sizeof name, "cpu%d ", processor);
+    while (stat != NULL && fgets(line, sizeof line, stat) != NULL) {
+        char *rest = line + strlen(name);
+        if (strncmp(line, name, strlen(name)) != 0)
+            continue;
+        for (int i = 0; i < 8; i++) /* user nice system idle iowait irq softirq steal */
+            stolen = strtol(rest, &rest, 10);
+        break;
+    }
+    if (stat != NULL)
+        fclose(stat);
+    return stolen;
+}
+
+static uint64_t wall_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+static long times_preempted(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_nivcsw;
+}
+
+static struct taken at(const char *measure, int processor)
+{
+    return (struct taken){measure, processor, times_preempted(), ticks_stolen(processor),
+                          (double)wall_ns() / 1e9};
+}
+
+static struct taken at_now(const char *measure)
+{
+    return at(measure, sched_getcpu());
+}
+
+/* From `before`, which is of the same measure, to now. */
+static void note_taken(struct taken before)
+{
+    struct taken now = at(before.measure, before.processor);
+    if (noted_count == sizeof noted / sizeof *noted)
+        fail("too many measures");
+    noted[noted_count++] = (struct taken){before.measure, before.processor, now.times - before.times,
+                                          now.stolen - before.stolen, now.seconds - before.seconds};
+}
+
+static void print_taken(void)
+{
+    double tick = 1.0 / (double)sysconf(_SC_CLK_TCK);
+    printf(", \"taken\": {");
+    for (unsigned i = 0; i < noted_count; i++)
+        printf("%s\"%s\": {\"times\": %ld, \"stolen\": %.3f, \"seconds\": %.3f}", i == 0 ? "" : ", ",
+               noted[i].measure, noted[i].times, (double)noted[i].stolen * tick, noted[i].seconds);
+    printf("}");
+}
+
+/* --- routes ------------------------------------------------------------------------------------------------ */
+
 static void shortcode_text(uint32_t i, char text[TEXT])
 {
     snprintf(text, TEXT, "%06u", i);
@@ -106,6 +187,7 @@ static struct table *full_table(void)
 /* One change after the other, each a table of its own. Microseconds each. */
 static double time_edits(struct table **table)
 {
+    struct taken before = at_now("route_change_us");
     double began = seconds();
     char text[TEXT];
     for (uint64_t i = 0; i < EDITS; i++) {
@@ -120,7 +202,9 @@ static double time_edits(struct table **table)
         table_free(*table);
         *table = next;
     }
-    return (seconds() - began) * 1e6 / EDITS;
+    double took = (seconds() - began) * 1e6 / EDITS;
+    note_taken(before);
+    return took;
 }
 
 /* One after the other, none of them waiting. */
@@ -153,14 +237,16 @@ static double look_routes_up_alone(const struct table *table, char (*texts)[TEXT
     return (seconds() - began) * 1e9 / LOOKUPS;
 }
 
-static double time_routes(const struct table *table, char (*texts)[TEXT],
+static double time_routes(const char *measure, const struct table *table, char (*texts)[TEXT],
                           double look_up(const struct table *table, char (*texts)[TEXT]))
 {
+    struct taken before = at_now(measure);
     double least = look_up(table, texts);
     for (int i = 1; i < ROUNDS; i++) {
         double again = look_up(table, texts);
         least = again < least ? again : least;
     }
+    note_taken(before);
     return least;
 }
 
@@ -193,11 +279,13 @@ static double time_memory(void)
         uint64_t next = (uint64_t)order[(i + 1) % LINES] * LINE;
         memcpy(memory + (size_t)order[i] * LINE, &next, sizeof(next));
     }
+    struct taken before = at_now("memory_wait_ns");
     double least = follow_chain(memory);
     for (int i = 1; i < ROUNDS; i++) {
         double again = follow_chain(memory);
         least = again < least ? again : least;
     }
+    note_taken(before);
     munmap(memory, FLOOR_SIZE);
     free(order);
     return least;
@@ -214,13 +302,6 @@ struct reader {
     char (*texts)[TEXT];
 };
 
-static uint64_t wall_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
-
 /* Anywhere but where main is, if there is such a place. */
 static void leave_processor(int mains)
 {
@@ -234,13 +315,6 @@ static void leave_processor(int mains)
 }
 
 static int mains_processor;
-
-static long times_preempted(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_THREAD, &usage);
-    return usage.ru_nivcsw;
-}
 
 static void note_pause(struct reader *reader, uint64_t ns, long *preempted)
 {
@@ -307,6 +381,7 @@ static void publishing(struct table **table, char (*texts)[TEXT])
     nanosleep(&settle, NULL);
     atomic_store(&reader.longest_ns, 0);
     atomic_store(&reader.taken, 0);
+    struct taken before = at_now("route_publish_s");
     uint64_t began = wall_ns();
     double least = replace_table(&reader, table);
     for (int i = 1; i < PUBLISHED; i++) {
@@ -314,6 +389,7 @@ static void publishing(struct table **table, char (*texts)[TEXT])
         least = again < least ? again : least;
     }
     uint64_t took = wall_ns() - began;
+    note_taken(before);
     double meanwhile = (double)atomic_exchange(&reader.longest_ns, 0) / 1e3;
     unsigned long taken = atomic_exchange(&reader.taken, 0);
     keep_busy(took);
@@ -332,11 +408,13 @@ static void routes(void)
         fail("no memory");
     for (uint32_t i = 0; i < LOOKUPS; i++)
         shortcode_text(any_below(SHORTCODES), texts[i]);
+    struct taken building = at_now("route_build_s");
     double before = resident(), began = seconds();
     struct table *table = full_table();
+    note_taken(building);
     double build = seconds() - began, memory = resident() - before;
-    double look_up = time_routes(table, texts, look_routes_up);
-    double alone = time_routes(table, texts, look_routes_up_alone);
+    double look_up = time_routes("route_lookup_ns", table, texts, look_routes_up);
+    double alone = time_routes("route_lookup_alone_ns", table, texts, look_routes_up_alone);
     printf("\"route_lookup_ns\": %.1f, \"route_lookup_alone_ns\": %.1f, \"memory_wait_ns\": %.1f, "
            "\"route_table_mb\": %.1f, \"route_build_s\": %.3f, \"route_change_us\": %.1f",
            look_up, alone, time_memory(), memory / 1e6, build, time_edits(&table));
@@ -380,13 +458,16 @@ static double look_numbers_up(const struct numbers *numbers, char (*texts)[TEXT]
     return (seconds() - began) * 1e9 / LOOKUPS;
 }
 
-static double time_numbers(const struct numbers *numbers, char (*texts)[TEXT], bool there)
+static double time_numbers(const char *measure, const struct numbers *numbers, char (*texts)[TEXT],
+                           bool there)
 {
+    struct taken before = at_now(measure);
     double least = look_numbers_up(numbers, texts, there);
     for (int i = 1; i < ROUNDS; i++) {
         double again = look_numbers_up(numbers, texts, there);
         least = again < least ? again : least;
     }
+    note_taken(before);
     return least;
 }
 
@@ -400,6 +481,7 @@ static void numbers(void)
         fail("no memory, or no room in /tmp");
     write_numbers(fdopen(fd, "wb"));
     struct numbers *table = NULL;
+    struct taken before = at_now("number_load_ms");
     double load = 0;
     for (int i = 0; i < ROUNDS; i++) {
         double began = seconds();
@@ -409,15 +491,17 @@ static void numbers(void)
             fail(error);
         load = i == 0 || seconds() - began < load ? seconds() - began : load;
     }
+    note_taken(before);
     unlink(path);
     for (uint32_t i = 0; i < LOOKUPS; i++)
         number_text(any_below(NUMBERS), texts[i]);
-    double there = time_numbers(table, texts, true);
+    double there = time_numbers("number_lookup_ns", table, texts, true);
     for (uint32_t i = 0; i < LOOKUPS; i++)
         number_text(NUMBERS + any_below(NUMBERS), texts[i]);
     printf(", \"number_lookup_ns\": %.1f, \"number_absent_ns\": %.1f, \"number_table_mb\": %.1f, "
            "\"number_load_ms\": %.1f",
-           there, time_numbers(table, texts, false), (double)numbers_about(table).size / 1e6, load * 1e3);
+           there, time_numbers("number_absent_ns", table, texts, false),
+           (double)numbers_about(table).size / 1e6, load * 1e3);
     numbers_close(table);
     free(texts);
 }
@@ -427,6 +511,7 @@ int main(void)
     putchar('{');
     routes();
     numbers();
+    print_taken();
     puts("}");
     return 0;
 }

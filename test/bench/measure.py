@@ -84,6 +84,7 @@ class Run:
     ends_busy: float = 0             # share of theirs that client and SMSC used
     others_on_middle: float = 0      # share of the middle's processor that went to others, or was stolen
     others_on_ends: float = 0        # and of the ends'
+    behind: str = ''                 # how it was off its rate since its middle was full
     discarded: list = dataclasses.field(default_factory=list)
 
 
@@ -202,7 +203,9 @@ def timed(name, side, middle, smsc, seconds, others_most):
     report, run.discarded = under_load(cell, middle, smsc, seconds, work)
     if not run.discarded:
         fill(run, *samples, report)
-        run.discarded.extend(judging.reasons(dataclasses.asdict(run), cell.rate, others_most))
+        figures = dataclasses.asdict(run)
+        run.behind = judging.behind(figures, cell.rate)
+        run.discarded.extend(judging.reasons(figures, cell.rate, others_most))
     return run
 
 

@@ -20,16 +20,16 @@ WORKERS = ('The two workers of "%s" share the one processor of the middle, so th
 CHAIN = ('messages/s are those of the whole chain: client and SMSC share the ends\' processor. "ends full" stands where '
          'they had no more of it to use in most runs of a side: then they were the limit, the middle could do more, and '
          'the CPU per message says how much.')
-OBSERVATION = ('cost of observation (metrics, counters of each route, in instructions per message): --still instructions, '
-               'or test/bench/budget BUILD-DIRECTORY')
+OBSERVATION = ('what the instructions of a message are for, metrics and counters of each route among them: --still '
+               'instructions')
 
 
 def line(run):
     if run.discarded:
         return '%-20s%-15s discarded: %s' % (run.cell, run.middle, '; '.join(run.discarded))
-    return '%-20s%-15s%9.0f messages/s  %7.3f CPU-s per million  p50 %8.0f us  p99 %8.0f us  others %3.0f and %3.0f %%' % (
+    return '%-20s%-15s%9.0f messages/s  %7.3f CPU-s per million  p50 %8.0f us  p99 %8.0f us  others %3.0f and %3.0f %%%s' % (
         run.cell, run.middle, run.messages_per_second, run.cpu, run.latency_p50, run.latency_p99,
-        100 * run.others_on_middle, 100 * run.others_on_ends)
+        100 * run.others_on_middle, 100 * run.others_on_ends, '  middle full: ' + run.behind if run.behind else '')
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------
@@ -45,6 +45,7 @@ def summarise_cell(runs, subject, peer):
         own = [run for run in good if run['middle'] == middle]
         summary[middle] = {m: spread([run[m] for run in own])
                            for m in MEASURES + SHARES + ('cpu_user', 'cpu_system')}
+        summary[middle]['behind'] = [sum(bool(run['behind']) for run in own), len(own)]
         summary[middle]['ends_full'] = 2 * sum(map(judging.ends_full, own)) > len(own)
     ratios = {m: [p[subject][m] / p[peer][m] for p in pairs if p[peer][m]] for m in MEASURES}
     return summary | {'ratios': ratios, 'ratio': {m: spread(values) for m, values in ratios.items()}}
@@ -74,10 +75,14 @@ def judge(summary, compared, quick=False):
     for c in compared:
         for measure, aim in [(measure, aim) for measure, aim in c.aims if aim is not None]:
             found = summary[c.name]
-            verdict = 'not judged' if quick else judging.verdict(measure, found['ratios'][measure], aim)
+            behind = {label: found[label]['behind'] for label in (c.subject.label, c.peer.label) if label in found}
+            verdict = 'not judged' if quick else judging.verdict_at_rate(
+                judging.verdict(measure, found['ratios'][measure], aim), *(behind.get(label, (0, 0)) for label in (
+                    c.subject.label, c.peer.label)))
             full = [label for label, side in sides_of(found).items() if side['ends_full']]
             rows.append({'cell': c.name, 'what': '%s, %s / %s' % (NAMES[measure], c.subject.label, c.peer.label),
                          'measure': measure, 'aim': aim, 'ratio': found['ratio'][measure], 'verdict': verdict,
+                         'behind': {label: its for label, its in behind.items() if its[0]},
                          'ends_full': full if measure == 'messages_per_second' else [],
                          'floor': {} if verdict == 'met' else floor_of(summary, c.name, measure, aim)})
     return rows
@@ -87,7 +92,7 @@ def judge_still(rows, quick=False):
     """The rows of still.py with what is to be said of them; one that was measured once is held by its one value."""
     for row in rows:
         values = row.get('values', [row['value']])
-        verdict = judging.verdict('', values, row['aim'], 1)
+        verdict = judging.verdict_if_left_alone(judging.verdict('', values, row['aim'], 1), row.get('taken'))
         yield row | {'verdict': 'not judged' if quick and verdict else verdict}
 
 
@@ -143,15 +148,18 @@ def show_ratios(summary):
 def found_text(row):
     low, high = row.get('range', (row['value'],) * 2)
     spread = '' if low == high else ' [%s-%s]' % (plain(low), plain(high))
-    return '%s%s %s' % (plain(row['value']), spread, row['unit'])
+    how = ' (%s)' % row['how'] if row.get('how') else ''
+    return '%s%s %s%s' % (plain(row['value']), spread, row['unit'], how)
 
 
 def verdict_text(row):
     text = row['verdict']
     if row.get('ends_full'):
         text += ', ends full (%s)' % ', '.join(row['ends_full'])
+    for label, (some, of) in row.get('behind', {}).items():
+        text += ', behind its rate for its full processor (%s, %d of %d runs)' % (label, some, of)
     if row.get('floor', {}).get('beyond') and row['verdict'] == 'MISSED':
-        text += ', out of reach: the floor misses it, too'
+        text += ', the floor misses it, too'
     return text
 
 
@@ -175,9 +183,12 @@ def show_notes(result):
     cells = set(result['summary'])
     if result['aims'] or any(row['aim'] is not None for row in result['still']):
         say('An aim is met, or missed, where all pairs are on that side of it; where they are on both it is undecided. With '
-            'fewer than %d pairs that count nothing is judged. What was measured once is held by that.' % judging.JUDGED_PAIRS)
+            'fewer than %d pairs that count nothing is judged. What was measured once, or is the least of some '
+            'rounds, is held by that.' % judging.JUDGED_PAIRS)
     if any(row['ends_full'] for row in result['aims']):
         say(CHAIN)
+    if any(row.get('taken') for row in result['still']):
+        say(judging.TAKEN_RULE)
     if SPECIAL['workers'].name in cells:
         say(WORKERS)
     if any(FLOOR in by_middle for by_middle in result['summary'].values()):

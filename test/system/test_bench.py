@@ -31,7 +31,8 @@ MADE = {'commit': 'abc', 'compiler': 'cc 12.2.0', 'build': 'RelWithDebInfo'}
 
 
 def run_of(middle, cpu, pair=0, cell='1x10', **more):
-    return measure.Run(cell, middle, pair, cpu=cpu, messages_per_second=1e6 / cpu, latency_p50=10, latency_p99=20, **more)
+    figures = {'messages_per_second': 1e6 / cpu, 'latency_p50': 10, 'latency_p99': 20} | more
+    return measure.Run(cell, middle, pair, cpu=cpu, **figures)
 
 
 def runs_of(ratios, cell='1x10', subject='turnoutd', peer='haproxy'):
@@ -58,13 +59,50 @@ def verdict_of(result, measure='cpu'):
     ({'others_on_middle': 0.11}, 0, ["others took 11 % of the middle's processor"]),
     ({'others_on_ends': 0.5}, 0, ["others took 50 % of the ends' processor"]),
     ({'ends_busy': 0.99}, 0, []),
-    ({'ends_busy': 0.99}, 300000, ['the load was the limit: 250000 of 300000 messages/s, and its processor full']),
+    ({'ends_busy': 0.99}, 300000, ["off its rate: 250000 of 300000 messages/s, and the ends' processor full"]),
     ({'ends_busy': 0.99}, 250000, []),
-    ({'ends_busy': 0.6}, 300000, []),  # it is the middle that could not
+    ({'ends_busy': 0.6}, 300000, ['off its rate: 250000 of 300000 messages/s']),
+    ({'middle_busy': 0.97}, 300000, []),  # it is the middle that could not
+    ({'middle_busy': 0.97, 'ends_busy': 0.99}, 300000,
+     ["off its rate: 250000 of 300000 messages/s, and the ends' processor full"]),
+    ({'latency_p50': 241000}, 250000, ['off its rate: a backlog, p50 241 ms at 250000 messages/s']),
+    ({'latency_p50': 241000}, 0, []),  # as fast as it can, a window is full
 ])
 def test_a_run_is_discarded_by_the_rule(share, rate, words):
     run = run_of('turnoutd', 4, **share)
     assert list(judging.reasons(vars(run), rate, 10)) == words
+
+
+@pytest.mark.parametrize('rate, p50, middle, discarded, behind', [
+    (21400, 241000, 0.7, True, False),   # it catches up with a backlog
+    (21400, 241000, 0.99, True, False),  # and may well be able to
+    (12000, 900, 0.7, True, False),
+    (12000, 241000, 0.99, False, True),  # the middle could do no more
+    (19900, 241000, 0.99, False, True),
+    (19900, 900, 0.99, False, False),
+])
+def test_a_run_off_its_rate_counts_where_its_middle_was_full(rate, p50, middle, discarded, behind):
+    run = vars(run_of('turnoutd', 4, middle_busy=middle)) | {'messages_per_second': rate, 'latency_p50': p50}
+    assert bool(list(judging.reasons(run, 20000, 10))) == discarded
+    assert bool(judging.behind(run, 20000)) == behind
+    assert judging.behind(run, 0) == ''
+
+
+def test_a_subject_whose_middle_was_full_misses_whatever_its_ratio(capsys):
+    def judged(behind, ratio=1.0):
+        runs = runs_of([ratio] * 3, 'sessions at 20000/s', '1000 sessions', '10 sessions')
+        for run in runs:
+            run.behind = '12000 of 20000 messages/s' if (run.middle, run.pair) in behind else ''
+        result = result_of(runs, ['sessions'])
+        report.show(result)
+        return verdict_of(result), capsys.readouterr().out
+
+    assert judged([])[0] == 'met'
+    verdict, said = judged([('1000 sessions', pair) for pair in range(3)])
+    assert verdict == 'MISSED' and 'behind its rate for its full processor (1000 sessions, 3 of 3 runs)' in said
+    assert judged([('1000 sessions', 1)])[0] == judged([('10 sessions', 1)])[0] == 'undecided'
+    assert judged([('10 sessions', pair) for pair in range(3)])[0] == 'undecided'
+    assert judged([('10 sessions', 1)], 9)[0] == 'MISSED'
 
 
 def tries(*outcomes):
@@ -185,10 +223,25 @@ def test_a_missed_aim_has_its_floor_beside_it(capsys):
     assert row['verdict'] == 'MISSED' and row['floor'] == {'over': [0.8] * 3, 'under': [2.5] * 3, 'beyond': False}
     report.show(floored(2, 1.6))
     said = capsys.readouterr().out
-    assert 'MISSED, out of reach: the floor misses it, too' in said
+    assert 'MISSED, the floor misses it, too' in said and 'out of reach:' not in said
     assert 'floor-2   finds both addresses' in said, 'what the levels do is said where they are'
     assert floored(1, 0.8)['aims'][0]['floor'] == {}
     assert [row['cell'] for row in floored(2, 1.6)['aims']] == ['1x10'] * 2, 'what nothing is aimed at is no target'
+
+
+def test_a_look_up_whose_processor_was_taken_is_not_judged(capsys):
+    def made(**taken):
+        found = {'number_load_ms': 150, 'taken': {'number_load_ms': {'times': 3, 'stolen': 0, 'seconds': 1} | taken}}
+        result = result_of([], (), [still.row_of_lookups(found, 'portability table', 'read', 'number_load_ms', 'ms', 100)])
+        report.show(result)
+        return result['still'][0]['verdict'], capsys.readouterr().out
+
+    verdict, said = made()
+    assert verdict == 'MISSED' and 'least of 5 rounds, page cache warm' in said
+    assert made(times=21)[0] == 'undecided: its processor was taken 21 times'
+    verdict, said = made(stolen=0.03)
+    assert verdict == 'undecided: its processor was taken 3 times, 0.03 s stolen' and 'more than 20 times a second' in said
+    assert made(times=21, seconds=2)[0] == 'MISSED'
 
 
 def test_as_many_sessions_are_idle_as_files_may_be_open():
@@ -255,6 +308,10 @@ def said_to(directory, *arguments):
 @pytest.mark.parametrize('arguments, words', [
     (['--cells', '1x10x3'], 'wanted is SESSIONSxWINDOW'),
     (['--cells', '1x0'], 'wanted is SESSIONSxWINDOW'),
+    (['--cells', '1x99999999'], 'wanted is SESSIONSxWINDOW (to 1000x32766)'),
+    (['--cells', '1001x1'], 'wanted is SESSIONSxWINDOW (to 1000x32766)'),
+    (['--cells', ''], 'nothing is to be measured: --cells and --still name nothing'),
+    (['--cells', '1x5000', '--floor'], '1x5000: the floor has a window of 4096 at most'),
     (['--pairs', '0'], 'wanted is a number of pairs, 1 or more'),
     (['--seconds', '0'], 'wanted are seconds'),
     (['--seconds', 'nan'], 'wanted are seconds'),
@@ -268,6 +325,27 @@ def said_to(directory, *arguments):
 def test_wrong_arguments_are_explained(tmp_path, arguments, words):
     code, said = said_to(tmp_path, *arguments)
     assert code == 2 and words in said
+
+
+def test_what_is_compared_with_is_whole(tmp_path):
+    whole = result_of(runs_of([1] * 3), still=[{'name': 'table', 'what': 'size', 'value': 9, 'unit': 'MB', 'aim': 64}])
+    saved = tmp_path / 'saved.json'
+
+    def said(run):
+        saved.write_text(json.dumps(run))
+        return said_to(tmp_path, '--compare', saved)
+
+    assert said(whole) == (0, '')
+    empty = {'machine': {}, 'runs': [], 'summary': {}, 'still': []}
+    for broken in (empty, [], whole | {'still': [{}]}, whole | {'summary': {'1x10': 3}}, whole | {'pairs': 'five'},
+                   whole | {'machine': MACHINE | {'date': None, 'load_average': {}}}):
+        code, words = said(broken)
+        assert code == 2 and 'it is no run that --json has written' in words
+
+
+def test_what_cannot_be_written_in_the_end_is_said(capsys):
+    assert not bench.write(bench.pathlib.Path('/dev/full'), 'figures')
+    assert '/dev/full cannot be written: No space left on device' in capsys.readouterr().err
 
 
 def test_a_look_at_a_file_leaves_it_as_it_was(tmp_path):
@@ -345,10 +423,43 @@ def test_an_instruction_is_of_the_function_that_it_was_written_in():
         'conn.c:consume': 100, 'frame.h:smpp_frame': 30, 'conn.c:conn_forward': 8}
     assert profile.by_function({}) == {'consume': 138}
     assert profile.calls == {'memcpy': 10} and profile.library == 500
+    assert profile.variants == {'__memcpy_avx_unaligned'}
+    assert counting.by_purpose(profile, counting.innermost(ADDR2LINE)) == {
+        'copying and output': 108, 'framing and session rules': 30}
+    assert counting.by_purpose(counting.Profile(CALLGRIND.replace('conn.c', 'new.c')), {})['new.c'] == 108
 
 
-def cell(instructions, calls=1.0, **functions):
-    return {'instructions': instructions, 'functions': functions, 'calls': {'memcpy': calls}}
+def test_cache_misses_are_of_ours_and_of_what_it_calls():
+    text = 'events: Ir Dr Dw I1mr D1mr D1mw ILmr DLmr DLmw\n' + CALLGRIND
+    for line, more in (('0x10 5 100', ' 9 9 9 1 2 9 3 4'), ('0x1c 6 500', ' 9 9 9 10 20 9 30 40'), ('0x99 1 500', ' 9 9 9 9 9 9 9 9')):
+        text = text.replace(line, line + more)
+    profile = counting.Profile(text)
+    assert profile.misses == {'D1': 33, 'LL': 77} and profile.library == 500
+
+
+def test_copied_octets_are_those_of_our_functions_in_a_phase():
+    frames = ['[root]', '0x1: memmove (shared/vg_replace_strmem.c:1390)', '0x2: consume (/x/proxy/conn.c:5)',
+              '0x3: phase_answer (/x/test/bench/budget.c:30)', '0x4: phase_warm (/x/test/bench/budget.c:35)',
+              '0x5: stream_pair_step (/x/proxy/stream_mem.c:9)', '0x6: peer_bytes (/x/test/unit/forward_world.h:9)']
+    points = [([1, 2, 5, 3], 1000), ([1, 2, 4], 200), ([1, 6, 2, 3], 30), ([1, 2, 3], 4)]
+    text = json.dumps({'ftbl': frames, 'pps': [{'tb': octets, 'fs': stack} for stack, octets in points]})
+    assert counting.octets_copied(text, {'phase_request', 'phase_answer'}) == 1004
+
+
+def test_every_file_of_a_message_has_a_purpose(budget):
+    cells = json.loads(budget.BUDGET.read_text())['cells'].values()
+    assert {file for its in cells for file in its['purposes']} <= set(counting.PURPOSES)
+    files = {name.partition(':')[0] for its in cells for name in its['functions'] if ':' in name}
+    assert len(files) > 20 and all(counting.module_of(file) in counting.PURPOSE_OF for file in files)
+    known = {counting.module_of(path) for layer in counting.LAYERS for path in (ROOT / layer).glob('*.[ch]')}
+    assert set(counting.PURPOSE_OF) <= known, 'a file that is no more'
+    assert len(counting.PURPOSE_OF) == sum(len(modules.split()) for modules in counting.PURPOSES.values())
+    assert sum(cost for _, cost in counting.ladder(json.loads(budget.BUDGET.read_text())['cells'], 100)) > 1000
+
+
+def cell(instructions, calls=1.0, library=20, variants=('__memcpy_avx',), purposes=(), **functions):
+    return {'instructions': instructions, 'functions': functions, 'calls': {'memcpy': calls}, 'library': library,
+            'variants': list(variants), 'purposes': dict(purposes)}
 
 
 def test_growth_names_what_grew(budget):
@@ -357,6 +468,16 @@ def test_growth_names_what_grew(budget):
     said = budget.judge('submit', before, cell(104, judge=24, look=80))
     assert len(said) == 2 and 'the budget is 100.0 and 3 %' in said[0] and said[1].split() == ['judge', '20.0', '->', '24.0']
     assert 'memcpy is called 1.25 times' in budget.judge('submit', before, cell(100, 1.25))[0]
+    assert 'new.c has no purpose' in budget.judge('submit', before, cell(100, purposes={'new.c': 3, 'metrics': 2}))[0]
+
+
+def test_the_library_is_judged_where_it_chose_the_same(budget):
+    before = cell(100)
+    assert budget.judge('submit', before, cell(100, library=21)) == []
+    assert '22.0 instructions a message in the C library, the budget is 20.0' in budget.judge(
+        'submit', before, cell(100, library=22))[0]
+    assert budget.judge('submit', before, cell(100, library=50, variants=['__memcpy_evex'])) == []
+    assert budget.judge('submit', before, cell(100, library=50, variants=['__memcpy_avx', '__strlen_avx2']))
 
 
 def test_a_revision_of_the_package_is_the_same_compiler(budget):
