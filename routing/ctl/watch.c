@@ -281,7 +281,9 @@ static void propose(struct watch *watch, struct line *line)
     if (watch_ask(watch, "Do it? y/N, then Enter: ", answer, sizeof answer) &&
         (strcmp(answer, "y") == 0 || strcmp(answer, "Y") == 0)) {
         int code = run_on_terminal(line, text);
-        snprintf(watch->message, sizeof watch->message, "%s: %s", text, ctl_exit_word((enum ctl_exit)code));
+        const char *word = ctl_exit_word((enum ctl_exit)code);
+        int most = (int)(sizeof watch->message - sizeof ": " - strlen(word));
+        snprintf(watch->message, sizeof watch->message, "%.*s: %s", most, text, word);
         read_board(watch);
     } else {
         snprintf(watch->message, sizeof watch->message, "nothing was done");
