@@ -41,7 +41,8 @@ void smscs_slow(uint64_t ns); /* all take their time for so long */
 void smsc_stall(void);
 void smsc_disturb(void); /* something happens to one of them */
 void smsc_away(unsigned link, uint64_t ns);
-uint64_t smsc_away_since(unsigned link); /* UINT64_MAX: it takes connections */
+uint64_t
+smsc_away_since(unsigned link); /* UINT64_MAX: it takes connections, or may be thought to have some */
 
 /* --- main.c ---------------------------------------------------------------------------------------------- */
 

@@ -25,6 +25,7 @@ struct session {
 
 struct smsc {
     uint64_t away_since, away_until, hangs_until, slow_until, throttles_until;
+    bool missed; /* gone away, it left a connection behind whose other end has not heard of it */
 };
 
 static struct smsc smscs[LINKS];
@@ -365,6 +366,7 @@ static void close_all(unsigned link)
 {
     for (struct session *s = sessions; s != NULL; s = s->next) {
         if (s->wire != NULL && s->link == link) {
+            smscs[link].missed = smscs[link].missed || wire_frozen(s->wire);
             wire_reset(s->wire);
         }
     }
@@ -373,14 +375,17 @@ static void close_all(unsigned link)
 void smsc_away(unsigned link, uint64_t ns)
 {
     struct smsc *smsc = &smscs[link];
-    smsc->away_since = sim_now < smsc->away_until ? smsc->away_since : sim_now;
+    if (sim_now >= smsc->away_until) {
+        smsc->away_since = sim_now;
+        smsc->missed = false;
+    }
     smsc->away_until = sim_now + ns;
     close_all(link);
 }
 
 uint64_t smsc_away_since(unsigned link)
 {
-    return sim_now < smscs[link].away_until ? smscs[link].away_since : UINT64_MAX;
+    return sim_now < smscs[link].away_until && !smscs[link].missed ? smscs[link].away_since : UINT64_MAX;
 }
 
 static void disturb_link(unsigned link)
