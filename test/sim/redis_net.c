@@ -14,6 +14,10 @@
 
 enum { WORDS_MAX = 16 };
 
+/* Single answers are lost while an instance cannot reach Redis, which makes it wait long for what it missed; but not for
+ * good, as TCP would end such a connection. */
+#define LOST_MOST (5 * SECOND)
+
 struct call {
     struct call *next;
     struct redis_conn *conn;
@@ -36,6 +40,7 @@ struct redis_conn {
     unsigned generation;
     unsigned unanswered;
     uint64_t deadline, arrives, returns;
+    uint64_t lost_since; /* the first that was lost of this generation; 0: none was */
     struct call *blocked;
     void (*closed)(void *ctx);
 };
@@ -138,6 +143,13 @@ static void deliver(void *ctx, uint64_t arg)
     free(call);
 }
 
+static void note_loss(struct redis_conn *conn)
+{
+    if (conn->lost_since == 0) {
+        conn->lost_since = sim_now;
+    }
+}
+
 static void send_back(struct call *call, redisReply *reply)
 {
     struct redis_conn *conn = call->conn;
@@ -146,6 +158,8 @@ static void send_back(struct call *call, redisReply *reply)
     conn->returns = time > conn->returns ? time : conn->returns + 1;
     if (reachable(conn)) {
         loop_post_after(conn->loop, conn->returns - sim_now, deliver, call, 0);
+    } else {
+        note_loss(conn);
     }
 }
 
@@ -216,6 +230,9 @@ static void reach_server(void *ctx, uint64_t arg)
     struct call *call = ctx;
     struct redis_conn *conn = call->conn;
     (void)arg;
+    if (conn->generation == call->generation && !reachable(conn)) {
+        note_loss(conn);
+    }
     if (conn->generation != call->generation || !redis_is_up() || !reachable(conn)) {
         return; /* lost on the way; the caller's time runs out, or it is told of the end */
     }
@@ -297,6 +314,7 @@ void redis_conn_start(struct redis_conn *conn)
     conn->ready = false;
     conn->generation++;
     conn->unanswered = 0;
+    conn->lost_since = 0;
     conn->blocked = NULL;
     loop_post_after(conn->loop, lag(), connected, conn, conn->generation);
     loop_post_after(conn->loop, conn->target->timeout_ms * MS, connect_late, conn, conn->generation);
@@ -310,7 +328,9 @@ bool redis_conn_ready(const struct redis_conn *conn)
 static void look_at_time(void *ctx, uint64_t generation)
 {
     struct redis_conn *conn = ctx;
-    if (conn->ready && conn->generation == generation && conn->unanswered > 0 && sim_now >= conn->deadline) {
+    bool late =
+        sim_now >= conn->deadline || (conn->lost_since > 0 && sim_now >= conn->lost_since + LOST_MOST);
+    if (conn->ready && conn->generation == generation && conn->unanswered > 0 && late) {
         conn->started = conn->ready = false;
         conn->generation++;
         conn->events->lost(conn->ctx, "Redis did not answer in time.");
