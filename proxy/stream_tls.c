@@ -444,7 +444,10 @@ static SSL *new_ssl(struct tls_stream *t, SSL_CTX *context)
         return NULL;
     }
     SSL_set_bio(ssl, bio, bio);
-    SSL_set_app_data(ssl, t);
+    if (SSL_set_app_data(ssl, t) != 1) { /* the callbacks go by it */
+        SSL_free(ssl);
+        return NULL;
+    }
     SSL_set_info_callback(ssl, on_info);
     SSL_set_verify(ssl, SSL_get_verify_mode(ssl), on_verify);
     return ssl;
