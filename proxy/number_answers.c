@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { CHECKSUM_TEXT = 17, TLV_CLIENTS_SHOWN = 20 };
+enum { TLV_CLIENTS_SHOWN = 20 };
 
 static json_t *carrier_json(const struct config *config, uint8_t carrier)
 {
@@ -13,11 +13,16 @@ static json_t *carrier_json(const struct config *config, uint8_t carrier)
                : json_string(config->carrier_of[carrier]->name);
 }
 
+void number_answers_checksum(const struct numbers *numbers, char text[CHECKSUM_TEXT])
+{
+    snprintf(text, CHECKSUM_TEXT, "%016" PRIx64, numbers_about(numbers).checksum);
+}
+
 json_t *number_answers_table_of(const struct numbers *numbers, const char *file)
 {
     char checksum[CHECKSUM_TEXT];
     struct numbers_about about = numbers_about(numbers);
-    snprintf(checksum, sizeof checksum, "%016" PRIx64, about.checksum);
+    number_answers_checksum(numbers, checksum);
     return json_pack("{s:s, s:s, s:I, s:s, s:I, s:I, s:I}", "file", file, "version", about.version,
                      "built_ms", (json_int_t)about.built * 1000, "checksum", checksum, "numbers",
                      (json_int_t)about.count, "bounds", (json_int_t)about.bounds, "octets",
@@ -35,7 +40,7 @@ void number_answers_beat(const struct config *config,
 {
     char checksum[CHECKSUM_TEXT] = "";
     if (config->numbers != NULL)
-        snprintf(checksum, sizeof checksum, "%016" PRIx64, numbers_about(config->numbers).checksum);
+        number_answers_checksum(config->numbers, checksum);
     add(arg, "numbers", config->numbers == NULL ? "none" : numbers_about(config->numbers).version);
     add(arg, "numbers_checksum", checksum);
 }

@@ -25,6 +25,10 @@ json_t *number_answers_explain(const struct config *config, const struct table *
 json_t *number_answers_table(const struct config *config);
 json_t *number_answers_table_of(const struct numbers *numbers, const char *file);
 
+/* A table's checksum, as all who tell of it write it. */
+enum { CHECKSUM_TEXT = 17 };
+void number_answers_checksum(const struct numbers *numbers, char text[CHECKSUM_TEXT]);
+
 /* The fields of the instance's entry in Redis that say which table it has: numbers (its version, "none" for none) and
  * numbers_checksum. */
 void number_answers_beat(const struct config *config,

@@ -1,7 +1,6 @@
 /* See number_swap.h. */
 #include "proxy/number_swap.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +8,7 @@
 #include "proxy/log.h"
 #include "proxy/number_answers.h"
 
-enum { ERROR_TEXT = 300, CHECKSUM_TEXT = 17 };
+enum { ERROR_TEXT = 300 };
 
 /* A file that is being read in the thread pool. */
 struct check {
@@ -46,11 +45,6 @@ struct number_swap {
 static struct config *config_of(const struct number_swap *swap)
 {
     return swap->source->bundle(swap->source->ctx)->config;
-}
-
-static void checksum_text(const struct numbers *numbers, char text[CHECKSUM_TEXT])
-{
-    snprintf(text, CHECKSUM_TEXT, "%016" PRIx64, numbers_about(numbers).checksum);
 }
 
 static void drop_kept(struct number_swap *swap)
@@ -126,7 +120,7 @@ static void answer_check(struct number_swap *swap, struct check *check)
     json_t *answer = number_answers_table_of(swap->kept, check->path);
     char in_use[CHECKSUM_TEXT];
     if (config->numbers != NULL)
-        checksum_text(config->numbers, in_use);
+        number_answers_checksum(config->numbers, in_use);
     if (answer != NULL)
         json_object_set_new(answer, "in_use", config->numbers == NULL ? json_null() : json_string(in_use));
     question_answer(check->question, with_ms(answer, check->took_ns));
@@ -253,7 +247,7 @@ static void finish_where_all_passed(struct crossing *crossing)
     if (!swap->ended) {
         char checksum[CHECKSUM_TEXT];
         uint64_t took = uv_hrtime() - crossing->began;
-        checksum_text(config->numbers, checksum);
+        number_answers_checksum(config->numbers, checksum);
         log_event(EVENT_NUMBERS_SWAPPED, LOG_TEXT("file", config->portability_table),
                   LOG_TEXT("version", numbers_about(config->numbers).version), LOG_TEXT("checksum", checksum),
                   LOG_INT("numbers", numbers_about(config->numbers).count), LOG_INT("us", took / 1000));
@@ -305,7 +299,7 @@ static bool has_checksum(const struct numbers *numbers, const char *checksum)
     char its[CHECKSUM_TEXT];
     if (numbers == NULL)
         return false;
-    checksum_text(numbers, its);
+    number_answers_checksum(numbers, its);
     return strcmp(its, checksum) == 0;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "routing/ctl/ask.h"
 #include "routing/ctl/barrier.h"
 #include "routing/ctl/guards.h"
 #include "routing/ctl/links.h"
@@ -31,13 +32,8 @@ static bool put_text(struct ctl *ctl, json_t *request, const char *name, const c
 /* What is recorded of how the change is made: instances left out of the barrier, a flip without preflight. */
 static void put_how(const struct ctl *ctl, json_t *request)
 {
-    const struct option_list *without = &ctl->options.without;
-    json_t *array = without->count > 0 ? need(json_array()) : NULL;
-    for (unsigned i = 0; i < without->count; i++) {
-        json_array_append_new(array, json_text(without->items[i]));
-    }
-    if (array) {
-        json_put(request, "without", array);
+    if (ctl->options.without.count > 0) {
+        json_put(request, "without", ask_without(ctl));
     }
     if (ctl->options.force && strcmp(json_member(request, "kind"), "flip") == 0) {
         json_put(request, "forced", json_true());

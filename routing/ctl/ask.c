@@ -98,6 +98,16 @@ bool ask_waits(const struct ask *ask, bool silent)
     return false;
 }
 
+json_t *ask_without(const struct ctl *ctl)
+{
+    const struct option_list *without = &ctl->options.without;
+    json_t *names = need(json_array());
+    for (unsigned i = 0; i < without->count; i++) {
+        json_array_append_new(names, json_text(without->items[i]));
+    }
+    return names;
+}
+
 /* Those that the request names in "without" were not asked. */
 static void leave_out(struct ask *ask, const json_t *without)
 {

@@ -37,6 +37,10 @@ struct ask {
  * has a member "kind"; instances in its member "without" (an array) are neither asked nor waited for. False where Redis failed (ctl_redis_failed tells); an instance that does not answer is
  * no failure. Also ends at a signal (ctl_stopped). Free with ask_free, also after false. */
 bool ask_all(struct ctl *ctl, const json_t *request, unsigned limit_ms, struct ask *ask);
+
+/* The instances that --without names, as the array "without" of a request. */
+json_t *ask_without(const struct ctl *ctl);
+
 void ask_free(struct ask *ask);
 
 /* Why there is no answer of it that could be used: its "error", or that it did not answer. NULL where there

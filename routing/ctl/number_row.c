@@ -80,12 +80,8 @@ enum ctl_exit number_row_read(struct ctl *ctl, const char *number, char row[NUMB
         return ctl_fail(ctl, CTL_USAGE, NULL, "%.40s is no number: 1 to %d digits, with or without +", number,
                         NUMBER_DIGITS_MAX);
     }
-    json_t *without = need(json_array());
-    for (unsigned i = 0; i < ctl->options.without.count; i++) {
-        json_array_append_new(without, json_text(ctl->options.without.items[i]));
-    }
-    json_t *request = need(
-        json_pack("{s:s, s:s, s:i, s:o}", "kind", "carrier", "number", number, "ton", 0, "without", without));
+    json_t *request = need(json_pack("{s:s, s:s, s:i, s:o}", "kind", "carrier", "number", number, "ton", 0,
+                                     "without", ask_without(ctl)));
     enum ctl_exit code =
         ask_all(ctl, request, 0, &ask) ? row_by_all(ctl, &ask, number, row) : ctl_redis_failed(ctl);
     json_decref(request);

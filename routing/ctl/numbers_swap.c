@@ -70,11 +70,7 @@ static void show_tables(const struct ask *ask, const char *what)
 static bool ask_them(struct ctl *ctl, json_t *request, const char *member, const char *heading,
                      struct ask *ask)
 {
-    json_t *without = need(json_array());
-    for (unsigned i = 0; i < ctl->options.without.count; i++) {
-        json_array_append_new(without, json_text(ctl->options.without.items[i]));
-    }
-    json_put(request, "without", without);
+    json_put(request, "without", ask_without(ctl));
     bool fine = ask_all(ctl, request, 0, ask);
     json_decref(request);
     if (fine && ask->count > 0) {

@@ -168,12 +168,7 @@ static bool ask_target(struct ctl *ctl, struct target *target)
     json_t *request =
         need(json_pack("{s:s, s:s, s:s, s:O, s:i}", "kind", "preflight", "carrier", target->carrier, "to",
                        target->to, "shortcodes", target->shortcodes, "timeout_ms", (int)limit_ms));
-    const struct option_list *without = &ctl->options.without;
-    json_t *left_out = need(json_array());
-    for (unsigned i = 0; i < without->count; i++) {
-        json_array_append_new(left_out, json_text(without->items[i]));
-    }
-    json_put(request, "without", left_out);
+    json_put(request, "without", ask_without(ctl));
     bool fine = ask_all(ctl, request, limit_ms + ANSWER_MS, &target->ask);
     json_decref(request);
     if (fine) {
